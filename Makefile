@@ -1,0 +1,65 @@
+# Every target sets up .venv by itself: `make chat` installs what chatting needs, the others the tools as well.
+# PYTHON=python3.12 chooses the interpreter; otherwise the first one of 3.11 or newer is taken.
+
+CHAT_EXTRAS := encoder,hub,ui
+SKILLS := empathetic persona wiki weather
+PYTHON ?= python3 python3.13 python3.12 python3.11 python
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+SETUP := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help chat test check models bench
+
+help: ## what this file can do
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+
+chat: .venv/.chat ## open the chat app in a browser (http://127.0.0.1:7860)
+	@$(BIN)/adapterbot ui
+
+test: .venv/.dev ## run the tests
+	@$(BIN)/python -m pytest --durations=10
+
+check: .venv/.dev .venv/types ## format, lint, types and tests: what a change has to pass
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m ruff check .
+	@cd .venv/types && ../../$(BIN)/python -m mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache adapterbot tests
+	@$(BIN)/python -m pytest --durations=10
+
+models: .venv/.dev ## train every shipped skill and the manager from $ADAPTERBOT_CORPORA
+	@test -d "$$ADAPTERBOT_CORPORA" || { \
+	  echo "make models: set ADAPTERBOT_CORPORA to the folder of dialogue corpora (one sub-folder each)" >&2; exit 1; }
+	@for skill in $(SKILLS); do \
+	  echo "training $$skill"; \
+	  $(BIN)/adapterbot train-skill "$$skill" --data "$$ADAPTERBOT_CORPORA" --out skills || exit 1; \
+	done
+	@echo "training the manager"
+	@$(BIN)/adapterbot train-manager --data "$$ADAPTERBOT_CORPORA" --out manager/weights
+
+bench: .venv/.dev ## measure speed and memory (slow)
+	@$(BIN)/adapterbot bench
+
+$(BIN)/python:
+	@for python in $(PYTHON); do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "making .venv with $$("$$python" --version)"; exec "$$python" -m venv --clear .venv; \
+	  fi; \
+	done; echo "make: no Python 3.11 or newer found (looked for: $(PYTHON))" >&2; exit 1
+
+.venv/.chat: $(SETUP) | $(BIN)/python
+	@echo "installing adapterbot and the app into .venv (once, some minutes)"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[$(CHAT_EXTRAS)]'
+	@touch $@
+
+.venv/.dev: $(SETUP) | $(BIN)/python
+	@echo "installing adapterbot and its tools into .venv (once, some minutes)"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch .venv/.chat $@
+
+# mypy knows no package-dir: this folder of links is the package as it is installed, always fresh.
+.venv/types: .venv/.dev .FORCE
+	@rm -rf $@ && mkdir -p $@/adapterbot
+	@ln -s "$(CURDIR)"/adapterbot/* "$(CURDIR)/skills" "$(CURDIR)/manager" "$(CURDIR)/ui" "$(CURDIR)/data" $@/adapterbot/
+	@ln -s "$(CURDIR)/tests" $@/tests
+
+.FORCE:

@@ -1,0 +1,293 @@
+"""The turn, end to end: the only place where all parts meet.
+
+message -> 1 history -> 2 manager -> 3 knowledge -> 4 prompt -> 5 generate -> 6 safety, rerank -> 7 Reply -> 8 store
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from adapterbot.adapters import AdapterBank
+from adapterbot.backbone import Backbone, load_backbone
+from adapterbot.errors import AdapterbotError, InputError
+from adapterbot.generate import Request, draft, generate, pieces, sample
+from adapterbot.history import History
+from adapterbot.home import Home
+from adapterbot.knowledge import Source, open_source
+from adapterbot.manager.router import Manager
+from adapterbot.prompt import encode
+from adapterbot.rerank import rank
+from adapterbot.roster import Roster
+from adapterbot.safety import Guard
+from adapterbot.session import Session
+from adapterbot.spec import FALLBACK, SkillSpec
+from adapterbot.store import Store
+from adapterbot.turn import Choice, Draft, Fact, Prompt, Reply
+
+RETRIES = 2  # fresh samples when no draft is acceptable
+REQUEST = ("message", "history", "skill", "seed", "facts")  # of one turn; any other name is a decode setting
+Past = History | Sequence[object] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn after stages 1 to 4: all that is known before the reply is generated."""
+
+    history: History
+    choice: Choice
+    facts: tuple[Fact, ...]
+    prompt: Prompt
+    request: Request
+    warnings: tuple[str, ...]
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+class Bot:
+    """A frozen backbone, the adapters of all skills, and the manager over them. Safe to call from several threads."""
+
+    def __init__(self, backbone: Backbone, home: Home, *, log: bool = True, guard: Guard | None = None) -> None:
+        self.backbone, self.home, self.log = backbone, home, log
+        self.roster, self.guard = Roster.load(backbone, home), guard or Guard()
+        self._lock = threading.RLock()  # over what is made when it is first needed
+        self._manager: list[Manager | None] = []
+        self._sources: dict[str, Source] = {}
+        self._store: Store | None = None
+        self._session_locks: dict[str, threading.Lock] = {}
+
+    @classmethod
+    def load(cls, backbone: str | None = None, home: str | os.PathLike[str] | None = None, *, log: bool = True) -> Bot:
+        """A bot on the embedded backbone (or a known name, folder or hub id) with all skills that fit it.
+
+        `home` is the user's folder (default $ADAPTERBOT_HOME, else ~/.adapterbot); `log=False`: nothing is stored.
+
+        Raises:
+            BackboneError, MissingPartError, UnknownNameError: the backbone cannot be loaded (see `load_backbone`).
+        """
+        return cls(load_backbone(backbone), Home.at(home), log=log)
+
+    def respond(
+        self,
+        message: str,
+        history: Past = None,
+        *,
+        skill: str | None = None,
+        seed: int | None = None,
+        facts: Sequence[str] | None = None,
+        **decode: Any,
+    ) -> Reply:
+        """Answer `message`, said after `history`, with the named skill or the one that the manager picks.
+
+        `facts` replace retrieval; `decode` overrides the skill's settings (see `turn.DECODE_SETTINGS`).
+
+        Raises:
+            InputError: the message is empty or not text, or the history is not one.
+            UnknownNameError: no such skill. AdapterError, SpecError: the skill cannot answer, and why.
+            SettingError: a decode setting that does not exist or is out of range.
+        """
+        turn = self._prepare(message, history, skill, seed, facts, decode)
+        started = time.perf_counter()
+        drafts = generate(self.backbone, self.bank, [turn.request])[0]
+        turn.timings["generate"] = time.perf_counter() - started
+        return self._finish(turn, drafts)
+
+    def stream(
+        self,
+        message: str,
+        history: Past = None,
+        *,
+        skill: str | None = None,
+        seed: int | None = None,
+        facts: Sequence[str] | None = None,
+        **decode: Any,
+    ) -> Generator[str, None, Reply]:
+        """Like `respond`, but yields pieces of the reply as they come; the generator's return value is the Reply.
+
+        Closing the generator stops the work. With several drafts the best one is shown when all are there.
+        """
+        return self._stream(self._prepare(message, history, skill, seed, facts, decode))
+
+    def respond_batch(self, requests: Sequence[Mapping[str, Any]]) -> list[Reply | AdapterbotError]:
+        """Answer several requests, `{"message", "history", "skill", "facts", "seed", <decode settings>}`, in one batch.
+
+        Skills may differ from row to row. A row that cannot be answered holds its error; the others are served.
+        """
+        turns = [self._try_prepare(request) for request in requests]
+        ready = [turn for turn in turns if isinstance(turn, Turn)]
+        started = time.perf_counter()
+        drafts = iter(generate(self.backbone, self.bank, [turn.request for turn in ready]) if ready else [])
+        for turn in ready:
+            turn.timings["generate"] = time.perf_counter() - started
+        return [self._finish(turn, next(drafts)) if isinstance(turn, Turn) else turn for turn in turns]
+
+    def pick(self, message: str, history: Past = None) -> Choice:
+        """Which skill would answer, and why, without answering."""
+        return self._choose(self.guard.message(message)[0], _as_history(history), None)
+
+    def session(self, id: str) -> Session:
+        """A conversation that remembers, keeps its order, and is stored in the user's home (unless `log=False`)."""
+        with self._lock:
+            return Session(self, id, self._session_locks.setdefault(id, threading.Lock()))
+
+    @property
+    def bank(self) -> AdapterBank:
+        """The adapters of all skills."""
+        return self.roster.bank
+
+    @property
+    def specs(self) -> Mapping[str, SkillSpec]:
+        """Every skill's spec, those that cannot answer included."""
+        return self.roster.specs
+
+    @property
+    def skills(self) -> list[str]:
+        """The skills that can answer, sorted."""
+        return self.roster.skills
+
+    @property
+    def routable(self) -> list[str]:
+        """The skills that the manager may choose."""
+        return [name for name in self.skills if self.specs[name].routing.auto]
+
+    @property
+    def manager(self) -> Manager | None:
+        """The dialogue manager, loaded when it is first needed; None when none was trained for this backbone."""
+        with self._lock:
+            if not self._manager:
+                self._manager.append(Manager.load(self.home, self.backbone))
+            return self._manager[0]
+
+    @property
+    def store(self) -> Store:
+        """Where sessions are kept, opened when it is first needed."""
+        with self._lock:
+            self._store = self._store or Store(self.home.database if self.log else ":memory:")
+            return self._store
+
+    def source(self, skill: str) -> Source:
+        """The knowledge source of a skill, opened when it is first needed."""
+        with self._lock:
+            if skill not in self._sources:
+                spec = self.specs[skill]
+                manager = self.manager if spec.knowledge.source == "passages" else None
+                # Pooled states of a language model are all alike: only a sentence encoder can re-rank.
+                encoder = manager.encoder if manager and manager.encoder.name != "backbone" else None
+                self._sources[skill] = open_source(spec, self.home, encoder)
+            return self._sources[skill]
+
+    def _prepare(
+        self,
+        message: str,
+        history: Past,
+        skill: str | None,
+        seed: int | None,
+        facts: Sequence[str] | None,
+        decode: Mapping[str, Any],
+    ) -> Turn:
+        """Stages 1 to 4."""
+        clock = [time.perf_counter()]
+        text, warnings = self.guard.message(message)
+        past = _as_history(history)
+        choice = self._choose(text, past, skill)
+        spec, now = self.roster.spec(choice.skill), past.add_user(text)
+        settings = spec.decode.override({**decode, "seed": seed})
+        clock.append(time.perf_counter())
+        found = self.source(spec.name).retrieve(now) if facts is None else _given(facts)
+        clock.append(time.perf_counter())
+        reserve = min(settings.max_tokens, self.backbone.positions // 2)
+        lines, texts = [fact.text for fact in found], now.window(spec.turns).texts
+        prompt = encode(self.backbone.tokenizer, lines, texts, positions=self.backbone.positions, reserve=reserve)
+        drawn = secrets.randbelow(2**31) if settings.seed is None else settings.seed
+        request = Request(prompt.ids, self.roster.row(spec.name), settings, drawn)
+        clock.append(time.perf_counter())
+        stages = zip(("route", "knowledge", "prompt"), clock, clock[1:], strict=False)
+        return Turn(now, choice, tuple(found), prompt, request, warnings, {name: b - a for name, a, b in stages})
+
+    def _try_prepare(self, request: Mapping[str, Any]) -> Turn | AdapterbotError:
+        try:
+            if not isinstance(request, Mapping) or "message" not in request:
+                raise InputError('a request is an object with a "message"')
+            given: dict[str, Any] = {key: request.get(key) for key in REQUEST}
+            return self._prepare(**given, decode={k: v for k, v in request.items() if k not in REQUEST})
+        except AdapterbotError as error:
+            return error
+
+    def _choose(self, message: str, history: History, skill: str | None) -> Choice:
+        """Stage 2: the caller's skill always wins, then the manager's choice, then the fallback."""
+        if skill is not None:
+            return Choice(self.roster.spec(skill).name, {}, "forced", "the caller asked for it")
+        if self.manager is None:
+            reason = "no manager was trained for this backbone: adapterbot train-manager"
+            return Choice(FALLBACK, dict.fromkeys(self.routable, 0.0), "only", reason)
+        return self.manager.pick(message, history, self.routable)
+
+    def _stream(self, turn: Turn) -> Generator[str, None, Reply]:
+        """Stage 5 in pieces, then 6 and 7."""
+        started, shown = time.perf_counter(), ""
+        for samples in sample(self.backbone, self.bank, [turn.request]):
+            grown = samples[0]
+            piece = pieces(self.backbone, grown[0], shown) if len(grown) == 1 else ""
+            if piece and self.guard.draft(shown + piece) is None:
+                turn.timings.setdefault("first_token", time.perf_counter() - started)
+                shown += piece
+                yield piece
+        turn.timings["generate"] = time.perf_counter() - started
+        reply = self._finish(turn, [draft(self.backbone, s) for s in grown])
+        if not shown:
+            yield reply.text
+        return reply
+
+    def _finish(self, turn: Turn, drafts: Sequence[Draft]) -> Reply:
+        """Stages 6 and 7: the best acceptable draft as a Reply."""
+        started, warnings = time.perf_counter(), turn.warnings
+        ranked = rank(drafts)
+        best = self._acceptable(ranked)
+        for attempt in range(1, RETRIES + 1):
+            if best is None:
+                fresh = replace(turn.request, seed=turn.request.seed + attempt)
+                best = self._acceptable(rank(generate(self.backbone, self.bank, [fresh])[0]))
+        if best is None:
+            best = replace(ranked[0], text=self.guard.masked(ranked[0].text))
+            warnings = (*warnings, "no draft was acceptable; words were masked")
+        turn.timings["rerank"] = time.perf_counter() - started
+        total = sum(seconds for stage, seconds in turn.timings.items() if stage != "first_token")
+        return Reply(
+            text=best.text,
+            skill=turn.choice.skill,
+            scores=turn.choice.scores,
+            routed_by=turn.choice.routed_by,
+            reason=turn.choice.reason,
+            facts=turn.facts,
+            drafts=tuple(ranked),
+            dropped=turn.prompt.dropped,
+            warnings=warnings,
+            timings=MappingProxyType({**turn.timings, "total": total}),
+            history=turn.history.add_bot(best.text),
+            seed=turn.request.seed,
+        )
+
+    def _acceptable(self, ranked: Sequence[Draft]) -> Draft | None:
+        return next((d for d in ranked if self.guard.draft(d.text) is None), None)
+
+
+def _as_history(history: Past) -> History:
+    if history is None:
+        return History()
+    return history if isinstance(history, History) else History.from_list(history)
+
+
+def _given(facts: Sequence[str]) -> list[Fact]:
+    """The caller's facts.
+
+    Raises:
+        InputError: not a list of texts.
+    """
+    if isinstance(facts, str) or not all(isinstance(fact, str) for fact in facts):
+        raise InputError("facts is a list of texts")
+    return [Fact(fact, "caller") for fact in facts]

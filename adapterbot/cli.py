@@ -1,0 +1,268 @@
+"""The command line: one thin function per command. Heavy imports happen inside them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adapterbot.errors import AdapterbotError
+
+if TYPE_CHECKING:
+    from adapterbot.bot import Bot
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="One frozen dialogue model, one small adapter per skill, and a manager that picks the skill for every turn.",
+    epilog='Try: adapterbot respond "My best friend moved away."   or: adapterbot chat',
+)
+sessions_app = typer.Typer(no_args_is_help=True, help="List, show and delete stored conversations.")
+app.add_typer(sessions_app, name="sessions")
+
+Backbone = Annotated[str | None, typer.Option(help="embedded, dialogpt-small, ..., a folder or a hub id.")]
+Data = Annotated[str | None, typer.Option(help="A dialogue file (JSONL), a folder of corpora, or hub:NAME.")]
+SkillOption = Annotated[str | None, typer.Option(help="Answer with this skill; left out, the manager picks.")]
+Seed = Annotated[int | None, typer.Option(help="The same seed gives the same reply.")]
+NoLog = Annotated[bool, typer.Option("--no-log", help="Do not store the conversation.")]
+Temperature = Annotated[float | None, typer.Option(help="0 is greedy; below 1 safer, above 1 wilder.")]
+TopP = Annotated[float | None, typer.Option(help="Nucleus: sample from the likeliest tokens that hold this much.")]
+MaxTokens = Annotated[int | None, typer.Option(help="The reply ends after this many tokens at the latest.")]
+Drafts = Annotated[int | None, typer.Option(help="Sample this many replies and keep the best.")]
+
+
+def main() -> None:
+    """Run the command line; an expected error is one line on stderr and exit code 1."""
+    try:
+        app(standalone_mode=True)
+    except AdapterbotError as error:
+        typer.echo(f"adapterbot: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("\nstopped", err=True)
+        sys.exit(130)
+
+
+@app.command()
+def respond(
+    text: Annotated[str, typer.Argument(help="What the user says.")],
+    skill: SkillOption = None,
+    history: Annotated[
+        Path | None, typer.Option(help='JSON: [{"speaker": "user" | "bot", "text": "..."}, ...]')
+    ] = None,
+    fact: Annotated[
+        list[str] | None, typer.Option(help="A fact to answer from, instead of retrieval; repeatable.")
+    ] = None,
+    seed: Seed = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    max_tokens: MaxTokens = None,
+    drafts: Drafts = None,
+    backbone: Backbone = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole Reply.")] = False,
+) -> None:
+    """Answer one message."""
+    bot = _bot(backbone, log=False)
+    decode = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "drafts": drafts}
+    reply = bot.respond(text, _history(history), skill=skill, seed=seed, facts=fact, **decode)
+    if as_json:
+        typer.echo(json.dumps(reply.to_dict(), ensure_ascii=False, indent=2))
+    else:
+        typer.echo(f"[{reply.skill}] {reply.text}")
+    for warning in reply.warnings:
+        typer.echo(f"note: {warning}", err=True)
+
+
+@app.command()
+def chat(
+    skill: SkillOption = None,
+    session: Annotated[
+        str | None, typer.Option(help="Go on with (or start) the stored conversation of this name.")
+    ] = None,
+    seed: Seed = None,
+    backbone: Backbone = None,
+    no_log: NoLog = False,
+) -> None:
+    """Talk in the terminal. /skill NAME, /auto, /undo and /quit are understood."""
+    from adapterbot.terminal import talk
+
+    talk(_bot(backbone, log=session is not None and not no_log), session or "terminal", skill, seed)
+
+
+@app.command()
+def ui(
+    host: Annotated[str, typer.Option(help="Address to listen on; 127.0.0.1 is this machine alone.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="Port; left out, 7860 or the next free one.")] = None,
+    backbone: Backbone = None,
+) -> None:
+    """Open the chat app in a browser."""
+    try:
+        from adapterbot.ui.app import main as run
+    except ImportError as error:
+        raise AdapterbotError(f"the chat app needs gradio ({error}): pip install 'adapterbot[ui]'") from None
+    run(lambda: _bot(backbone, log=False), host=host, port=port)
+
+
+@app.command("train-skill")
+def train_skill(
+    name: Annotated[str, typer.Argument(help="A skill: a folder with a skill.toml.")],
+    data: Data = None,
+    backbone: Backbone = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data; left out, what skill.toml says.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder of skills to write into; left out, the user's home.")] = None,
+) -> None:
+    """Train one skill's adapter. A run that was killed goes on where it stopped."""
+    from adapterbot.backbone import load_backbone
+    from adapterbot.home import Home
+    from adapterbot.spec import SkillFolders
+    from adapterbot.terminal import show_corpus, show_trained
+    from adapterbot.training import train_skill as train
+
+    _stop_on_sigterm()
+    home = Home.at()
+    spec = SkillFolders(home).load(name)
+    trained = train(
+        spec, load_backbone(backbone), home=home, data=data, epochs=epochs, seed=seed, out=out, announce=show_corpus
+    )
+    show_trained(trained)
+
+
+@app.command("train-manager")
+def train_manager(
+    data: Annotated[
+        Path | None, typer.Option(help="A folder of corpora; left out, $ADAPTERBOT_CORPORA or our samples.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="minilm, backbone, a folder or a hub id.")] = None,
+    backbone: Backbone = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+) -> None:
+    """Train the classifier that picks the skill, and report how well it does."""
+    from adapterbot.backbone import load_backbone
+    from adapterbot.data.corpora import corpora_folder
+    from adapterbot.home import Home
+    from adapterbot.manager.encoder import load_encoder
+    from adapterbot.manager.training import train_manager as train
+    from adapterbot.spec import SkillFolders
+    from adapterbot.terminal import show_scores
+
+    home = Home.at()
+    specs = SkillFolders(home).load_all()
+    chosen = load_encoder(encoder, load_backbone(backbone))
+    report = train(specs, corpora=corpora_folder(data), encoder=chosen, out=out or home.manager, seed=seed)
+    show_scores("manager", report)
+
+
+@app.command()
+def evaluate(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Skills, or 'manager'; left out, all that are trained.")
+    ] = None,
+    data: Data = None,
+    as_json: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file as well.")] = None,
+    most: Annotated[int, typer.Option(help="Replies to generate and score per skill.", min=1)] = 200,
+    seed: Annotated[int, typer.Option(help="Seed of the replies.")] = 0,
+    backbone: Backbone = None,
+) -> None:
+    """Perplexity, F1, BLEU and distinct-n on validation dialogues; accuracy for the manager."""
+    from adapterbot.terminal import evaluate_all
+
+    evaluate_all(_bot(backbone, log=False), names or [], data, as_json, most, seed)
+
+
+@app.command()
+def skills(
+    check: Annotated[
+        bool, typer.Option("--check", help="Validate every spec and adapter; exit 1 if one has a fault.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    backbone: Backbone = None,
+) -> None:
+    """List the skills, or validate them."""
+    from adapterbot.terminal import list_skills
+
+    if not list_skills(_bot(backbone, log=False), as_json) and check:
+        raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    as_json: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file as well.")] = None,
+) -> None:
+    """Start-up, first token, tokens per second and memory, side by side with transformers where it is installed."""
+    from adapterbot.bench import run
+
+    run(as_json)
+
+
+@app.command()
+def doctor() -> None:
+    """What is installed, which backbone and skills there are, what is missing and the command that brings it."""
+    from adapterbot.doctor import examine
+
+    if not examine(typer.echo):
+        raise typer.Exit(1)
+
+
+@sessions_app.command("list")
+def sessions_list() -> None:
+    """All stored conversations."""
+    for summary in _store().sessions():
+        typer.echo(f"{summary.id}  {summary.turns} turns  last {summary.updated_at:%Y-%m-%d %H:%M}")
+
+
+@sessions_app.command("show")
+def sessions_show(id: Annotated[str, typer.Argument(help="The conversation's name.")]) -> None:
+    """One conversation as JSON."""
+    typer.echo(json.dumps(_store().export(id), ensure_ascii=False, indent=2))
+
+
+@sessions_app.command("rm")
+def sessions_rm(id: Annotated[str, typer.Argument(help="The conversation's name.")]) -> None:
+    """Delete one conversation."""
+    _store().remove(id)
+    typer.echo(f"removed {id}")
+
+
+def _bot(backbone: str | None, *, log: bool) -> Bot:
+    from adapterbot.bot import Bot
+
+    bot = Bot.load(backbone, log=log)
+    for note in bot.roster.notes:
+        typer.echo(f"note: {note}", err=True)
+    return bot
+
+
+def _store() -> Any:
+    from adapterbot.home import Home
+    from adapterbot.store import Store
+
+    return Store(Home.at().database)
+
+
+def _history(path: Path | None) -> Any:
+    from adapterbot.errors import InputError
+
+    if path is None:
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+
+
+def _stop_on_sigterm() -> None:
+    """A polite kill ends a training like Ctrl-C: the checkpoint stays."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)

@@ -1,0 +1,188 @@
+"""8 · The database under the store: opening, migrating, transactions, and errors that say what to do.
+
+SQLite runs in WAL mode, so that several processes may read while one writes; writers wait for each other, at most
+`ATTEMPTS * WAIT` seconds. Nothing is created before the first write.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, NoSuchModuleError
+
+from adapterbot.errors import MissingPartError, StoreError, shorten
+
+MEMORY = ":memory:"
+WAIT = 1.0  # seconds that one attempt waits for another writer
+ATTEMPTS = 3
+PAUSE = 0.05  # seconds between attempts
+
+Migration = Callable[[Connection], None]
+T = TypeVar("T")
+# Which migrations a database has had; a migration's id is its function's name.
+MIGRATION = sa.table("migration", sa.column("name"), sa.column("applied_at"))
+
+
+class Database:
+    """One database with a schema that `migrations` make, in their order and each once. Safe to use from threads.
+
+    `read` and `write` raise StoreError when the database is damaged, newer than this program, locked for too long or
+    cannot be read or written; a damaged file is left as it is.
+    """
+
+    def __init__(self, place: str | os.PathLike[str], migrations: Sequence[Migration]) -> None:
+        """`place` is a file, ':memory:', or an SQLAlchemy URL such as `postgresql+psycopg://user@host/name`.
+
+        Raises:
+            StoreError: not a URL that SQLAlchemy understands.
+            MissingPartError: the driver that the URL names is not installed.
+        """
+        self._engine, self._file = _engine(os.fspath(place))
+        self._migrations = tuple(migrations)
+        self._ready = False
+        shared = self._engine.url.database in (None, "", MEMORY)  # one connection for all threads
+        self._turn: Any = threading.Lock() if shared else nullcontext()
+        weakref.finalize(self, self._engine.dispose)
+
+    @property
+    def place(self) -> str:
+        """The file, or the URL without its password."""
+        return str(self._file or self._engine.url.render_as_string(hide_password=True))
+
+    def read(self, work: Callable[[Connection], T], empty: T) -> T:
+        """`work` in one read transaction; `empty` where there is no database yet."""
+        return self._tried(lambda: self._transact(work) if self._prepare(create=False) else empty)
+
+    def write(self, work: Callable[[Connection], T], *, create: bool = True) -> T | None:
+        """`work` in one write transaction, whole or not at all; None if there is no database and none is to be made.
+
+        `work` runs again when another writer was in the way.
+        """
+        return self._tried(lambda: self._transact(work, writes=True) if self._prepare(create=create) else None)
+
+    def _tried(self, work: Callable[[], T]) -> T:
+        """`work()`, again while another writer is in the way; errors become StoreError."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return work()
+            except (DatabaseError, sqlite3.Error, OSError) as error:
+                self._ready = False  # look again next time: the file may have been moved away
+                passing = isinstance(error, IntegrityError) or "locked" in str(error)
+                if attempt == ATTEMPTS or not passing:
+                    raise self._explained(error) from None
+            time.sleep(PAUSE * attempt)
+        raise AssertionError("unreachable")
+
+    def _transact(self, work: Callable[[Connection], T], *, writes: bool = False) -> T:
+        with self._turn, self._engine.connect().execution_options(writes=writes) as connection, connection.begin():
+            return work(connection)
+
+    def _prepare(self, *, create: bool) -> bool:
+        """Bring the schema up to date; False when there is no database yet and none is to be created."""
+        if self._ready:
+            return True
+        if self._file is not None:
+            if not create and not self._file.exists():
+                return False
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+        applied = self._transact(self._applied)
+        if not applied and not create:
+            return False
+        if len(applied) < len(self._migrations):
+            if self._file is not None:  # cannot be changed within a transaction
+                with closing(self._engine.raw_connection()) as raw:
+                    raw.cursor().execute("PRAGMA journal_mode = WAL")
+            self._transact(self._migrate, writes=True)
+        self._ready = True
+        return True
+
+    def _applied(self, connection: Connection) -> set[str]:
+        """Names of the migrations that the database has had."""
+        tables = sa.inspect(connection).get_table_names()
+        if not tables:
+            return set()
+        if MIGRATION.name not in tables:
+            raise StoreError(f"{self.place} holds another program's tables ({shorten(', '.join(tables))}); use another")
+        applied = set(connection.execute(sa.select(MIGRATION.c.name)).scalars())
+        newer = sorted(applied - {m.__name__ for m in self._migrations})
+        if newer:
+            raise StoreError(
+                f"{self.place} was written by a newer adapterbot ({', '.join(newer)}): pip install --upgrade adapterbot"
+            )
+        return applied
+
+    def _migrate(self, connection: Connection) -> None:
+        applied = self._applied(connection)  # again: another process may have been quicker
+        connection.exec_driver_sql(
+            "CREATE TABLE IF NOT EXISTS migration (name VARCHAR(100) PRIMARY KEY, applied_at VARCHAR(40) NOT NULL)"
+        )
+        for migration in self._migrations:
+            if migration.__name__ not in applied:
+                migration(connection)
+                connection.execute(sa.insert(MIGRATION).values(name=migration.__name__, applied_at=now()))
+
+    def _explained(self, error: Exception) -> StoreError:
+        reason = str(getattr(error, "orig", error))
+        if "not a database" in reason or "malformed" in reason:
+            return StoreError(
+                f"{self.place} is damaged ({reason}). It was left as it is; move it away"
+                f" (mv '{self.place}' '{self.place}.damaged') and the next message starts a new one"
+            )
+        if "locked" in reason:
+            return StoreError(f"{self.place} is locked by another program (waited {ATTEMPTS * WAIT:g} s)")
+        return StoreError(f"{self.place} cannot be used: {reason}; check its folder, permissions and the disk")
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601 to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _engine(place: str) -> tuple[Engine, Path | None]:
+    """An engine, and the file if it is an SQLite file."""
+    url = place
+    try:
+        if place == MEMORY:
+            url = "sqlite://"
+        chosen = sa.make_url(url) if "://" in url else URL.create("sqlite", database=str(Path(place).absolute()))
+        if chosen.get_backend_name() != "sqlite":
+            return sa.create_engine(chosen, pool_pre_ping=True), None
+        engine = _sqlite(chosen)
+    except ArgumentError as error:
+        raise StoreError(f"{shorten(place)!r} is neither a file nor a database URL: {error}") from None
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise MissingPartError(f"the database {chosen.drivername!r} needs a driver: {error}") from None
+    path = chosen.database or MEMORY
+    return engine, None if path.startswith((MEMORY, "file:")) else Path(path)
+
+
+def _sqlite(url: URL) -> Engine:
+    """No pool for a file: opening one costs 0.1 ms, and no connection stays behind in another thread."""
+    if url.database in (None, "", MEMORY):
+        engine = sa.create_engine(url, poolclass=sa.pool.StaticPool, connect_args={"check_same_thread": False})
+    else:
+        engine = sa.create_engine(url, poolclass=sa.pool.NullPool, connect_args={"timeout": WAIT})
+    sa.event.listen(engine, "connect", _own_transactions)
+    sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _own_transactions(connection: sqlite3.Connection, _: object) -> None:
+    """Python's sqlite3 would begin transactions late, and none before CREATE TABLE."""
+    connection.isolation_level = None
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,230 @@
+"""5 · GPT-2's forward pass in the open (Radford et al. 2019), with adapters and the KV cache as arguments.
+
+B rows, T new tokens, S tokens in all (cached and new), d width, H heads, L layers, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from adapterbot.errors import BackboneError
+
+ACTIVATIONS = {"gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "gelu": "none"}  # name -> F.gelu's approximation
+
+
+class Adapters(Protocol):
+    """What the decoder asks of adapters: new hidden states [B, T, d] after block `layer`."""
+
+    def apply(self, layer: int, x: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The numbers of a GPT-2-shaped model."""
+
+    vocab: int
+    positions: int
+    width: int
+    layers: int
+    heads: int
+    inner: int
+    epsilon: float = 1e-5
+    activation: str = "gelu_new"
+    tied: bool = True
+
+    def __post_init__(self) -> None:
+        if self.heads < 1 or self.width % self.heads:
+            raise BackboneError(f"a width of {self.width} cannot be split into {self.heads} heads")
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Shape:
+        """Read a Hugging Face config.json.
+
+        Raises:
+            BackboneError: another `model_type`, or a variant of GPT-2 that this decoder does not compute.
+        """
+        if config.get("model_type") != "gpt2":
+            raise BackboneError(
+                f"model_type {config.get('model_type')!r} is not supported; the decoder computes 'gpt2' "
+                "(GPT-2, DialoGPT, the embedded backbone)"
+            )
+        for name, usual in (
+            ("scale_attn_weights", True),
+            ("scale_attn_by_inverse_layer_idx", False),
+            ("add_cross_attention", False),
+        ):
+            if config.get(name, usual) != usual:
+                raise BackboneError(f"config.json sets {name} = {config[name]}, which this decoder does not compute")
+        activation = config.get("activation_function", "gelu_new")
+        if activation not in ACTIVATIONS:
+            raise BackboneError(
+                f"activation_function {activation!r} is not supported; there are: {', '.join(ACTIVATIONS)}"
+            )
+        try:
+            width, inner = int(config["n_embd"]), config.get("n_inner")
+            return cls(
+                vocab=int(config["vocab_size"]),
+                positions=int(config["n_positions"]),
+                width=width,
+                layers=int(config["n_layer"]),
+                heads=int(config["n_head"]),
+                inner=int(inner or 4 * width),
+                epsilon=float(config.get("layer_norm_epsilon", 1e-5)),
+                activation=activation,
+                tied=bool(config.get("tie_word_embeddings", True)),
+            )
+        except BackboneError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
+            raise BackboneError(f"config.json lacks or garbles {error}") from None
+
+
+class Cache:
+    """Keys and values of the tokens so far. The caller owns it; the decoder appends to it."""
+
+    def __init__(self, shape: Shape, rows: int, capacity: int, pad: Tensor | None = None) -> None:
+        size = (shape.layers, 2, rows, shape.heads, capacity, shape.width // shape.heads)
+        self.kv = torch.zeros(size)  # [L, 2, B, H, capacity, d/H]
+        self.length = 0
+        self.pad = pad if pad is not None and bool(pad.any()) else None  # [B] padding tokens at the left
+
+    def select(self, rows: Tensor) -> Cache:
+        """A cache with these rows, in this order; a row may be taken several times (drafts share a prefill)."""
+        other = object.__new__(Cache)
+        other.kv, other.length = self.kv[:, :, rows], self.length
+        other.pad = None if self.pad is None else self.pad[rows]
+        return other
+
+    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store k, v [B, H, T, d/H] of a layer; returns all S of them."""
+        end = self.length + k.shape[2]
+        self.kv[layer, 0, :, :, self.length : end], self.kv[layer, 1, :, :, self.length : end] = k, v
+        return self.kv[layer, 0, :, :, :end], self.kv[layer, 1, :, :, :end]
+
+
+class Block(nn.Module):
+    """x + attention(LN(x)), then x + mlp(LN(x))."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        d = shape.width
+        self.heads, self.approximate = shape.heads, ACTIVATIONS[shape.activation]
+        self.ln_1, self.ln_2 = nn.LayerNorm(d, shape.epsilon), nn.LayerNorm(d, shape.epsilon)
+        self.c_attn, self.c_proj = nn.Linear(d, 3 * d), nn.Linear(d, d)
+        self.c_fc, self.mlp_proj = nn.Linear(d, shape.inner), nn.Linear(shape.inner, d)
+
+    def forward(self, x: Tensor, layer: int, cache: Cache | None, mask: Tensor | None) -> Tensor:
+        """x [B, T, d] -> [B, T, d]."""
+        batch, length, width = x.shape
+        qkv = self.c_attn(self.ln_1(x)).view(batch, length, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, H, T, d/H]
+        if cache is not None:
+            k, v = cache.append(layer, k, v)  # [B, H, S, d/H]
+        causal = mask is None and length > 1  # one new token may look at everything
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+        x = x + self.c_proj(y.transpose(1, 2).reshape(batch, length, width))
+        y = F.gelu(self.c_fc(self.ln_2(x)), approximate=self.approximate)
+        out: Tensor = x + self.mlp_proj(y)
+        return out
+
+
+class Decoder(nn.Module):
+    """Token ids to hidden states to logits."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.wte, self.wpe = nn.Embedding(shape.vocab, shape.width), nn.Embedding(shape.positions, shape.width)
+        self.h = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.ln_f = nn.LayerNorm(shape.width, shape.epsilon)
+        self.lm_head = None if shape.tied else nn.Linear(shape.width, shape.vocab, bias=False)
+
+    def forward(self, ids: Tensor, adapters: Adapters | None = None, cache: Cache | None = None) -> Tensor:
+        """ids [B, T] -> final hidden states [B, T, d].
+
+        Without a cache rows are padded at the right (a causal model never sees that padding); with a cache they are
+        padded at the left, `cache.pad[b]` tokens, so that all rows' next tokens stand in one column.
+        """
+        x = self.trunk(ids, 0, adapters, cache)
+        return self.finish(x, 0, adapters, cache)
+
+    def trunk(self, ids: Tensor, layers: int, adapters: Adapters | None = None, cache: Cache | None = None) -> Tensor:
+        """ids [B, T] -> hidden states [B, T, d] after the first `layers` blocks (0: the embeddings)."""
+        start = 0 if cache is None else cache.length
+        positions = torch.arange(start, start + ids.shape[1], device=ids.device).expand_as(ids)  # [B, T]
+        if cache is not None and cache.pad is not None:
+            # padding has no position; neither has what follows a reply that ended while other rows of the batch go on
+            positions = (positions - cache.pad[:, None]).clamp(0, self.shape.positions - 1)
+        return self._blocks(self.wte(ids) + self.wpe(positions), range(layers), adapters, cache)
+
+    def finish(self, x: Tensor, layers: int, adapters: Adapters | None = None, cache: Cache | None = None) -> Tensor:
+        """Hidden states [B, T, d] after the first `layers` blocks -> final hidden states [B, T, d]."""
+        x = self._blocks(x, range(layers, self.shape.layers), adapters, cache)
+        if cache is not None:
+            cache.length += x.shape[1]
+        out: Tensor = self.ln_f(x)
+        return out
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Final hidden states [..., d] -> logits [..., V]. Ask only for the positions that are needed."""
+        return F.linear(hidden, self.wte.weight if self.lm_head is None else self.lm_head.weight)
+
+    def _blocks(self, x: Tensor, layers: range, adapters: Adapters | None, cache: Cache | None) -> Tensor:
+        mask = None if cache is None else _mask(cache, x.shape[1], x.device)
+        for layer in layers:
+            x = self.h[layer](x, layer, cache, mask)
+            if adapters is not None:
+                x = adapters.apply(layer, x)
+        return x
+
+
+def _mask(cache: Cache, new: int, device: torch.device) -> Tensor | None:
+    """Which of S keys each of T new tokens may see: [B or 1, 1, T, S], or None when a plain causal mask will do."""
+    if cache.pad is None and (new == 1 or cache.length == 0):
+        return None
+    query = torch.arange(cache.length, cache.length + new, device=device)[:, None]  # [T, 1]
+    key = torch.arange(cache.length + new, device=device)[None, :]  # [1, S]
+    seen = (key <= query)[None]
+    if cache.pad is not None:
+        seen = seen & (key >= cache.pad[:, None, None])  # [B, T, S]
+        seen = seen | (key == query)[None]  # padding sees itself: a softmax over nothing would be NaN
+    return seen[:, None]
+
+
+def from_hugging_face(tensors: Mapping[str, Tensor], shape: Shape) -> dict[str, Tensor]:
+    """Rename and transpose the tensors of a GPT-2 checkpoint (its Conv1D keeps [in, out]) to this module's names.
+
+    Raises:
+        BackboneError: a tensor is missing or has another shape.
+    """
+    plain = {name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}
+    names = {
+        "wte.weight": "wte.weight",
+        "wpe.weight": "wpe.weight",
+        "ln_f.weight": "ln_f.weight",
+        "ln_f.bias": "ln_f.bias",
+    }
+    for i in range(shape.layers):
+        for ours, theirs in (
+            ("ln_1", "ln_1"),
+            ("ln_2", "ln_2"),
+            ("c_attn", "attn.c_attn"),
+            ("c_proj", "attn.c_proj"),
+            ("c_fc", "mlp.c_fc"),
+            ("mlp_proj", "mlp.c_proj"),
+        ):
+            for part in ("weight", "bias"):
+                names[f"h.{i}.{ours}.{part}"] = f"h.{i}.{theirs}.{part}"
+    if not shape.tied:
+        names["lm_head.weight"] = "lm_head.weight"
+    missing = sorted(theirs for theirs in names.values() if theirs not in plain)
+    if missing:
+        raise BackboneError(f"the checkpoint lacks {len(missing)} tensors, such as {missing[0]}")
+    linear = {n for n in names if ".c_" in n or ".mlp_proj." in n}
+    return {n: plain[t].t() if n in linear and n.endswith("weight") else plain[t] for n, t in names.items()}

@@ -1,0 +1,86 @@
+"""Every error that adapterbot raises on purpose. Each message says what is wrong, where, and what to do next.
+
+AdapterbotError
+├── InputError           a message, a history or a request that cannot be answered
+├── SettingError         a decode or training setting outside its range
+├── UnknownNameError     no skill, source, corpus or command of that name (says the nearest ones)
+├── SpecError            a skill.toml that is not valid
+├── DataError            a dialogue file that cannot be used (file:line)
+├── WeightsError         a weight file that is damaged, unsafe or made for something else
+│   ├── BackboneError    ... of a backbone
+│   └── AdapterError     ... of a skill's adapter
+├── KnowledgeError       a knowledge source that cannot be read
+├── StoreError           the conversation store cannot be opened or written
+└── MissingPartError     something has to be installed or fetched first (says the command)
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AdapterbotError(Exception):
+    """Base of all errors raised on purpose; the command line prints its text as one line."""
+
+
+class InputError(AdapterbotError, ValueError):
+    """A message, history or request that cannot be answered."""
+
+
+class SettingError(AdapterbotError, ValueError):
+    """A decode or training setting outside its documented range."""
+
+
+class UnknownNameError(AdapterbotError, LookupError):
+    """A name that nothing has; the message lists the nearest valid names."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind, self.name = kind, name
+        super().__init__(f"unknown {kind} {shorten(name)!r}; {nearest(name, known)}")
+
+
+class SpecError(AdapterbotError, ValueError):
+    """A skill.toml that is not valid; the message names the file and the key."""
+
+
+class DataError(AdapterbotError, ValueError):
+    """A dialogue file that cannot be used; the message names file and line."""
+
+
+class WeightsError(AdapterbotError, ValueError):
+    """A weight file that is damaged, unsafe or made for something else."""
+
+
+class BackboneError(WeightsError):
+    """A backbone that cannot be loaded."""
+
+
+class AdapterError(WeightsError):
+    """An adapter file that does not fit this backbone or is damaged."""
+
+
+class KnowledgeError(AdapterbotError):
+    """A knowledge source that cannot be read."""
+
+
+class StoreError(AdapterbotError):
+    """The conversation store cannot be opened or written."""
+
+
+class MissingPartError(AdapterbotError):
+    """Something has to be installed or fetched first; the message says the command."""
+
+
+def shorten(text: str, limit: int = 60) -> str:
+    """`text`, cut to `limit` characters, so that a hostile name cannot flood a log."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """'did you mean …?' when something is close, else the list of what there is."""
+    names = sorted(known)
+    close = difflib.get_close_matches(shorten(name).lower(), names, n=3, cutoff=0.6)
+    if close:
+        return f"did you mean {' or '.join(repr(n) for n in close)}?"
+    return f"there {'is' if len(names) == 1 else 'are'}: {', '.join(names) or 'none'}"

@@ -1,0 +1,201 @@
+"""3 · A full-text index over passages: one SQLite file (FTS5, porter stems), which also keeps the passages' vectors.
+
+The file is a cache: it is rebuilt when the passages' content changes or it is damaged, and stays in memory where the
+user's folder cannot be written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapterbot.errors import KnowledgeError
+from adapterbot.home import written_by_rename
+
+FORMAT = 1  # of the index file; another number makes it be built again
+TITLE_WEIGHT = 4.0  # a hit in the title counts as four in the text
+MARK, UNMARK = "\x02", "\x03"  # around each hit in a highlighted title
+WAIT = 1.0  # seconds to wait for another process that writes vectors
+TABLES = """
+    CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE vector (encoder TEXT, passage INTEGER, row BLOB NOT NULL, PRIMARY KEY (encoder, passage));
+    CREATE VIRTUAL TABLE passage USING fts5(title, text, tokenize = "porter unicode61 remove_diacritics 2");
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A short text about one thing. `row` counts from 1 in the order of the file."""
+
+    row: int
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage that holds some of the query's terms.
+
+    `bm25` is divided by the weight of a word that only one passage has, so that it means the same in a small and in a
+    large collection. `marked` is the title with `MARK` before each word that the query has.
+    """
+
+    passage: Passage
+    bm25: float
+    marked: str
+
+
+class Index:
+    """The passages of one file, searchable. Safe to use from several threads."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db, self._lock = connection, threading.Lock()
+        weakref.finalize(self, connection.close)
+        self.size = int(_about(connection)["passages"])
+        # FTS5's inverse document frequency of a word that one passage has (sqlite.org/fts5.html, section 5.1.1).
+        self._rare = max(math.log((self.size - 0.5) / 1.5), 1e-6) if self.size else 1.0
+
+    @classmethod
+    def open(cls, path: Path, folder: Path) -> Index:
+        """The index of the passages file `path`, kept in `folder`; built first where it is missing or out of date.
+
+        Raises:
+            KnowledgeError: the passages cannot be read, or a line of them is bad.
+        """
+        digest = content_digest(path)
+        place = hashlib.sha256(str(path.absolute()).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        target = folder / f"{path.stem}-{place}.sqlite3"
+        return cls(_ready(target, digest) or _built(target, path, digest))
+
+    def search(self, terms: Sequence[str], limit: int) -> list[Hit]:
+        """The `limit` best passages with any of `terms`, best first. Terms are plain text, whatever is in them."""
+        wanted = " OR ".join('"' + term.replace("\0", " ").replace('"', '""') + '"' for term in terms)
+        if not wanted:
+            return []
+        found = self._fetch(
+            "SELECT rowid, title, text, -rank, highlight(passage, 0, ?, ?) FROM passage"
+            f" WHERE passage MATCH ? AND rank MATCH 'bm25({TITLE_WEIGHT}, 1.0)' ORDER BY rank LIMIT ?",
+            (MARK, UNMARK, wanted, limit),
+        )
+        return [Hit(Passage(row, title, text), rank / self._rare, marked) for row, title, text, rank, marked in found]
+
+    def vectors(self, encoder: str, rows: Sequence[int]) -> dict[int, bytes]:
+        """Those vectors of the passages `rows` that `put_vectors` has kept for this encoder's fingerprint."""
+        marks = ",".join("?" * len(rows))
+        query = f"SELECT passage, row FROM vector WHERE encoder = ? AND passage IN ({marks})"
+        return dict(self._fetch(query, (encoder, *rows)))
+
+    def put_vectors(self, encoder: str, vectors: Mapping[int, bytes]) -> None:
+        """Keep vectors by passage row. Where the index cannot be written they are not kept, which only costs time."""
+        rows = [(encoder, passage, blob) for passage, blob in vectors.items()]
+        with self._lock, contextlib.suppress(sqlite3.OperationalError), self._db:
+            self._db.executemany("INSERT OR REPLACE INTO vector VALUES (?, ?, ?)", rows)
+
+    def _fetch(self, query: str, values: Sequence[Any]) -> list[Any]:
+        try:
+            with self._lock:
+                return self._db.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            place = self._db.execute("PRAGMA database_list").fetchone()[2]
+            raise KnowledgeError(
+                f"{place}: the search index is damaged ({error}); remove it, it is built again"
+            ) from None
+
+
+def content_digest(path: Path) -> str:
+    """Start of the SHA-256 of a file; raises KnowledgeError when it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise KnowledgeError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def read_passages(path: Path) -> Iterator[Passage]:
+    """The passages of a JSONL file with a `title` and a `text` on each line; other keys are for people.
+
+    Raises:
+        KnowledgeError: the first bad line, as `file:line: what is wrong`.
+    """
+    try:
+        with path.open("rb") as stream:
+            row = 0
+            for number, raw in enumerate(stream, 1):
+                if raw.strip(b"\xef\xbb\xbf \t\r\n"):
+                    row += 1
+                    yield Passage(row, *_parse(raw, f"{path}:{number}"))
+    except OSError as error:
+        raise KnowledgeError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _parse(raw: bytes, where: str) -> tuple[str, str]:
+    try:
+        item: Any = json.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise KnowledgeError(f"{where}: not UTF-8 (byte {error.start}); convert the file to UTF-8") from None
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise KnowledgeError(f"{where}: not JSON: {error}") from None
+    values = [item.get(key) if isinstance(item, dict) else None for key in ("title", "text")]
+    title, text = (
+        " ".join(v.split()).encode("utf-8", "replace").decode() if isinstance(v, str) else "" for v in values
+    )
+    if not title or not text:
+        raise KnowledgeError(
+            f'{where}: a passage is an object {{"title": "...", "text": "..."}}, neither of them empty'
+        )
+    return title, text
+
+
+def _ready(target: Path, digest: str) -> sqlite3.Connection | None:
+    """A connection to `target` if it is an index in today's format over that content, else None."""
+    connection = None
+    try:
+        connection = sqlite3.connect(f"{target.as_uri()}?mode=rw", uri=True, timeout=WAIT, check_same_thread=False)
+        about = _about(connection)
+        if about["format"] == str(FORMAT) and about["digest"] == digest:
+            return connection
+    except (OSError, sqlite3.Error, KeyError):
+        pass  # missing, damaged or of another format
+    if connection is not None:
+        connection.close()
+    return None
+
+
+def _built(target: Path, path: Path, digest: str) -> sqlite3.Connection:
+    """A new index in `target`, or in memory where that cannot be written."""
+    made = None
+    try:
+        with written_by_rename(target) as temporary, contextlib.closing(sqlite3.connect(temporary)) as new:
+            _fill(new, path, digest)
+        made = _ready(target, digest)
+    except (OSError, sqlite3.Error):
+        pass  # a full or read-only disk, or a file that another program holds
+    if made is None:
+        made = sqlite3.connect(":memory:", check_same_thread=False)
+        _fill(made, path, digest)
+    return made
+
+
+def _fill(connection: sqlite3.Connection, path: Path, digest: str) -> None:
+    """Make an empty database the index of the passages of `path`."""
+    connection.execute("PRAGMA journal_mode = OFF")  # renamed into place only when whole
+    connection.execute("PRAGMA synchronous = OFF")
+    connection.executescript(TABLES)
+    rows = ((p.row, p.title, p.text) for p in read_passages(path))
+    size = connection.executemany("INSERT INTO passage (rowid, title, text) VALUES (?, ?, ?)", rows).rowcount
+    about = {"format": FORMAT, "digest": digest, "passages": max(size, 0)}
+    connection.executemany("INSERT INTO about VALUES (?, ?)", [(key, str(value)) for key, value in about.items()])
+    connection.commit()
+
+
+def _about(connection: sqlite3.Connection) -> dict[str, str]:
+    return dict(connection.execute("SELECT key, value FROM about").fetchall())

@@ -1,0 +1,68 @@
+"""The skills of one bot: their specs, the bank of their adapters, and why some of them cannot answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from adapterbot.adapters import AdapterBank, AdapterFile, load_adapter
+from adapterbot.backbone import Backbone
+from adapterbot.errors import AdapterbotError, AdapterError, SpecError, UnknownNameError
+from adapterbot.home import Home
+from adapterbot.spec import SkillFolders, SkillSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """Read-only after it is loaded. `problems`: skill -> what is wrong with it; `notes`: what the user should see."""
+
+    specs: Mapping[str, SkillSpec]
+    problems: Mapping[str, AdapterbotError]
+    bank: AdapterBank
+    notes: tuple[str, ...]
+
+    @classmethod
+    def load(cls, backbone: Backbone, home: Home) -> Roster:
+        """Read every spec and adapter; a skill with a fault is kept out and its fault remembered."""
+        folders = SkillFolders(home)
+        specs: dict[str, SkillSpec] = {}
+        problems: dict[str, AdapterbotError] = {}
+        adapters: dict[str, AdapterFile] = {}
+        for name in folders.names():
+            try:
+                specs[name] = folders.load(name)
+                if specs[name].trainable:
+                    adapters[name] = _adapter(folders, name, backbone)
+            except (AdapterError, SpecError, UnknownNameError) as error:
+                problems[name] = error
+        notes = tuple(note for adapter in adapters.values() for note in adapter.notes)
+        return cls(specs, problems, AdapterBank(backbone.shape, adapters), notes)
+
+    @property
+    def skills(self) -> list[str]:
+        """The skills that can answer, sorted."""
+        return [name for name in self.specs if name not in self.problems]
+
+    def spec(self, name: str) -> SkillSpec:
+        """The spec of a skill that can answer.
+
+        Raises:
+            UnknownNameError: no such skill; the message lists the nearest.
+            SpecError, AdapterError: what keeps it from answering.
+        """
+        if name in self.problems:
+            raise self.problems[name]
+        if name not in self.specs:
+            raise UnknownNameError("skill", name, self.skills)
+        return self.specs[name]
+
+    def row(self, name: str) -> str | None:
+        """The name of the skill's row in the bank, None for the bare backbone."""
+        return name if name in self.bank.rows else None
+
+
+def _adapter(folders: SkillFolders, name: str, backbone: Backbone) -> AdapterFile:
+    path = folders.adapter_file(name)
+    if path is None:
+        raise AdapterError(f"skill {name!r} has no adapter yet; train it: adapterbot train-skill {name}")
+    return load_adapter(path, backbone.shape, backbone.fingerprint)

@@ -1,0 +1,55 @@
+"""A conversation that remembers: ordered, persisted, one exchange at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from adapterbot.errors import StoreError
+from adapterbot.history import History
+from adapterbot.turn import Reply
+
+if TYPE_CHECKING:
+    from adapterbot.bot import Bot
+
+
+class Session:
+    """One conversation, by its id. Messages that arrive at the same time are answered one after the other.
+
+    Every exchange is written as a whole before the reply is returned; a store that cannot be written costs the reply
+    nothing: it carries a warning.
+    """
+
+    def __init__(self, bot: Bot, id: str, lock: threading.Lock) -> None:
+        self._bot, self.id, self._lock = bot, id, lock
+
+    @property
+    def history(self) -> History:
+        """What was said so far."""
+        return self._bot.store.history(self.id)
+
+    def respond(self, message: str, **request: Any) -> Reply:
+        """Answer and remember; takes what `Bot.respond` takes, but the history."""
+        with self._lock:
+            return self._keep(self._bot.respond(message, self.history, **request))
+
+    def stream(self, message: str, **request: Any) -> Generator[str, None, Reply]:
+        """Like `respond`, in pieces. A stream that is closed early is not remembered."""
+        with self._lock:
+            reply = yield from self._bot.stream(message, self.history, **request)
+            return self._keep(reply)
+
+    def undo(self) -> History:
+        """Forget the last exchange; returns what is left."""
+        with self._lock:
+            self._bot.store.undo(self.id)
+            return self.history
+
+    def _keep(self, reply: Reply) -> Reply:
+        try:
+            self._bot.store.append(self.id, reply.history.last_user, reply)
+        except StoreError as error:
+            return replace(reply, warnings=(*reply.warnings, f"this exchange was not saved: {error}"))
+        return reply

@@ -1,0 +1,265 @@
+"""Train one skill's adapter: one visible loop, resumable to the same result, nothing half-written.
+
+Only the adapter learns; the loss is taken on the reply's tokens alone (Madotto et al. 2020, section 3.2).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from adapterbot.adapters import Adapter, AdapterBank, AdapterFile, save_adapter
+from adapterbot.backbone import Backbone, pad_right
+from adapterbot.card import write_card
+from adapterbot.checkpoint import Checkpoint
+from adapterbot.errors import AdapterbotError, SettingError, SpecError
+from adapterbot.evaluation import perplexity
+from adapterbot.examples import Corpus, load_corpus, training_rows, validation_rows
+from adapterbot.generate import Request, generate
+from adapterbot.history import History
+from adapterbot.home import Home
+from adapterbot.knowledge import open_source
+from adapterbot.prompt import IGNORE, encode
+from adapterbot.spec import SkillSpec
+from adapterbot.turn import Prompt
+
+CHECKPOINT_SECONDS = 5.0
+VALIDATION_REPLIES = 500  # scored after every epoch to choose the best weights
+REPORT_REPLIES = 3000  # scored before and after for the report
+CLIP = 1.0
+POOL = 64  # batches whose rows are sorted by length together
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training did: perplexities on the validation replies without and with the adapter, and sample replies."""
+
+    skill: str
+    folder: Path
+    before: float
+    after: float
+    parameters: int
+    share: float
+    epochs: int
+    tokens_per_second: float
+    replies: tuple[tuple[str, str], ...] = field(default=())
+    origin: str = ""
+    resumed_at: int = 0
+
+
+def train_skill(
+    spec: SkillSpec,
+    backbone: Backbone,
+    *,
+    home: Home,
+    data: str | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    out: Path | None = None,
+    quiet: bool = False,
+    announce: Callable[[Corpus, int, int], None] = lambda *_: None,
+) -> Trained:
+    """Train `spec`'s adapter and write adapter.safetensors and README.md into `out/<skill>` (default: the user's home).
+
+    A run that was killed goes on from its last checkpoint, with the same result as if it had not been.
+
+    Raises:
+        SpecError: the skill has no adapter to train.
+        SettingError: epochs or seed out of range.
+        DataError: nothing usable to train on (file and line where one is at fault).
+    """
+    if spec.adapter is None:
+        raise SpecError(f"skill {spec.name!r} is the backbone alone (adapter = false): there is nothing to train")
+    if epochs is not None and not 1 <= epochs <= 1000:
+        raise SettingError(f"epochs={epochs} is outside 1 to 1000")
+    if not 0 <= seed < 2**31:
+        raise SettingError(f"seed={seed} is outside 0 to {2**31 - 1}")
+    epochs = epochs or spec.train.epochs
+    corpus = load_corpus(spec, data)
+    rows = training_rows(corpus, spec, backbone.tokenizer, backbone.positions, seed)
+    valid = validation_rows(corpus.valid, spec, backbone.tokenizer, backbone.positions, REPORT_REPLIES)
+    announce(corpus, len(rows), sum(len(row.ids) for row in rows))
+    key = f"{spec.digest} {corpus.digest} {backbone.fingerprint} {epochs} {seed}"
+    adapter = Adapter(backbone.shape, spec.adapter.bottleneck, spec.adapter.first_layer, seed)
+    checkpoint = Checkpoint.open(home.training / spec.name, key, adapter)
+    run = Run(spec, backbone, adapter, checkpoint, rows, valid, epochs, seed, quiet)
+    resumed_at, speed = checkpoint.step, run.fit()
+    best = AdapterFile({n: t.half().float() for n, t in checkpoint.best.items()}, {})  # as the file will hold them
+    before = perplexity(backbone, None, valid)
+    after = perplexity(backbone, AdapterBank(backbone.shape, {spec.name: best}).select([spec.name]), valid)
+    trained = Trained(
+        spec.name,
+        (out or home.skills) / spec.name,
+        before,
+        after,
+        adapter.parameter_count,
+        adapter.parameter_count / backbone.parameter_count,
+        checkpoint.epoch,
+        speed,
+        _replies(spec, backbone, best, home, seed),
+        corpus.origin,
+        resumed_at,
+    )
+    _write(trained, spec, backbone, best, seed)
+    checkpoint.remove()
+    return trained
+
+
+def _write(trained: Trained, spec: SkillSpec, backbone: Backbone, best: AdapterFile, seed: int) -> None:
+    metadata = {
+        "skill": spec.name,
+        "type": "residual",
+        "backbone": backbone.fingerprint,
+        "spec": spec.digest,
+        "seed": str(seed),
+        "perplexity_before": f"{trained.before:.3f}",
+        "perplexity_after": f"{trained.after:.3f}",
+        "data": trained.origin,
+    }
+    save_adapter(trained.folder / "adapter.safetensors", best.tensors, metadata)
+    write_card(trained, spec, backbone)
+
+
+@dataclass(slots=True)
+class Run:
+    """Everything one training loop looks at."""
+
+    spec: SkillSpec
+    backbone: Backbone
+    adapter: Adapter
+    checkpoint: Checkpoint
+    rows: Sequence[Prompt]
+    valid: Sequence[Prompt]
+    epochs: int
+    seed: int
+    quiet: bool
+
+    def fit(self) -> float:
+        """Train until the epochs are over or validation has not improved for `patience` epochs; tokens per second."""
+        state, train = self.checkpoint, self.spec.train
+        per_epoch = math.ceil(len(self.rows) / train.batch)
+        optimizer = state.optimizer(self.adapter, train.lr)
+        probe = self.valid[:: max(1, len(self.valid) // VALIDATION_REPLIES)]
+        tokens, started, saved = 0, time.monotonic(), time.monotonic()
+        with self._progress(per_epoch) as bar:
+            task = bar.task_ids[0]
+            while state.epoch < self.epochs and state.stale < train.patience:
+                for batch in batches(self.rows, train.batch, f"{self.seed} {state.epoch}", state.step % per_epoch):
+                    for group in optimizer.param_groups:
+                        group["lr"] = train.lr * learning_rate(state.step, per_epoch * self.epochs, train.warmup)
+                    loss = self._step(optimizer, batch)
+                    state.step += 1
+                    tokens += sum(len(row.ids) for row in batch)
+                    bar.update(
+                        task, advance=1, loss=f"{loss:.3f}", speed=f"{tokens / (time.monotonic() - started):,.0f}"
+                    )
+                    if time.monotonic() - saved > CHECKPOINT_SECONDS and state.step % per_epoch:
+                        state.save(optimizer)
+                        saved = time.monotonic()
+                state.end_epoch(perplexity(self.backbone, self.adapter.residual(), probe), self.adapter)
+                state.save(optimizer)
+                bar.update(task, valid=f"{state.valid[-1]:.2f}")
+        return tokens / max(time.monotonic() - started, 1e-9)
+
+    def _step(self, optimizer: torch.optim.Optimizer, batch: Sequence[Prompt]) -> float:
+        """One update; returns the mean loss in nats per reply token."""
+        loss = reply_loss(self.backbone, self.adapter, batch)
+        if not torch.isfinite(loss):
+            raise AdapterbotError(
+                f"the loss is {float(loss)} at step {self.checkpoint.step}; lower train.lr "
+                f"({self.spec.train.lr:g}) in skill.toml"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.adapter.parameters(), CLIP)
+        optimizer.step()
+        return float(loss.detach())
+
+    def _progress(self, per_epoch: int) -> Progress:
+        bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("step {task.completed}/{task.total}"),
+            TextColumn("loss {task.fields[loss]}"),
+            TextColumn("valid ppl {task.fields[valid]}"),
+            TextColumn("{task.fields[speed]} tokens/s"),
+            TimeRemainingColumn(),
+            disable=self.quiet,
+        )
+        last = f"{self.checkpoint.valid[-1]:.2f}" if self.checkpoint.valid else "-"
+        bar.add_task(
+            self.spec.name,
+            total=per_epoch * self.epochs,
+            completed=self.checkpoint.step,
+            loss="-",
+            speed="-",
+            valid=last,
+        )
+        return bar
+
+
+def reply_loss(backbone: Backbone, adapter: Adapter, batch: Sequence[Prompt]) -> Tensor:
+    """Mean cross-entropy over the label positions of a batch; blocks below `first_layer` run without gradients."""
+    ids, _ = pad_right([row.ids for row in batch], backbone.tokenizer.separator)  # [B, T]
+    labels = torch.full_like(ids, IGNORE)
+    for i, row in enumerate(batch):
+        labels[i, : len(row.labels)] = torch.tensor(row.labels)
+    with mixed_precision():
+        with torch.no_grad():
+            trunk = backbone.decoder.trunk(ids, adapter.first_layer)
+        hidden = backbone.decoder.finish(trunk, adapter.first_layer, adapter.residual())[:, :-1]  # [B, T-1, d]
+        wanted = labels[:, 1:] != IGNORE
+        logits = backbone.decoder.logits(hidden[wanted])  # [reply tokens, V]
+    return F.cross_entropy(logits.float(), labels[:, 1:][wanted])
+
+
+def mixed_precision() -> AbstractContextManager[object]:
+    """bf16 matrix products where the processor has them in hardware (about twice as fast), else float32."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def learning_rate(step: int, steps: int, warmup: float) -> float:
+    """Factor on the learning rate: linear warm-up over a share of the steps, then linear decay towards zero."""
+    rising = max(1, round(warmup * steps))
+    return min((step + 1) / rising, max(0.02, (steps - step) / max(1, steps - rising)))
+
+
+def batches(rows: Sequence[Prompt], size: int, seed: str, skip: int = 0) -> Iterator[list[Prompt]]:
+    """Batches of rows of like length in random order; the same for the same seed. `skip` leaves out the first ones."""
+    draw = random.Random(seed)
+    order = draw.sample(range(len(rows)), len(rows))
+    grouped: list[list[int]] = []
+    for start in range(0, len(order), size * POOL):
+        pool = sorted(order[start : start + size * POOL], key=lambda i: len(rows[i].ids))
+        grouped += [pool[i : i + size] for i in range(0, len(pool), size)]
+    draw.shuffle(grouped)
+    for chosen in grouped[skip:]:
+        yield [rows[i] for i in chosen]
+
+
+def _replies(
+    spec: SkillSpec, backbone: Backbone, best: AdapterFile, home: Home, seed: int
+) -> tuple[tuple[str, str], ...]:
+    """(message, reply) for a few messages of the spec's own: what the card and the terminal show."""
+    bank = AdapterBank(backbone.shape, {spec.name: best})
+    source = open_source(spec, home, None)
+    shown = []
+    for i, message in enumerate(spec.routing.examples[:5] or ("Hello!", "How are you today?", "Tell me more.")):
+        facts = [fact.text for fact in source.retrieve(History().add_user(message))]
+        facts = facts or [f for f in [spec.knowledge.when_empty] if f]
+        prompt = encode(
+            backbone.tokenizer, facts, [message], positions=backbone.positions, reserve=spec.decode.max_tokens
+        )
+        request = Request(prompt.ids, spec.name, spec.decode.override({"drafts": 1}), seed + i)
+        shown.append((message, generate(backbone, bank, [request])[0][0].text))
+    return tuple(shown)

@@ -1,0 +1,141 @@
+"""The dialogue form: JSONL, one dialogue a line. Reads the original Adapter-Bot's form as well.
+
+{"id", "turns": [{"speaker": "user" | "system", "text", "knowledge"?: [str], "label"?}],
+ "context"?: [str], "domain"?, "label"?}
+
+{"meta": [str, ...], "dialogue": [[user, system], ...], "id"?}      (one object, or a JSON list of them)
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapterbot.errors import DataError
+
+SPEAKERS = {"user": "user", "system": "system", "bot": "system", "assistant": "system"}
+MAX_TURN = 20_000  # characters; a longer turn is a broken file, not a dialogue
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One utterance; `knowledge` is what a system reply was based on."""
+
+    speaker: str
+    text: str
+    knowledge: tuple[str, ...] = ()
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """Turns in order; `context` grounds the whole dialogue (persona lines, rows)."""
+
+    id: str
+    turns: tuple[Turn, ...]
+    context: tuple[str, ...] = ()
+    domain: str = ""
+    label: str = ""
+
+
+def read_dialogues(path: Path) -> Iterator[Dialogue]:
+    """Dialogues of a .jsonl, .jsonl.gz or .json file.
+
+    Raises:
+        DataError: the first line that is not a dialogue, as `file:line: what is wrong`.
+    """
+    seen: dict[str, int] = {}
+    for line, item in _objects(path):
+        try:
+            dialogue = parse(item, default_id=f"{path.stem}-{line}")
+        except DataError as error:
+            raise DataError(f"{path}:{line}: {error}") from None
+        if dialogue.id in seen:
+            raise DataError(f"{path}:{line}: id {dialogue.id!r} was already used on line {seen[dialogue.id]}")
+        seen[dialogue.id] = line
+        yield dialogue
+
+
+def parse(item: object, default_id: str = "") -> Dialogue:
+    """One JSON object as a Dialogue; raises DataError saying what is wrong with it."""
+    if not isinstance(item, Mapping):
+        raise DataError('a dialogue is an object {"turns": [{"speaker", "text"}, ...]}')
+    if "dialogue" in item:
+        return _original_form(item, default_id)
+    turns = item.get("turns")
+    if not isinstance(turns, list) or not turns:
+        raise DataError('"turns" is missing or empty')
+    parsed = tuple(_turn(i, t) for i, t in enumerate(turns))
+    return Dialogue(
+        id=str(item.get("id", default_id)),
+        turns=parsed,
+        context=_strings(item, "context"),
+        domain=str(item.get("domain") or ""),
+        label=str(item.get("label") or ""),
+    )
+
+
+def in_validation(dialogue_id: str, share: float = 0.1) -> bool:
+    """Whether a dialogue belongs to the validation part of an unsplit file (by hash of its id)."""
+    return int(hashlib.sha256(dialogue_id.encode()).hexdigest()[:8], 16) < share * 2**32
+
+
+def _objects(path: Path) -> Iterator[tuple[int, Any]]:
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as stream:
+            if path.name.removesuffix(".gz").endswith(".json"):
+                yield from _json_list(path, stream.read())
+                return
+            for number, raw in enumerate(stream, 1):
+                if raw.strip(b"\xef\xbb\xbf \t\r\n"):
+                    yield number, _json(path, number, raw)
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+
+
+def _json_list(path: Path, raw: bytes) -> Iterator[tuple[int, Any]]:
+    items = _json(path, 1, raw)
+    yield from enumerate(items if isinstance(items, list) else [items], 1)
+
+
+def _json(path: Path, number: int, raw: bytes) -> Any:
+    try:
+        return json.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}:{number}: not UTF-8 (byte {error.start}); convert the file to UTF-8") from None
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DataError(f"{path}:{number}: not JSON: {error}") from None
+
+
+def _turn(index: int, item: object) -> Turn:
+    if not isinstance(item, Mapping):
+        raise DataError(f'turns[{index}] is not an object {{"speaker", "text"}}')
+    speaker, text = SPEAKERS.get(str(item.get("speaker"))), item.get("text")
+    if speaker is None:
+        raise DataError(f'turns[{index}] has speaker {item.get("speaker")!r}; use "user" or "system"')
+    if not isinstance(text, str) or not text.strip():
+        raise DataError(f'turns[{index}] has no "text"')
+    if len(text) > MAX_TURN:
+        raise DataError(f"turns[{index}] has {len(text):,} characters; at most {MAX_TURN:,} are taken")
+    return Turn(speaker, text, _strings(item, "knowledge"), str(item.get("label") or ""))
+
+
+def _strings(item: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = item.get(key) or ()
+    if isinstance(value, str) or not all(isinstance(v, str) for v in value):
+        raise DataError(f'"{key}" is a list of texts')
+    return tuple(value)
+
+
+def _original_form(item: Mapping[str, Any], default_id: str) -> Dialogue:
+    pairs = item["dialogue"]
+    if not isinstance(pairs, list) or not all(isinstance(p, list) and len(p) == 2 for p in pairs):
+        raise DataError('"dialogue" is a list of [user, system] pairs')
+    turns = [{"speaker": s, "text": t} for pair in pairs for s, t in zip(("user", "system"), pair, strict=True) if t]
+    return parse({"id": item.get("id", default_id), "turns": turns, "context": item.get("meta")}, default_id)

@@ -1,0 +1,1 @@
+"""2 · The dialogue manager: which skill answers this turn."""

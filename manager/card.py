@@ -1,0 +1,98 @@
+"""2 · The card (README.md) that stands beside a trained manager: what it is, how good it is, what it learned from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from adapterbot.data import corpora
+from adapterbot.manager.classifier import Settings
+
+# Licences of the corpora that specs name and that have no reader module of their own.
+LICENCES = {
+    "clinc_oos": "CC BY 3.0",
+    "convai": "not stated",
+    "dailydialog": "CC BY-NC-SA 4.0",
+    "esconv": "CC BY-NC 4.0",
+    "msc": "not stated",
+    "nlu_home": "CC BY 4.0",
+    "snips": "CC0 1.0",
+    "topicalchat": "CDLA-Sharing 1.0",
+    "wizint": "not stated",
+}
+OWN = {"phrases": "the `routing.examples` of the specs", "samples": "the sample dialogues of the skills"}
+
+
+def card(report: Mapping[str, Any], settings: Settings, out: Path) -> str:
+    """The card's Markdown. A report of the other encoder below `out` is set beside this one."""
+    names = ", ".join(f"`{name}`" for name in settings.classes)
+    lines = [
+        "# Manager",
+        "",
+        f"Chooses among {names} for each message.",
+        f"The vectors of the message and of the two utterances before it (encoder `{settings.encoder}`, frozen)",
+        "go through one hidden layer. Written by `adapterbot train-manager`;",
+        "`report.json` has all figures, `confusion.png` the confusions on the validation examples.",
+        "",
+        *_figures(report, out),
+        "",
+        f"Chosen on the validation examples: temperature {settings.temperature:.2f},",
+        f"threshold {settings.threshold:.2f}, margin {settings.margin:.2f}. Below them `chitchat` answers.",
+        "",
+        *_classes(report),
+        "",
+        "## Learned from",
+        "",
+        f"{report['trained_on']:,} examples: {report['dropped']:,} doubtful corpus labels were dropped,",
+        f"{report['promoted']:,} clear follow-ups stand alone as well.",
+        "",
+        *[f"- {_source(name)}" for name in report["sources"]],
+        *[f"- {remark}" for remark in report["remarks"]],
+        "",
+        "## Limits",
+        "",
+        "English only; other languages are meant to reach the fallback. It reads the message and two utterances",
+        "before it, not the whole conversation. It saw no message of the hand-written test set.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _figures(report: Mapping[str, Any], out: Path) -> list[str]:
+    rows = [report]
+    other = out / "backbone" / "report.json"
+    if other.is_file():
+        rows.append(json.loads(other.read_text(encoding="utf-8")))
+    lines = ["| encoder | judged on | messages | accuracy | macro-F1 | calibration error |", "|" + " --- |" * 6]
+    for row in rows:
+        name, error = row["encoder"], f"{row['calibration_error']:.3f}"
+        lines.append(f"| {name} | validation | {row['n']} | {_percent(row)} | {row['macro_f1']:.3f} | {error} |")
+        hand = row.get("hand_written")
+        if hand:
+            kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in hand["accuracy_of"].items())
+            judged = f"hand-written ({kinds})"
+            lines.append(f"| {name} | {judged} | {hand['n']} | {_percent(hand)} | {hand['macro_f1']:.3f} | |")
+    return lines
+
+
+def _classes(report: Mapping[str, Any]) -> list[str]:
+    judged = report.get("hand_written", report)
+    lines = ["| skill | precision | recall | F1 | messages |", "| --- | --- | --- | --- | --- |"]
+    for name, row in judged["per_class"].items():
+        lines.append(f"| {name} | {row['precision']:.2f} | {row['recall']:.2f} | {row['f1']:.2f} | {row['n']} |")
+    where = "the hand-written messages" if "hand_written" in report else "the validation examples"
+    return [f"Per skill, on {where}:", "", *lines]
+
+
+def _percent(report: Mapping[str, Any]) -> str:
+    return f"{report['accuracy']:.1%}"
+
+
+def _source(name: str) -> str:
+    if name in OWN:
+        return OWN[name]
+    reader = corpora.reader(name)
+    licence = reader.LICENCE if reader else LICENCES.get(name, "see its source")
+    return f"{name} ({licence})"

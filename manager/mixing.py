@@ -1,0 +1,99 @@
+"""2 · From examples to training rows: which history goes before which message.
+
+A message that shows its skill by itself must be understood after any history, or a change of topic goes unnoticed; a
+follow-up ("and on Sunday?") only with its own. So messages of the first kind get no history or anybody's,
+drawn anew for each batch; the vectors of all texts are computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from adapterbot.manager.classifier import HISTORY
+from adapterbot.manager.encoder import Encoder
+from adapterbot.manager.examples import Example
+
+CHUNK = 512
+SHORT = 2  # words; "ok thanks" after another skill's turn still belongs to that skill
+NO_HISTORY = 0.5  # share of the messages that stand alone which stay alone; the rest follows anybody's exchange
+# How often each group is drawn: written by hand, alone from corpora, follow-ups.
+SHARES = (0.35, 0.35, 0.30)
+
+
+@dataclass(slots=True)
+class Mixture:
+    """Examples as rows of `vectors`; row 0 is the zero vector of 'nothing was said'."""
+
+    vectors: Tensor  # [T, width], half
+    message: Tensor  # [N] row
+    history: Tensor  # [N, HISTORY] rows, 0 where none
+    skill: Tensor  # [N]
+    alone: Tensor  # [N] bool
+    trusted: Tensor  # [N] bool
+    short: Tensor  # [N] bool
+    classes: int
+
+    @classmethod
+    def of(cls, examples: Sequence[Example], classes: Sequence[str], row: dict[str, int], vectors: Tensor) -> Mixture:
+        """The examples' tensors, given each text's row in `vectors`."""
+        before = [[0] * (HISTORY - len(e.history)) + [row[t] for t in e.history] for e in examples]
+        return cls(
+            vectors=vectors,
+            message=torch.tensor([row[e.message] for e in examples], dtype=torch.long),
+            history=torch.tensor(before, dtype=torch.long).view(len(examples), HISTORY),
+            skill=torch.tensor([classes.index(e.skill) for e in examples], dtype=torch.long),
+            alone=torch.tensor([e.kind == "alone" for e in examples], dtype=torch.bool),
+            trusted=torch.tensor([e.trusted for e in examples], dtype=torch.bool),
+            short=torch.tensor([len(e.message.split()) <= SHORT for e in examples], dtype=torch.bool),
+            classes=len(classes),
+        )
+
+    def features(self, message: Tensor, history: Tensor) -> Tensor:
+        """Rows [B] and [B, HISTORY] -> [B, (1 + HISTORY) * width]."""
+        rows = torch.cat([message.unsqueeze(1), history], dim=1)
+        return self.vectors[rows].float().flatten(1)
+
+    def weights(self) -> Tensor:
+        """Chance of each example [N]: all skills alike, and inside a skill the groups by `SHARES`."""
+        groups = (self.trusted & self.alone, ~self.trusted & self.alone, ~self.alone)
+        chances = torch.zeros(len(self.skill))
+        for skill in range(self.classes):
+            for share, group in zip(SHARES, groups, strict=True):
+                chosen = group & (self.skill == skill)
+                chances[chosen] = share / max(1, int(chosen.sum()))
+            chances[self.skill == skill] /= chances[self.skill == skill].sum().clamp(min=1e-9)
+        return chances
+
+    def with_histories(self, picked: Tensor, generator: Generator) -> Tensor:
+        """Rows [B, HISTORY] to put before the examples `picked` [B]."""
+        history = self.history[picked].clone()
+        donors = (self.history[:, -1] > 0).nonzero().squeeze(1)
+        if len(donors) == 0:
+            return history
+        donor = donors[torch.randint(len(donors), (len(picked),), generator=generator)]
+        wanted = torch.rand(len(picked), generator=generator) > NO_HISTORY
+        changed = self.alone[picked] & ~self.short[picked] & wanted
+        history[changed] = self.history[donor[changed]]
+        return history
+
+    def fixed(self, seed: int) -> tuple[Tensor, Tensor]:
+        """Every example once, half of those that stand alone after somebody's exchange: features [N, D], labels [N]."""
+        everything = torch.arange(len(self.skill))
+        history = self.with_histories(everything, Generator().manual_seed(seed))
+        return self.features(self.message, history), self.skill
+
+
+def encode_all(
+    examples: Sequence[Example], encoder: Encoder, advance: Callable[[int, int], None]
+) -> tuple[dict[str, int], Tensor]:
+    """Each text's row, and the rows [1 + T, width] in half precision; `advance` is told how many of T are done."""
+    texts = sorted({t for e in examples for t in (e.message, *e.history)}, key=lambda t: (len(t), t))
+    parts = [torch.zeros(1, encoder.width, dtype=torch.half)]
+    for start in range(0, len(texts), CHUNK):
+        parts.append(encoder.encode(texts[start : start + CHUNK]).half())
+        advance(min(start + CHUNK, len(texts)), len(texts))
+    return {text: i for i, text in enumerate(texts, 1)}, torch.cat(parts)

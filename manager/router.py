@@ -1,0 +1,119 @@
+"""2 · The dialogue manager: which skill answers this message, and why.
+
+The classifier gives every skill a calibrated probability. The best skill answers if its probability reaches the
+threshold and is clear of the second by the margin; otherwise the fallback `chitchat` does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from adapterbot.errors import MissingPartError, WeightsError
+from adapterbot.history import History
+from adapterbot.home import Home
+from adapterbot.manager.classifier import CLASSIFIER, Classifier, features, load_classifier, read_settings
+from adapterbot.manager.encoder import BACKBONE, Encoder, Pooling, Similarity, load_encoder, minilm_folder
+from adapterbot.spec import FALLBACK, SkillFolders
+from adapterbot.turn import Choice
+
+WEIGHTS = Path(__file__).parent / "weights"
+# A skill that the classifier never saw is chosen only for messages that are nearly one of its spec's examples: below
+# the first cosine it scores nothing, from the second on everything.
+NEAR, SAME = 0.60, 0.85
+
+
+@dataclass(slots=True)
+class Manager:
+    """A classifier, its encoder, and the phrases of skills that came after it was trained."""
+
+    classifier: Classifier
+    encoder: Encoder
+    phrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    _similarity: Similarity = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._similarity = Similarity(self.encoder)
+
+    @classmethod
+    def load(cls, home: Home, backbone: Pooling | None) -> Manager | None:
+        """The manager that the user trained, else the one that ships for an installed encoder, else None.
+
+        Raises:
+            WeightsError: the user's classifier is damaged or its encoder is not the one it was trained on.
+        """
+        own = home.manager / CLASSIFIER
+        if own.is_file():
+            return cls._read(own, _encoder_of(own, backbone), home)
+        shipped = WEIGHTS / CLASSIFIER
+        if shipped.is_file() and minilm_folder() is not None:
+            return cls._read(shipped, load_encoder(None, backbone), home)
+        shipped = WEIGHTS / BACKBONE / CLASSIFIER
+        if backbone is None or not shipped.is_file() or read_settings(shipped).fingerprint != backbone.fingerprint:
+            return None  # no manager was trained for this backbone
+        return cls._read(shipped, load_encoder(BACKBONE, backbone), home)
+
+    @classmethod
+    def _read(cls, path: Path, encoder: Encoder, home: Home) -> Manager:
+        classifier = load_classifier(path, encoder)
+        folders = SkillFolders(home)
+        new = [name for name in folders.names() if name not in classifier.settings.classes]
+        specs = [folders.load(name) for name in new]
+        return cls(classifier, encoder, {s.name: s.routing.examples for s in specs if s.routing.auto})
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The skills that the classifier was trained on."""
+        return self.classifier.settings.classes
+
+    def pick(self, message: str, history: History, routable: Sequence[str]) -> Choice:
+        """The skill among `routable` that should answer `message`, said after `history`; scores for all of them."""
+        if not message.strip():
+            return Choice(FALLBACK, dict.fromkeys(routable, 0.0), "fallback", "the message is empty")
+        scores = self.scores(message, history, routable)
+        ranked = sorted(scores, key=lambda name: scores[name], reverse=True)
+        first, second = scores[ranked[0]], scores[ranked[1]] if len(ranked) > 1 else 0.0
+        settings, best = self.classifier.settings, ranked[0]
+        if first < settings.threshold:
+            why = f"no skill is sure: {best} has {first:.2f}, below {settings.threshold:.2f}"
+            return Choice(FALLBACK, scores, "fallback", why)
+        if first - second < settings.margin:
+            why = f"{best} ({first:.2f}) and {ranked[1]} ({second:.2f}) are too close"
+            return Choice(FALLBACK, scores, "fallback", why)
+        return Choice(best, scores, "manager", f"{best} scores {first:.2f}, the next {second:.2f}")
+
+    def scores(self, message: str, history: History, routable: Sequence[str]) -> dict[str, float]:
+        """A probability for each of `routable`; they sum to 1, or are all 0 when the classifier gives no number."""
+        row = self.classifier.probabilities(features(self.encoder, message, history.texts))[0].tolist()
+        known = {name: p for name, p in zip(self.classes, row, strict=True) if name in routable}
+        total = sum(known.values())
+        if not math.isfinite(total) or total <= 0:
+            return dict.fromkeys(routable, 0.0)
+        scores = {name: known.get(name, 0.0) / total for name in routable}
+        return self._with_new(message, scores)
+
+    def _with_new(self, message: str, scores: dict[str, float]) -> dict[str, float]:
+        """Shares of the probability moved to skills that the classifier does not know, by nearness to their phrases."""
+        for name, phrases in self.phrases.items():
+            if name in scores and phrases:
+                nearest = max(self._similarity(message, phrases))
+                share = min(1.0, max(0.0, (nearest - NEAR) / (SAME - NEAR)))
+                scores = {other: score * (1.0 - share) for other, score in scores.items()} | {name: share}
+        return scores
+
+
+def _encoder_of(path: Path, backbone: Pooling | None) -> Encoder:
+    """The encoder that a classifier file names.
+
+    Raises:
+        WeightsError: it is not installed or not there any more.
+    """
+    name = read_settings(path).encoder
+    try:
+        return load_encoder(name, backbone)
+    except MissingPartError as error:
+        raise WeightsError(
+            f"{path} needs the encoder {name!r}: {error}, or train again: adapterbot train-manager"
+        ) from None

@@ -1,0 +1,156 @@
+"""2 · `adapterbot train-manager`: examples -> vectors -> cleaned labels -> head -> temperature, threshold, margin."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from adapterbot.errors import DataError
+from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, Settings, decide
+from adapterbot.manager.encoder import Encoder
+from adapterbot.manager.examples import Example, collect
+from adapterbot.manager.mixing import Mixture, encode_all
+from adapterbot.manager.report import measure, require_libraries, write_report
+from adapterbot.spec import FALLBACK, SkillSpec
+
+BATCH, STEPS, LR, DECAY, SMOOTHING = 256, 1500, 2e-3, 1e-2, 0.02
+CLEANING_STEPS = 400
+DOUBT, TRUST = 0.10, 0.80  # out-of-fold probability below which a corpus label is dropped, above which it stands alone
+# Floors, so that a manager trained on little data is still careful.
+THRESHOLDS = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
+MARGINS = (0.05, 0.1, 0.15, 0.2)
+
+
+def train_manager(
+    specs: Mapping[str, SkillSpec],
+    *,
+    corpora: Path | None,
+    encoder: Encoder,
+    out: Path,
+    seed: int = 0,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train the manager over the routable skills of `specs`; write classifier, report, picture and card into `out`.
+
+    Raises:
+        DataError: fewer than two routable skills have anything to learn from, or a corpus file is bad.
+        MissingPartError: scikit-learn or matplotlib is not installed.
+    """
+    require_libraries()
+    routable = {name: spec for name, spec in sorted(specs.items()) if spec.routing.auto}
+    examples, remarks = collect(routable, corpora, seed)
+    classes = tuple(name for name in routable if any(e.skill == name and not e.valid for e in examples))
+    if len(classes) < 2 or FALLBACK not in classes:
+        raise DataError(f"the manager needs examples of {FALLBACK!r} and of one more skill; there are: {list(classes)}")
+    remarks += [f"{name}: nothing to learn from" for name in routable if name not in classes]
+    with _progress(progress) as advance:
+        row, vectors = encode_all(examples, encoder, advance)
+    train, cleaning = clean([e for e in examples if not e.valid], classes, row, vectors, seed)
+    head = fit(Mixture.of(train, classes, row, vectors), seed, STEPS)
+    valid = Mixture.of([e for e in examples if e.valid], classes, row, vectors)
+    settings = calibrate(head, Settings(classes, encoder.name, encoder.fingerprint, encoder.width), valid, seed)
+    report = measure(Classifier(head, settings), valid, seed)
+    report |= cleaning | {"trained_on": len(train), "seed": seed, "remarks": remarks}
+    report["sources"] = sorted({e.source for e in examples})
+    settings = replace(settings, metrics={k: report[k] for k in ("accuracy", "macro_f1", "calibration_error")})
+    Classifier(head, settings).save(out / CLASSIFIER)
+    write_report(report, settings, out)
+    return report
+
+
+def fit(mixture: Mixture, seed: int, steps: int, chances: Tensor | None = None, alone: bool = False) -> Head:
+    """A head trained on rows drawn from `mixture` by `chances` [N]; `alone` leaves every history out.
+
+    The learning rate falls to zero at the last step, so that step's weights are the ones to keep.
+    """
+    torch.manual_seed(seed)
+    head = Head(mixture.vectors.shape[1], mixture.classes)
+    optimiser = torch.optim.AdamW(head.parameters(), lr=LR, weight_decay=DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=LR, total_steps=steps)
+    generator = Generator().manual_seed(seed)
+    chances = mixture.weights() if chances is None else chances
+    for _ in range(steps):
+        picked = torch.multinomial(chances, BATCH, replacement=True, generator=generator)
+        history = mixture.history[picked] * 0 if alone else mixture.with_histories(picked, generator)
+        logits = head(mixture.features(mixture.message[picked], history))
+        loss = F.cross_entropy(logits, mixture.skill[picked], label_smoothing=SMOOTHING)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return head.eval()
+
+
+def clean(
+    examples: list[Example], classes: Sequence[str], row: dict[str, int], vectors: Tensor, seed: int
+) -> tuple[list[Example], dict[str, int]]:
+    """The examples without doubtful corpus labels, with clear follow-ups standing alone as well, and how many of each.
+
+    A first turn such as "hi, how are you" says nothing of its corpus' skill; a later one such as "do you have pets?"
+    may say everything. Each half is judged, without history, by a head that was trained on the other half
+    (confident learning, Northcutt et al. 2021, arXiv 1911.00068).
+    """
+    own = out_of_fold(Mixture.of(examples, classes, row, vectors), seed).tolist()
+    kept = [e for e, p in zip(examples, own, strict=True) if e.trusted or e.kind == "follow" or p >= DOUBT]
+    clear = [
+        replace(e, kind="alone", history=())
+        for e, p in zip(examples, own, strict=True)
+        if e.kind == "follow" and p > TRUST
+    ]
+    return kept + clear, {"dropped": len(examples) - len(kept), "promoted": len(clear)}
+
+
+def out_of_fold(mixture: Mixture, seed: int) -> Tensor:
+    """Probability [N] of each example's label from its message alone, by a head that never saw it."""
+    fold = torch.randint(2, (len(mixture.skill),), generator=Generator().manual_seed(seed)).bool()
+    own = torch.zeros(len(mixture.skill))
+    for part in (fold, ~fold):
+        head = fit(mixture, seed, CLEANING_STEPS, mixture.weights() * ~part * mixture.alone, alone=True)
+        with torch.inference_mode():
+            nothing = mixture.history[part] * 0
+            scores = torch.softmax(head(mixture.features(mixture.message[part], nothing)), dim=-1)
+        own[part] = scores.gather(1, mixture.skill[part].unsqueeze(1)).squeeze(1)
+    return own
+
+
+def calibrate(head: Head, settings: Settings, valid: Mixture, seed: int) -> Settings:
+    """Temperature with the least negative log-likelihood, then threshold and margin with the best accuracy.
+
+    Both on the validation examples; without any, the cautious ends of the ranges.
+    """
+    if len(valid.skill) == 0:
+        return replace(settings, threshold=THRESHOLDS[0], margin=MARGINS[0])
+    features, labels = valid.fixed(seed)
+    with torch.inference_mode():
+        logits = head(features)
+    temperatures = [2 ** (step / 8) for step in range(-16, 17)]
+    temperature = min(temperatures, key=lambda t: float(F.cross_entropy(logits / t, labels)))
+    scores = torch.softmax(logits / temperature, dim=-1)
+    fallback = settings.classes.index(FALLBACK)
+
+    def accuracy(pair: tuple[float, float]) -> float:
+        return float((decide(scores, *pair, fallback) == labels).float().mean())
+
+    threshold, margin = max(((t, m) for t in THRESHOLDS for m in MARGINS), key=accuracy)
+    return replace(settings, temperature=temperature, threshold=threshold, margin=margin)
+
+
+@contextlib.contextmanager
+def _progress(show: bool) -> Iterator[Callable[[int, int], None]]:
+    """Yields `advance(done, total)`; draws a bar when `show`."""
+    if not show:
+        yield lambda done, total: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task("reading messages", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,1 @@
+"""One folder per skill; see any `skill.toml`."""

@@ -1,0 +1,102 @@
+"""Fixtures: a home of its own for every test, a tiny real backbone made in-process, and no network."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from adapterbot.adapters import Adapter, save_adapter
+from adapterbot.backbone import Backbone, fingerprint_of, freeze
+from adapterbot.bot import Bot
+from adapterbot.data import DATA
+from adapterbot.decoder import Decoder, Shape
+from adapterbot.home import Home
+from adapterbot.prompt import Tokenizer
+
+LOCAL = {"127.0.0.1", "localhost", "::1"}
+TRAINED = ("empathetic", "persona", "wiki", "weather")
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any connection that leaves this machine fails the test that made it."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family != getattr(socket, "AF_UNIX", None) and address[0] not in LOCAL:
+            raise AssertionError(f"a test tried to reach {address}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home in a temporary folder; nothing a test does reaches the user's own."""
+    root = tmp_path / "home"
+    monkeypatch.setenv("ADAPTERBOT_HOME", str(root))
+    for name in ("ADAPTERBOT_BACKBONE",):
+        monkeypatch.delenv(name, raising=False)
+    return Home(root)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tiny models are faster on one thread, and results do not depend on the machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """The folder of real corpora, or a skip."""
+    folder = os.environ.get("ADAPTERBOT_CORPORA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("ADAPTERBOT_CORPORA is not set")
+    return Path(folder)
+
+
+def make_tiny(seed: int = 0, width: int = 32, layers: int = 2) -> Backbone:
+    """A real GPT-2-shaped model with random weights and the embedded backbone's vocabulary."""
+    tokenizer = Tokenizer.from_folder(DATA / "backbone")
+    shape = Shape(vocab=tokenizer.size, positions=128, width=width, layers=layers, heads=4, inner=4 * width)
+    torch.manual_seed(seed)
+    decoder = freeze(Decoder(shape))
+    for parameter in decoder.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.2)
+    return Backbone("tiny", decoder, tokenizer, fingerprint_of(decoder.state_dict()))
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Backbone:
+    """The tiny backbone; frozen, so tests may share it."""
+    return make_tiny()
+
+
+def random_adapter(
+    backbone: Backbone, path: Path, seed: int, bottleneck: int = 8, scale: float = 0.3, **metadata: str
+) -> None:
+    """Write an adapter with random weights for `backbone`."""
+    adapter = Adapter(backbone.shape, bottleneck, seed=seed)
+    draw = torch.Generator().manual_seed(seed)
+    tensors = {n: t + scale * torch.randn(t.shape, generator=draw) for n, t in adapter.tensors().items()}
+    known = {"type": "residual", "backbone": backbone.fingerprint, "skill": path.parent.name}
+    save_adapter(path, tensors, known | metadata)
+
+
+@pytest.fixture
+def tiny_bot(tiny: Backbone, home: Home) -> Bot:
+    """A bot on the tiny backbone; every shipped skill has a random adapter of its own."""
+    for seed, name in enumerate(TRAINED):
+        random_adapter(tiny, home.skills / name / "adapter.safetensors", seed)
+    return Bot(tiny, home)

@@ -1,0 +1,184 @@
+"""app and page: the page's parts and wiring, the web application, ports, and the command from start to Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import gradio as gr
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from adapterbot.bot import Bot
+from adapterbot.errors import SettingError
+from adapterbot.turn import DECODE_SETTINGS, Decode
+from adapterbot.ui import app, page, view
+from adapterbot.ui.handlers import SLIDERS, Screen, Visitor
+
+Built = TypeVar("Built")
+COMMAND = [sys.executable, "-c", "from adapterbot.cli import main; main()", "ui"]
+
+
+async def in_a_loop(build: Callable[[Bot], Built], bot: Bot) -> Built:
+    """gradio leaves an open event loop behind for every page that is built outside of one."""
+    return build(bot)
+
+
+@pytest.fixture
+def blocks(tiny_bot: Bot) -> gr.Blocks:
+    return asyncio.run(in_a_loop(page.build, tiny_bot))
+
+
+def of(blocks: gr.Blocks, kind: type) -> list[Any]:
+    return [block for block in blocks.blocks.values() if isinstance(block, kind)]
+
+
+def named(blocks: gr.Blocks, name: str) -> Any:
+    (found,) = (b for b in blocks.blocks.values() if getattr(b, "label", None) == name)
+    return found
+
+
+@pytest.mark.parametrize("name", SLIDERS)
+def test_every_setting_has_its_documented_range_default_and_meaning(blocks: gr.Blocks, name: str) -> None:
+    _, low, high, meaning = DECODE_SETTINGS[name]
+    slider = named(blocks, name)
+    assert (slider.minimum, slider.maximum, slider.info) == (low, high, meaning)
+    assert slider.value == getattr(Decode(), name)
+    assert slider.interactive is False  # until 'use the skill's own settings' is switched off
+
+
+def test_the_seed_is_free_text_since_a_browser_rounds_large_numbers(blocks: gr.Blocks) -> None:
+    seed = named(blocks, "seed")
+    assert isinstance(seed, gr.Textbox)
+    assert seed.info == DECODE_SETTINGS["seed"][3]
+    assert seed.value == ""
+
+
+def test_the_picker_offers_auto_and_every_usable_skill(blocks: gr.Blocks, tiny_bot: Bot) -> None:
+    picker = named(blocks, "Who answers")
+    assert picker.value == view.AUTO
+    assert {value for _, value in picker.choices} == {view.AUTO, *tiny_bot.skills}
+    assert all(tiny_bot.specs[value].summary in label for label, value in picker.choices if value)
+
+
+def test_bubbles_are_never_rendered_as_markup(blocks: gr.Blocks) -> None:
+    (chat,) = of(blocks, gr.Chatbot)
+    assert (chat.render_markdown, chat.sanitize_html, chat.allow_tags, chat.latex_delimiters) == (
+        False,
+        True,
+        False,
+        [],
+    )
+    assert chat.buttons == []  # no share button
+
+
+def test_there_is_one_state_and_it_belongs_to_the_visitor(blocks: gr.Blocks) -> None:
+    (state,) = of(blocks, gr.State)
+    assert isinstance(state.value, Visitor)
+    assert len(state.value.history) == 0
+
+
+def test_a_turns_outputs_are_wired_in_the_order_of_a_screen(blocks: gr.Blocks) -> None:
+    turns = [fn for fn in blocks.fns.values() if len(fn.outputs) == len(Screen._fields)]
+    assert {fn.name for fn in turns} == {"send", "example", "retry", "undo", "clear"}
+    for fn in turns:
+        ids = [getattr(component, "elem_id", None) for component in fn.outputs]
+        assert ids == [None, *(f"ab-{name}" for name in Screen._fields[1:])]
+
+
+def test_sliders_reach_the_handlers_in_their_order(blocks: gr.Blocks) -> None:
+    (send,) = (fn for fn in blocks.fns.values() if fn.name == "send")
+    assert [component.label for component in send.inputs[-len(SLIDERS) :]] == list(SLIDERS)
+
+
+def test_nothing_is_callable_from_outside_of_the_page(blocks: gr.Blocks) -> None:
+    assert {fn.api_visibility for fn in blocks.fns.values()} == {"private"}
+    assert blocks.analytics_enabled is False
+
+
+@pytest.fixture
+def client(tiny_bot: Bot) -> Iterator[TestClient]:
+    web_app = asyncio.run(in_a_loop(app.web_app, tiny_bot))
+    with TestClient(web_app, base_url="http://127.0.0.1:7860") as client:
+        yield client
+
+
+def test_the_page_names_no_outside_script_style_or_font(client: TestClient) -> None:
+    answer = client.get("/")
+    assert answer.status_code == 200
+    assert not re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=[\"']?(?:https?:)?//", answer.text)
+    assert "url(http" not in client.get("/theme.css").text.replace("'", "").replace('"', "")
+
+
+def test_every_answer_forbids_the_browser_to_load_from_elsewhere(client: TestClient) -> None:
+    for path in ("/", "/theme.css", "/no/such/page"):
+        policy = client.get(path).headers["content-security-policy"]
+        assert policy.startswith("default-src 'self' data: blob:;")
+        assert "http" not in policy
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/gradio_api/runs"])
+def test_there_are_no_further_pages(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code in (403, 404)
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A port that another program listens on, in the place of 7860."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setattr(app, "PORT", port)
+        yield port
+
+
+def test_a_taken_port_that_was_asked_for_is_an_error(taken: int) -> None:
+    with pytest.raises(SettingError, match=f"port {taken} on 127.0.0.1 is taken"):
+        app.listen("127.0.0.1", taken)
+
+
+def test_without_a_port_the_next_free_one_is_used(taken: int) -> None:
+    with app.listen("127.0.0.1", None) as opened:
+        assert taken < opened.getsockname()[1] < taken + app.PORTS
+
+
+def test_all_ports_taken(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "PORTS", 1)
+    with pytest.raises(SettingError, match="all taken"):
+        app.listen("127.0.0.1", None)
+
+
+@pytest.mark.parametrize(("host", "port", "said"), [("127.0.0.1", 70000, "there is no port 70000"),
+                                                    ("192.0.2.1", 0, "cannot listen on 192.0.2.1")])  # fmt: skip
+def test_an_address_that_is_not_there(host: str, port: int, said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        app.listen(host, port)
+
+
+def test_the_command_prints_the_address_answers_and_ends_on_ctrl_c(taken: int) -> None:
+    with subprocess.Popen([*COMMAND, "--port", "0"], stdout=subprocess.PIPE, text=True) as run:
+        try:
+            assert run.stdout is not None
+            line = run.stdout.readline()
+            found = re.fullmatch(r"adapterbot is at (http://127\.0\.0\.1:\d+) \(Ctrl-C stops it\)\n", line)
+            assert found
+            assert "adapterbot" in httpx.get(found[1], trust_env=False).text
+            run.send_signal(signal.SIGINT)
+            assert run.wait(timeout=15) == 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                run.kill()
+
+
+def test_the_command_says_when_its_port_is_taken(taken: int) -> None:
+    run = subprocess.run([*COMMAND, "--port", str(taken)], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert f"adapterbot: port {taken} on 127.0.0.1 is taken; give another --port" in run.stderr
+    assert "Traceback" not in run.stderr

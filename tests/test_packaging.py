@@ -1,0 +1,139 @@
+"""The wheel is the whole product: built from the source archive, installed without the checkout, it answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = {"adapterbot": "adapterbot", **{name: f"adapterbot/{name}" for name in ("skills", "manager", "ui", "data")}}
+LITTER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "*.egg-info", "build", "dist", "tests")
+
+
+def project() -> dict[str, Any]:
+    """The [project] table of pyproject.toml."""
+    table: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return table
+
+
+def normal(name: str) -> str:
+    """A distribution's name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the source archive and the wheel made from it, out of a copy of the checkout."""
+    source, out = tmp_path_factory.mktemp("source") / "tree", tmp_path_factory.mktemp("dist")
+    shutil.copytree(ROOT, source, ignore=LITTER)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said[-2000:]
+    assert "absent from the" not in said
+    return out
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (path,) = built.glob("adapterbot-*-py3-none-any.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scripts folder of a new environment with the wheel, and with the libraries of this one.
+
+    The libraries come as one plain path: `.pth` files are not read there, so that this environment's editable
+    install of the checkout stays out.
+    """
+    root = tmp_path_factory.mktemp("clean") / "with a space"
+    venv.create(root, with_pip=False)
+    scripts = root / ("Scripts" if os.name == "nt" else "bin")
+    target = ["--python", str(scripts / "python"), "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run([sys.executable, "-m", "pip", *target], check=True)
+    (purelib,) = root.rglob("site-packages")
+    (purelib / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return scripts
+
+
+def run(clean: Path, cwd: Path, *command: str) -> str:
+    """What `command` of the clean environment prints, started in `cwd`; fails with its errors."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "ADAPTERBOT"))}
+    environment |= {"ADAPTERBOT_HOME": str(cwd / "home"), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+    program = [str(clean / command[0]), *command[1:]]
+    done = subprocess.run(program, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_wheel_has_every_file_of_every_package(wheel: Path) -> None:
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    for folder, package in FOLDERS.items():
+        for path in (ROOT / folder).rglob("*"):
+            name = path.relative_to(ROOT / folder).as_posix()
+            if path.is_file() and "__pycache__" not in name and not path.name.startswith("."):
+                assert f"{package}/{name}" in inside, f"{folder}/{name}: add a pattern to package-data"
+
+
+def test_the_wheel_has_every_skill(wheel: Path) -> None:
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    skills = [path.name for path in (ROOT / "skills").iterdir() if path.is_dir() and path.name != "__pycache__"]
+    assert skills
+    assert not [name for name in skills if f"adapterbot/skills/{name}/skill.toml" not in inside]
+
+
+def test_the_wheel_has_nothing_else(wheel: Path) -> None:
+    tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert tops == {"adapterbot", f"adapterbot-{project()['version']}.dist-info"}
+    assert any(name.endswith("licenses/LICENSE") for name in zipfile.ZipFile(wheel).namelist())
+
+
+def test_the_source_archive_has_the_licence(built: Path) -> None:
+    (archive,) = built.glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        assert any(name.endswith("/LICENSE") for name in tar.getnames())
+
+
+def test_every_part_comes_from_the_wheel(clean: Path, tmp_path: Path) -> None:
+    code = (
+        "import adapterbot.manager, adapterbot.skills, adapterbot.ui, adapterbot.data.corpora, adapterbot.knowledge\n"
+    )
+    code += "import sys; print([m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'adapterbot'])"
+    files = run(clean, tmp_path, "python", "-c", code)
+    assert "with a space" in files
+    assert str(ROOT) not in files
+
+
+def test_the_wheel_answers(clean: Path, tmp_path: Path) -> None:
+    reply = json.loads(run(clean, tmp_path, "adapterbot", "respond", "hello", "--json"))
+    assert reply["text"]
+    assert reply["skill"] in reply["scores"]
+
+
+def test_every_shipped_skill_is_sound_in_the_wheel(clean: Path, tmp_path: Path) -> None:
+    report = run(clean, tmp_path, "adapterbot", "skills", "--check")
+    assert not [path.parent.name for path in (ROOT / "skills").glob("*/skill.toml") if path.parent.name not in report]
+
+
+def test_constraints_pin_every_requirement_and_nothing_but_versions() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert not [pin for pin in pins if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", pin)]
+    extras = project()["optional-dependencies"].values()
+    wanted = {normal(re.split(r"[\[<>=~! ]", one)[0]) for one in sum(extras, project()["dependencies"])}
+    missing = wanted - {normal(pin.split("==")[0]) for pin in pins} - {"adapterbot"}
+    assert not missing, f"make .venv again and add {sorted(missing)} to constraints.txt"

@@ -1,0 +1,123 @@
+"""Everything that README.md tells a reader to type works, and every file it points to is there.
+
+A block that takes too long, waits for a person or needs the network carries its reason on the line before it:
+`<!-- not run: reason -->`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(
+    r"(?:<!-- not run: (?P<reason>[^\n]+?) -->\s*\n)?^```(?P<kind>\w*)[^\n]*\n(?P<body>.*?)^```",
+    re.MULTILINE | re.DOTALL,
+)
+SHELLS = {"console", "sh", "bash", "shell"}
+
+
+@dataclass(frozen=True)
+class Block:
+    line: int
+    kind: str
+    body: str
+    reason: str | None
+
+
+def blocks() -> Iterator[Block]:
+    """The fenced blocks of README.md, in their order."""
+    for found in BLOCK.finditer(README):
+        line = README.count("\n", 0, found.start("kind")) + 1
+        yield Block(line, found["kind"], found["body"], found["reason"])
+
+
+def typed(block: Block) -> list[list[str]]:
+    """What a reader types in a shell block, in words: in a console block the lines that begin with '$ '."""
+    lines = block.body.replace("\\\n", " ").splitlines()
+    if block.kind == "console":
+        lines = [line[2:] for line in lines if line.startswith("$ ")]
+    commands = (shlex.split(line, comments=True) for line in lines)
+    return [command for command in commands if command]
+
+
+def shell_commands(run: bool) -> list[object]:
+    """The commands of all shell blocks, each under its line: those to run, or those with a reason not to."""
+    return [
+        pytest.param(command, id=f"line {block.line}: {' '.join(command)[:60]}")
+        for block in blocks()
+        if block.kind in SHELLS and (block.reason is None) == run
+        for command in typed(block)
+    ]
+
+
+def targets() -> set[str]:
+    """The targets that the Makefile offers to people."""
+    return set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs `command` in an empty folder, with this environment's scripts and a home of its own."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    environment = os.environ | {"PATH": path, "ADAPTERBOT_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1"}
+    environment |= {"_TYPER_FORCE_DISABLE_TERMINAL": "1", "COLUMNS": "200"}  # help without colours, unwrapped
+    return subprocess.run(
+        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, timeout=120, capture_output=True, text=True
+    )
+
+
+def test_every_fence_is_understood() -> None:
+    assert len(re.findall(r"^\s*```", README, re.MULTILINE)) == 2 * len(list(blocks()))
+
+
+@pytest.mark.parametrize("block", [pytest.param(b, id=f"line {b.line}") for b in blocks() if b.kind == "python"])
+def test_python_block_runs_by_itself(block: Block, tmp_path: Path) -> None:
+    if block.reason:
+        compile(block.body, f"README.md:{block.line}", "exec")
+        return
+    done = run([sys.executable, "-W", "error", "-c", block.body], tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", shell_commands(run=True))
+def test_command_runs(command: list[str], tmp_path: Path) -> None:
+    if command[0] == "make":
+        assert set(command[1:]) <= targets()
+        return
+    assert command[0] in {"adapterbot", "python"}, "give the block a `<!-- not run: reason -->`"
+    done = run([sys.executable if command[0] == "python" else command[0], *command[1:]], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", shell_commands(run=False))
+def test_command_that_is_not_run_exists(command: list[str], tmp_path: Path) -> None:
+    words = [word for word in command if not re.fullmatch(r"[A-Z_]+=.*", word)]
+    if words[0] == "make":
+        assert set(words[1:]) <= targets()
+    elif words[0] == "adapterbot":
+        done = run(["adapterbot", words[1], "--help"], tmp_path)
+        assert done.returncode == 0, done.stderr
+        unknown = [word for word in words if word.startswith("--") and word.split("=")[0] not in done.stdout]
+        assert not unknown, f"no such option: {unknown}"
+
+
+def test_every_file_it_points_to_is_there() -> None:
+    pointed = re.findall(r"\]\(([^)#\s]+)[^)]*\)", README) + re.findall(r'src="([^"]+)"', README)
+    inside = [target for target in pointed if "://" not in target]
+    assert not [target for target in inside if not (ROOT / target).exists()]
+
+
+def test_the_first_screen_shows_the_two_commands_and_python() -> None:
+    screen = "\n".join(README.splitlines()[:60])
+    assert "make chat" in screen
+    assert "make test" in screen
+    assert any(block.kind == "python" for block in blocks())

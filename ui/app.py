@@ -1,0 +1,110 @@
+"""The chat app's server: it shows the page on this machine, and the browser asks nobody else for anything."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import fastapi
+import gradio
+import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from adapterbot.errors import SettingError
+from adapterbot.ui.page import build, theme
+
+if TYPE_CHECKING:
+    from adapterbot.bot import Bot
+
+PORT = 7860
+PORTS = 100  # how many to try when none was asked for
+CSS = Path(__file__).parent / "theme.css"
+# The browser itself refuses whatever would leave this server: scripts, fonts, images, requests.
+POLICY = (
+    b"default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    b"style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+)
+
+
+class StayHere:
+    """ASGI middleware: every answer carries the policy that keeps the browser from asking anybody else."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and add the headers to what comes back."""
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                extra = [(b"content-security-policy", POLICY), (b"referrer-policy", b"no-referrer")]
+                message = {**message, "headers": [*message.get("headers", []), *extra]}
+            await send(message)
+
+        await self.app(scope, receive, guarded)
+
+
+def web_app(bot: Bot) -> fastapi.FastAPI:
+    """The ASGI application: the page at /, no sharing, no analytics, no run history, no API pages."""
+    outer = fastapi.FastAPI(openapi_url=None)
+    outer.add_middleware(StayHere)
+    gradio.mount_gradio_app(
+        outer,
+        build(bot),
+        path="/",
+        app_kwargs={"openapi_url": None},
+        footer_links=[],
+        run_history=False,
+        show_error=False,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        theme=theme(),
+        css_paths=CSS,
+    )
+    return outer
+
+
+def listen(host: str, port: int | None) -> socket.socket:
+    """A listening socket on `port`, or, when none was asked for, on the first free one from 7860 on.
+
+    Raises:
+        SettingError: the port asked for is taken or is none, or `host` is no address of this machine.
+    """
+    if port is not None and not 0 <= port <= 65535:
+        raise SettingError(f"there is no port {port}; ports go from 0 (any free one) to 65535")
+    for candidate in range(PORT, PORT + PORTS) if port is None else (port,):
+        try:
+            return socket.create_server((host, candidate), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise SettingError(f"cannot listen on {host}:{candidate}: {error.strerror or error}") from None
+    if port is None:
+        raise SettingError(f"the ports {PORT} to {PORT + PORTS - 1} on {host} are all taken; free one or give --port")
+    raise SettingError(f"port {port} on {host} is taken; give another --port, or none for the first free one")
+
+
+def server(bot: Bot) -> uvicorn.Server:
+    """A server for `web_app`; its `run(sockets=[...])` ends on Ctrl-C, and waits one second for open pages."""
+    return uvicorn.Server(uvicorn.Config(web_app(bot), log_level="warning", ws="none", timeout_graceful_shutdown=1))
+
+
+def main(load: Callable[[], Bot], host: str = "127.0.0.1", port: int | None = None) -> None:
+    """Serve the app and print its address; returns after Ctrl-C. The port is claimed first: loading takes seconds.
+
+    Raises:
+        SettingError: see `listen`.
+    """
+    with listen(host, port) as opened:
+        taken = opened.getsockname()[1]
+        if port is None and taken != PORT:
+            print(f"port {PORT} is taken by another program; using {taken}", flush=True)
+        ready = server(load())
+        print(f"adapterbot is at http://{f'[{host}]' if ':' in host else host}:{taken} (Ctrl-C stops it)", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            ready.run(sockets=[opened])

@@ -1,0 +1,215 @@
+"""What the app does on each event: one visitor's state and the bot in, a picture of the conversation out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import gradio as gr
+
+from adapterbot.errors import AdapterbotError, SettingError, shorten
+from adapterbot.history import History
+from adapterbot.turn import DECODE_SETTINGS, Decode, Reply
+from adapterbot.ui import view
+
+if TYPE_CHECKING:
+    from adapterbot.bot import Bot
+
+Replies = tuple[Reply | None, ...]
+Stream = Generator[str, None, Reply]
+SLIDERS = tuple(name for name in DECODE_SETTINGS if name != "seed")
+
+
+@dataclass(eq=False)  # gradio hashes it to see whether it changed
+class Visitor:
+    """One browser tab: the conversation, and the Reply behind each of the bot's utterances (None = stopped half-way).
+
+    `stopping` is how the Stop button reaches the handler that is generating for the same visitor.
+    """
+
+    history: History = field(default_factory=History)
+    replies: Replies = ()
+    stopping: bool = False
+
+    @property
+    def last(self) -> Reply | None:
+        """The newest reply, for the inspector."""
+        return self.replies[-1] if self.replies else None
+
+
+class Screen(NamedTuple):
+    """What an event changes, in the order in which the page wires its components."""
+
+    visitor: Visitor
+    chat: Any
+    box: Any
+    inspector: Any
+    send: Any
+    stop: Any
+    retry: Any
+    undo: Any
+    clear: Any
+
+
+class Wishes(NamedTuple):
+    """How the visitor wants the message answered. `settings` is empty when the skill's own table holds."""
+
+    skill: str
+    persona: str
+    settings: dict[str, Any]
+
+
+def wishes(skill: str, persona: str, own: bool, seed: str, *sliders: float) -> Wishes:
+    """The picker, the persona editor, 'use the skill's own settings', the seed and the sliders in order of SLIDERS.
+
+    Raises:
+        SettingError: the seed is not a whole number.
+    """
+    settings: dict[str, Any] = {} if own else dict(zip(SLIDERS, sliders, strict=True))
+    if seed.strip():
+        try:
+            settings["seed"] = int(seed)
+        except ValueError:
+            raise SettingError(f"the seed {shorten(seed)!r} is not a whole number; leave it empty for any") from None
+    return Wishes(skill, persona, settings)
+
+
+class Handlers:
+    """The event handlers of one app. They hold the bot and no conversation."""
+
+    def __init__(self, bot: Bot) -> None:
+        self.bot = bot
+        self.persona = self._own_persona()
+
+    def send(self, visitor: Visitor, message: str, *inputs: Any) -> Iterator[Screen]:
+        """Answer `message`; when that fails it goes back into the box."""
+        yield from self._turn(visitor, (visitor.history, visitor.replies), message, inputs, box=message)
+
+    def example(self, event: gr.SelectData, visitor: Visitor, *inputs: Any) -> Iterator[Screen]:
+        """Answer the example that was clicked."""
+        yield from self.send(visitor, str(event.value["text"]), *inputs)
+
+    def retry(self, visitor: Visitor, *inputs: Any) -> Iterator[Screen]:
+        """Answer the last message again; the former reply stays when that fails."""
+        before = visitor.history.without_last_exchange(), visitor.replies[:-1]
+        yield from self._turn(visitor, before, visitor.history.last_user, inputs, box=None)
+
+    def undo(self, visitor: Visitor) -> Screen:
+        """Take the last exchange back; its message returns to the box."""
+        message = visitor.history.last_user
+        visitor.history = visitor.history.without_last_exchange()
+        visitor.replies = visitor.replies[:-1]
+        return self.idle(visitor, box=message)
+
+    def clear(self, visitor: Visitor) -> Screen:
+        """Start over."""
+        visitor.history, visitor.replies = History(), ()
+        return self.idle(visitor)
+
+    def stop(self, visitor: Visitor) -> None:
+        """End the running generation after the token it is at; what was said so far stays."""
+        visitor.stopping = True
+
+    def inspect(self, event: gr.SelectData, visitor: Visitor) -> str:
+        """What led to the reply that was clicked (bubbles alternate: user, bot)."""
+        index = event.index[0] if isinstance(event.index, (list, tuple)) else event.index
+        picked = visitor.replies[int(index) // 2 :][:1]
+        return view.inspector_html(picked[0] if picked else visitor.last, self.bot.specs)
+
+    def show_settings(self, skill: str, own: bool) -> list[Any]:
+        """The sliders: locked at the skill's own table, or free from where they stand."""
+        if not own:
+            return [gr.update(interactive=True) for _ in SLIDERS]
+        spec = self.bot.specs.get(skill)
+        table = spec.decode if spec else Decode()
+        return [gr.update(value=getattr(table, name), interactive=False) for name in SLIDERS]
+
+    def idle(self, visitor: Visitor, box: str | None = None) -> Screen:
+        """The page while nothing is generated; `box=None` leaves the message box as it is."""
+        inspector = view.inspector_html(visitor.last, self.bot.specs)
+        return _screen(visitor, view.messages(visitor.history, visitor.replies), box, inspector, busy=False)
+
+    def _turn(
+        self, visitor: Visitor, before: tuple[History, Replies], message: str, inputs: tuple[Any, ...], box: str | None
+    ) -> Iterator[Screen]:
+        """Answer `message` after `before`; the visitor changes only once there is something to keep."""
+        visitor.stopping = False
+        asked, replies = before[0].add_user(message), before[1]
+        yield _screen(visitor, view.messages(asked, replies), None if box is None else "")
+        try:
+            said, reply = yield from self._speak(
+                visitor, asked, replies, self._stream(message, before[0], wishes(*inputs))
+            )
+        except AdapterbotError as error:
+            gr.Warning(view.safe(str(error)), title="No reply")
+            yield self.idle(visitor, box)
+            return
+        except Exception:  # a fault of ours: gradio logs it and says so, and the page stays usable
+            yield self.idle(visitor, box)
+            raise
+        if said.strip():
+            visitor.history = reply.history if reply else asked.add_bot(said)
+            visitor.replies = (*replies, reply)
+        yield self.idle(visitor, None if said.strip() else box)
+
+    def _speak(
+        self, visitor: Visitor, asked: History, replies: Replies, pieces: Stream
+    ) -> Generator[Screen, None, tuple[str, Reply | None]]:
+        """Show the reply as it grows; return its text, and the Reply unless Stop was pressed."""
+        said = ""
+        with contextlib.closing(pieces):
+            while not visitor.stopping:
+                try:
+                    said += next(pieces)
+                except StopIteration as end:
+                    return end.value.text, end.value
+                yield _screen(visitor, view.messages(asked.add_bot(said), replies))
+        return said, None
+
+    def _stream(self, message: str, history: History, wished: Wishes) -> Stream:
+        return self.bot.stream(
+            message, history, skill=wished.skill or None, facts=self._facts(message, history, wished), **wished.settings
+        )
+
+    def _facts(self, message: str, history: History, wished: Wishes) -> list[str] | None:
+        """The persona editor's lines, if they were edited and a persona skill is going to answer."""
+        lines = view.persona_lines(wished.persona)
+        if lines == view.persona_lines(self.persona):
+            return None
+        skill = wished.skill or self.bot.pick(message, history).skill
+        return lines if skill in self._speaking_as_somebody() else None
+
+    def _own_persona(self) -> str:
+        """The lines that the persona skill brings along: what the editor starts with."""
+        for skill in self._speaking_as_somebody():
+            with contextlib.suppress(AdapterbotError):  # said again, and shown, when the skill is asked
+                return "\n".join(fact.text for fact in self.bot.source(skill).retrieve(History()))
+        return ""
+
+    def _speaking_as_somebody(self) -> list[str]:
+        return [name for name in self.bot.skills if self.bot.specs[name].knowledge.source == "persona"]
+
+
+def _screen(
+    visitor: Visitor,
+    chat: list[view.Message],
+    box: str | None = None,
+    inspector: str | None = None,
+    *,
+    busy: bool = True,
+) -> Screen:
+    """The page: while `busy`, Stop takes the place of Send, and the conversation cannot be changed."""
+    change = gr.update(interactive=not busy and bool(chat))
+    return Screen(
+        visitor=visitor,
+        chat=chat,
+        box=gr.skip() if box is None else box,
+        inspector=gr.skip() if inspector is None else inspector,
+        send=gr.update(visible=not busy),
+        stop=gr.update(visible=busy),
+        retry=change,
+        undo=change,
+        clear=change,
+    )
