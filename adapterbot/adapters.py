@@ -127,7 +127,7 @@ class AdapterBank:
             return None
         index = rows[0] if len(set(rows)) == 1 else torch.tensor(rows)
         weights = {n: t[:, index] for n, t in self.stacked.items()}
-        # No wider than these rows need: a wide adapter elsewhere in the bank must not change a bit of what they compute.
+        # No wider than these rows need: a wide adapter elsewhere in the bank must not change a bit of them.
         widest = max(self._bottlenecks[row] for row in rows)
         if widest < weights["down.bias"].shape[-1]:
             for name in ("down.weight", "down.bias"):
@@ -146,7 +146,7 @@ def load_adapter(path: Path, shape: Shape, fingerprint: str) -> AdapterFile:
     """Read and validate an adapter for the backbone with this shape and fingerprint.
 
     Raises:
-        AdapterError: damaged, not safetensors, of another backbone, or a tensor missing, extra, misshapen or not finite.
+        AdapterError: damaged, unsafe, of another backbone, or a tensor missing, extra, misshapen or not finite.
     """
     if path.suffix != ".safetensors":
         raise AdapterError(f"{path} is refused: only .safetensors is read (pickles can run code)")

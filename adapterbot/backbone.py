@@ -16,7 +16,7 @@ from torch import Tensor
 
 from adapterbot.data import DATA
 from adapterbot.decoder import Decoder, Shape, from_hugging_face
-from adapterbot.errors import BackboneError, MissingPartError, UnknownNameError
+from adapterbot.errors import BackboneError, MissingPartError, UnknownNameError, shorten
 from adapterbot.prompt import Tokenizer
 
 # Short names for what people ask for; any other GPT-2-shaped hub id or folder works as well.
@@ -95,7 +95,11 @@ def load_backbone(name: str | os.PathLike[str] | None = None) -> Backbone:
     wanted = str(name or os.environ.get("ADAPTERBOT_BACKBONE") or "embedded")
     place = KNOWN.get(wanted.lower(), wanted)
     folder = Path(place).expanduser()
-    if not folder.is_dir():
+    try:
+        found = folder.is_dir()
+    except (OSError, ValueError):  # longer than a path can be, or a NUL in it
+        found = False
+    if not found:
         if place.count("/") != 1 or place.startswith((".", "/", "~")):
             raise UnknownNameError("backbone (no such folder)", wanted, KNOWN)
         folder = _from_hub(place)
@@ -112,6 +116,8 @@ def read_backbone(folder: Path, name: str = "") -> Backbone:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BackboneError(f"{folder}: config.json cannot be read: {error}") from None
+    if not isinstance(config, dict):
+        raise BackboneError(f"{folder}: config.json is not an object")
     shape = Shape.from_config(config)
     tensors = _read_tensors(folder)
     fingerprint = fingerprint_of(tensors)
@@ -124,7 +130,7 @@ def read_backbone(folder: Path, name: str = "") -> Backbone:
     try:
         decoder.load_state_dict(weights, assign=True)
     except RuntimeError as error:
-        raise BackboneError(f"{folder}: {error}") from None
+        raise BackboneError(f"{folder}: {shorten(' '.join(str(error).split()), 300)}") from None
     return Backbone(name or str(folder), freeze(decoder), tokenizer, fingerprint)
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapterbot.adapters import AdapterBank
 from adapterbot.backbone import Backbone, load_backbone
@@ -28,8 +28,10 @@ from adapterbot.roster import Roster
 from adapterbot.safety import Guard
 from adapterbot.session import Session
 from adapterbot.spec import FALLBACK, SkillSpec
-from adapterbot.store import Store
 from adapterbot.turn import Choice, Draft, Fact, Prompt, Reply
+
+if TYPE_CHECKING:
+    from adapterbot.store import Store
 
 RETRIES = 2  # fresh samples when no draft is acceptable
 REQUEST = ("message", "history", "skill", "seed", "facts")  # of one turn; any other name is a decode setting
@@ -167,7 +169,10 @@ class Bot:
     def store(self) -> Store:
         """Where sessions are kept, opened when it is first needed."""
         with self._lock:
-            self._store = self._store or Store(self.home.database if self.log else ":memory:")
+            if self._store is None:
+                from adapterbot.store import Store  # a third of a second that only sessions pay for
+
+                self._store = Store(self.home.database if self.log else ":memory:")
             return self._store
 
     def source(self, skill: str) -> Source:
@@ -288,6 +293,6 @@ def _given(facts: Sequence[str]) -> list[Fact]:
     Raises:
         InputError: not a list of texts.
     """
-    if isinstance(facts, str) or not all(isinstance(fact, str) for fact in facts):
+    if not isinstance(facts, list | tuple) or not all(isinstance(fact, str) for fact in facts):
         raise InputError("facts is a list of texts")
     return [Fact(fact, "caller") for fact in facts]

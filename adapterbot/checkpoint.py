@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from adapterbot.adapters import Adapter
+from adapterbot.errors import AdapterbotError
 from adapterbot.home import written_by_rename
 
 FILE = "checkpoint.safetensors"
@@ -68,7 +70,15 @@ class Checkpoint:
         return optimizer
 
     def end_epoch(self, perplexity: float, adapter: Adapter) -> None:
-        """Note an epoch's validation perplexity; keep the weights if they are the best so far."""
+        """Note an epoch's validation perplexity; keep the weights if they are the best so far.
+
+        Raises:
+            AdapterbotError: the perplexity is no number, or infinite: the training has blown up.
+        """
+        if not math.isfinite(perplexity):
+            raise AdapterbotError(
+                f"the perplexity is {perplexity} after epoch {self.epoch + 1}; lower train.lr in skill.toml"
+            )
         self.epoch += 1
         if not self.valid or perplexity < min(self.valid):
             self.best, self.stale = {n: t.clone() for n, t in adapter.tensors().items()}, 0

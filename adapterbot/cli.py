@@ -39,13 +39,10 @@ Drafts = Annotated[int | None, typer.Option(help="Sample this many replies and k
 def main() -> None:
     """Run the command line; an expected error is one line on stderr and exit code 1."""
     try:
-        app(standalone_mode=True)
-    except AdapterbotError as error:
+        app()
+    except (AdapterbotError, OSError) as error:  # OSError: a full disk, a folder that cannot be written
         typer.echo(f"adapterbot: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("\nstopped", err=True)
-        sys.exit(130)
 
 
 @app.command()
@@ -127,9 +124,12 @@ def train_skill(
     _stop_on_sigterm()
     home = Home.at()
     spec = SkillFolders(home).load(name)
-    trained = train(
-        spec, load_backbone(backbone), home=home, data=data, epochs=epochs, seed=seed, out=out, announce=show_corpus
-    )
+    model = load_backbone(backbone)
+    try:
+        trained = train(spec, model, home=home, data=data, epochs=epochs, seed=seed, out=out, announce=show_corpus)
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
+        raise typer.Exit(130) from None
     show_trained(trained)
 
 
@@ -214,7 +214,7 @@ def doctor() -> None:
 def sessions_list() -> None:
     """All stored conversations."""
     for summary in _store().sessions():
-        typer.echo(f"{summary.id}  {summary.turns} turns  last {summary.updated_at:%Y-%m-%d %H:%M}")
+        typer.echo(f"{summary.id}  {summary.turns} turns  last {summary.updated_at[:16].replace('T', ' ')} UTC")
 
 
 @sessions_app.command("show")

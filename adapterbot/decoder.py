@@ -140,7 +140,9 @@ class Decoder(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        self.wte, self.wpe = nn.Embedding(shape.vocab, shape.width), nn.Embedding(shape.positions, shape.width)
+        # Given weights, not drawn ones: drawing on the meta device, where a model is loaded, imports torch's compiler.
+        self.wte = nn.Embedding(shape.vocab, shape.width, _weight=torch.zeros(shape.vocab, shape.width))
+        self.wpe = nn.Embedding(shape.positions, shape.width, _weight=torch.zeros(shape.positions, shape.width))
         self.h = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.ln_f = nn.LayerNorm(shape.width, shape.epsilon)
         self.lm_head = None if shape.tied else nn.Linear(shape.width, shape.vocab, bias=False)

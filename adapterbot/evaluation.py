@@ -38,7 +38,8 @@ def perplexity(backbone: Backbone, adapters: Adapters | None, rows: Sequence[Pro
         logits = backbone.decoder.logits(backbone.decoder(ids, adapters)[:, :-1][wanted])
         total += float(F.cross_entropy(logits, labels[:, 1:][wanted], reduction="sum"))
         count += int(wanted.sum())
-    return math.exp(total / max(count, 1))
+    mean = total / max(count, 1)
+    return math.exp(mean) if mean < 700 else math.inf  # exp(710) is beyond a float
 
 
 def _batches(rows: Sequence[Prompt]) -> list[list[Prompt]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from adapterbot.adapters import AdapterBank, AdapterFile, load_adapter
 from adapterbot.backbone import Backbone
-from adapterbot.errors import AdapterbotError, AdapterError, SpecError, UnknownNameError
+from adapterbot.errors import AdapterbotError, AdapterError, InputError, SpecError, UnknownNameError
 from adapterbot.home import Home
 from adapterbot.spec import SkillFolders, SkillSpec
 
@@ -47,13 +47,15 @@ class Roster:
         """The spec of a skill that can answer.
 
         Raises:
-            UnknownNameError: no such skill; the message lists the nearest.
+            UnknownNameError: no such skill; the message lists the nearest. InputError: not even a name.
             SpecError, AdapterError: what keeps it from answering.
         """
+        if not isinstance(name, str):
+            raise InputError(f"a skill is named by text (str), not {type(name).__name__}")
         if name in self.problems:
-            raise self.problems[name]
+            raise self.problems[name].with_traceback(None)  # raised before, it would drag all its old frames along
         if name not in self.specs:
-            raise UnknownNameError("skill", name, self.skills)
+            raise UnknownNameError("skill", name, self.specs)
         return self.specs[name]
 
     def row(self, name: str) -> str | None:

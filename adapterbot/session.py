@@ -33,23 +33,34 @@ class Session:
     def respond(self, message: str, **request: Any) -> Reply:
         """Answer and remember; takes what `Bot.respond` takes, but the history."""
         with self._lock:
-            return self._keep(self._bot.respond(message, self.history, **request))
+            past, warnings = self._past()
+            return self._keep(self._bot.respond(message, past, **request), warnings)
 
     def stream(self, message: str, **request: Any) -> Generator[str, None, Reply]:
         """Like `respond`, in pieces. A stream that is closed early is not remembered."""
         with self._lock:
-            reply = yield from self._bot.stream(message, self.history, **request)
-            return self._keep(reply)
+            past, warnings = self._past()
+            reply = yield from self._bot.stream(message, past, **request)
+            return self._keep(reply, warnings)
 
     def undo(self) -> History:
-        """Forget the last exchange; returns what is left."""
-        with self._lock:
-            self._bot.store.undo(self.id)
-            return self.history
+        """Forget the last exchange; returns what is left.
 
-    def _keep(self, reply: Reply) -> Reply:
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        with self._lock:
+            return self._bot.store.undo(self.id)
+
+    def _past(self) -> tuple[History, tuple[str, ...]]:
+        try:
+            return self.history, ()
+        except StoreError as error:
+            return History(), (f"what was said before could not be read: {error}",)
+
+    def _keep(self, reply: Reply, warnings: tuple[str, ...]) -> Reply:
         try:
             self._bot.store.append(self.id, reply.history.last_user, reply)
         except StoreError as error:
-            return replace(reply, warnings=(*reply.warnings, f"this exchange was not saved: {error}"))
-        return reply
+            warnings = (*warnings, f"this exchange was not saved: {error}")
+        return replace(reply, warnings=(*reply.warnings, *warnings)) if warnings else reply

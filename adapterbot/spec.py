@@ -208,11 +208,16 @@ def read_spec(folder: Path, folders: SkillFolders | None = None) -> SkillSpec:
     """
     path = folder / "skill.toml"
     raw = _read_toml(path)
+    if taken := {"name", "folder"} & set(raw):
+        raise SpecError(f"{path}: unknown key `{min(taken)}`; a skill is called what its folder is called")
     base = raw.pop("extends", None)
     if base is not None:
         if folders is None or not isinstance(base, str):
             raise SpecError(f"{path}: `extends` names another skill")
-        parent = _read_toml(folders.folder(base) / "skill.toml")
+        try:
+            parent = _read_toml(folders.folder(base) / "skill.toml")
+        except (SpecError, UnknownNameError) as error:
+            raise SpecError(f"{path}: extends: {error}") from None
         if "extends" in parent:
             raise SpecError(f"{path}: extends {base!r}, which extends another skill itself; only one level is allowed")
         raw = {
@@ -227,8 +232,6 @@ def read_spec(folder: Path, folders: SkillFolders | None = None) -> SkillSpec:
         return SkillSpec(name=check_name(folder.name), folder=folder, **raw)
     except ValidationError as error:
         raise SpecError(f"{path}: {_explain(error)}") from None
-    except TypeError as error:
-        raise SpecError(f"{path}: {error}") from None
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -82,8 +82,7 @@ class Store:
         """All sessions, the one used last first."""
         oldest, newest = sa.func.min(TURN.c.created_at), sa.func.max(TURN.c.created_at)
         chosen = sa.select(TURN.c.session, sa.func.count(), oldest, newest).group_by(TURN.c.session)
-        rows = self._rows(chosen.order_by(newest.desc(), TURN.c.session))
-        return [SessionSummary(id, turns, created, updated) for id, turns, created, updated in rows]
+        return [SessionSummary(*tuple(row)) for row in self._rows(chosen.order_by(newest.desc(), TURN.c.session))]
 
     def undo(self, session_id: str) -> History:
         """Forget the last exchange of a session; returns what is left."""

@@ -40,7 +40,7 @@ def talk(bot: Bot, session_id: str, skill: str | None, seed: int | None) -> None
             return
         if command in {"/skill", "/auto"}:
             skill = argument.strip() or None if command == "/skill" else None
-            console.print(f"[dim]{'skill ' + skill if skill else 'the manager chooses'}[/dim]", markup=True)
+            console.print(f"skill {skill}" if skill else "the manager chooses", style="dim", markup=False)
         elif command == "/undo":
             session.undo()
         elif command.startswith("/"):

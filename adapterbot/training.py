@@ -30,7 +30,7 @@ from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.knowledge import open_source
 from adapterbot.prompt import IGNORE, encode
-from adapterbot.spec import SkillSpec
+from adapterbot.spec import AdapterTable, SkillSpec
 from adapterbot.turn import Prompt
 
 CHECKPOINT_SECONDS = 5.0
@@ -78,41 +78,45 @@ def train_skill(
         SettingError: epochs or seed out of range.
         DataError: nothing usable to train on (file and line where one is at fault).
     """
-    if spec.adapter is None:
+    epochs = _checked(spec, epochs, seed)
+    corpus = load_corpus(spec, data)
+    rows = training_rows(corpus, spec, backbone.tokenizer, backbone.positions, seed)
+    valid = validation_rows(corpus.valid, spec, backbone.tokenizer, backbone.positions, REPORT_REPLIES)
+    announce(corpus, len(rows), sum(len(row.ids) for row in rows))
+    shape = spec.adapter or AdapterTable()
+    adapter = Adapter(backbone.shape, shape.bottleneck, shape.first_layer, seed)
+    key = f"{spec.digest} {corpus.digest} {backbone.fingerprint} {epochs} {seed}"
+    checkpoint = Checkpoint.open(home.training / spec.name, key, adapter)
+    resumed_at = checkpoint.step
+    speed = Run(spec, backbone, adapter, checkpoint, rows, valid, epochs, seed, quiet).fit()
+    best = AdapterFile({n: t.half().float() for n, t in checkpoint.best.items()}, {})  # as the file will hold them
+    trained = Trained(
+        skill=spec.name,
+        folder=(out or home.skills) / spec.name,
+        before=perplexity(backbone, None, valid),
+        after=perplexity(backbone, AdapterBank(backbone.shape, {spec.name: best}).select([spec.name]), valid),
+        parameters=adapter.parameter_count,
+        share=adapter.parameter_count / backbone.parameter_count,
+        epochs=checkpoint.epoch,
+        tokens_per_second=speed,
+        replies=_replies(spec, backbone, best, home, seed),
+        origin=corpus.origin,
+        resumed_at=resumed_at,
+    )
+    _write(trained, spec, backbone, best, seed)
+    checkpoint.remove()
+    return trained
+
+
+def _checked(spec: SkillSpec, epochs: int | None, seed: int) -> int:
+    """The number of epochs, once the request is known to make sense."""
+    if not spec.trainable:
         raise SpecError(f"skill {spec.name!r} is the backbone alone (adapter = false): there is nothing to train")
     if epochs is not None and not 1 <= epochs <= 1000:
         raise SettingError(f"epochs={epochs} is outside 1 to 1000")
     if not 0 <= seed < 2**31:
         raise SettingError(f"seed={seed} is outside 0 to {2**31 - 1}")
-    epochs = epochs or spec.train.epochs
-    corpus = load_corpus(spec, data)
-    rows = training_rows(corpus, spec, backbone.tokenizer, backbone.positions, seed)
-    valid = validation_rows(corpus.valid, spec, backbone.tokenizer, backbone.positions, REPORT_REPLIES)
-    announce(corpus, len(rows), sum(len(row.ids) for row in rows))
-    key = f"{spec.digest} {corpus.digest} {backbone.fingerprint} {epochs} {seed}"
-    adapter = Adapter(backbone.shape, spec.adapter.bottleneck, spec.adapter.first_layer, seed)
-    checkpoint = Checkpoint.open(home.training / spec.name, key, adapter)
-    run = Run(spec, backbone, adapter, checkpoint, rows, valid, epochs, seed, quiet)
-    resumed_at, speed = checkpoint.step, run.fit()
-    best = AdapterFile({n: t.half().float() for n, t in checkpoint.best.items()}, {})  # as the file will hold them
-    before = perplexity(backbone, None, valid)
-    after = perplexity(backbone, AdapterBank(backbone.shape, {spec.name: best}).select([spec.name]), valid)
-    trained = Trained(
-        spec.name,
-        (out or home.skills) / spec.name,
-        before,
-        after,
-        adapter.parameter_count,
-        adapter.parameter_count / backbone.parameter_count,
-        checkpoint.epoch,
-        speed,
-        _replies(spec, backbone, best, home, seed),
-        corpus.origin,
-        resumed_at,
-    )
-    _write(trained, spec, backbone, best, seed)
-    checkpoint.remove()
-    return trained
+    return epochs or spec.train.epochs
 
 
 def _write(trained: Trained, spec: SkillSpec, backbone: Backbone, best: AdapterFile, seed: int) -> None:
@@ -176,7 +180,7 @@ class Run:
         loss = reply_loss(self.backbone, self.adapter, batch)
         if not torch.isfinite(loss):
             raise AdapterbotError(
-                f"the loss is {float(loss)} at step {self.checkpoint.step}; lower train.lr "
+                f"the loss is {float(loss.detach())} at step {self.checkpoint.step}; lower train.lr "
                 f"({self.spec.train.lr:g}) in skill.toml"
             )
         optimizer.zero_grad(set_to_none=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from adapterbot.errors import SettingError, nearest
+from adapterbot.errors import SettingError, nearest, shorten
 from adapterbot.history import History
 
 # name: (type, lowest, highest, what it does); the ranges are inclusive.
@@ -61,7 +60,9 @@ class Decode:
         """
         for name in changes:
             if name not in DECODE_SETTINGS:
-                raise SettingError(f"unknown decode setting {name!r}; {nearest(name, DECODE_SETTINGS)}")
+                raise SettingError(
+                    f"unknown decode setting {shorten(str(name))!r}; {nearest(str(name), DECODE_SETTINGS)}"
+                )
         given = {k: v for k, v in changes.items() if v is not None}
         if "max_tokens" in given and "min_tokens" not in given and isinstance(given["max_tokens"], int):
             given["min_tokens"] = min(self.min_tokens, max(given["max_tokens"], 0))
@@ -69,12 +70,13 @@ class Decode:
 
 
 def _number(name: str, value: object, kind: type, low: float, high: float, meaning: str) -> float | int:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise SettingError(f"{name}={value!r} is not a number ({meaning})")
-    if kind is int and int(value) != value:
-        raise SettingError(f"{name}={value!r} is not a whole number ({meaning})")
+    shown = f"{name}={shorten(repr(value))}"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise SettingError(f"{shown} is not a number ({meaning})")
     if not low <= value <= high:
-        raise SettingError(f"{name}={value!r} is outside {low:g} to {high:g} ({meaning})")
+        raise SettingError(f"{shown} is outside {low:g} to {high:g} ({meaning})")
+    if kind is int and int(value) != value:
+        raise SettingError(f"{shown} is not a whole number ({meaning})")
     return int(value) if kind is int else float(value)
 
 

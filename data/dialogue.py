@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ def parse(item: object, default_id: str = "") -> Dialogue:
         raise DataError('"turns" is missing or empty')
     parsed = tuple(_turn(i, t) for i, t in enumerate(turns))
     return Dialogue(
-        id=str(item.get("id", default_id)),
+        id=default_id if item.get("id") is None else str(item["id"]),
         turns=parsed,
         context=_strings(item, "context"),
         domain=str(item.get("domain") or ""),
@@ -82,7 +83,7 @@ def parse(item: object, default_id: str = "") -> Dialogue:
 
 def in_validation(dialogue_id: str, share: float = 0.1) -> bool:
     """Whether a dialogue belongs to the validation part of an unsplit file (by hash of its id)."""
-    return int(hashlib.sha256(dialogue_id.encode()).hexdigest()[:8], 16) < share * 2**32
+    return int(hashlib.sha256(dialogue_id.encode("utf-8", "replace")).hexdigest()[:8], 16) < share * 2**32
 
 
 def _objects(path: Path) -> Iterator[tuple[int, Any]]:
@@ -95,7 +96,7 @@ def _objects(path: Path) -> Iterator[tuple[int, Any]]:
             for number, raw in enumerate(stream, 1):
                 if raw.strip(b"\xef\xbb\xbf \t\r\n"):
                     yield number, _json(path, number, raw)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
 
 
@@ -109,7 +110,7 @@ def _json(path: Path, number: int, raw: bytes) -> Any:
         return json.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DataError(f"{path}:{number}: not UTF-8 (byte {error.start}); convert the file to UTF-8") from None
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}:{number}: not JSON: {error}") from None
 
 
@@ -127,8 +128,8 @@ def _turn(index: int, item: object) -> Turn:
 
 
 def _strings(item: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    value = item.get(key) or ()
-    if isinstance(value, str) or not all(isinstance(v, str) for v in value):
+    value = item.get(key) or []
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
         raise DataError(f'"{key}" is a list of texts')
     return tuple(value)
 
@@ -138,4 +139,4 @@ def _original_form(item: Mapping[str, Any], default_id: str) -> Dialogue:
     if not isinstance(pairs, list) or not all(isinstance(p, list) and len(p) == 2 for p in pairs):
         raise DataError('"dialogue" is a list of [user, system] pairs')
     turns = [{"speaker": s, "text": t} for pair in pairs for s, t in zip(("user", "system"), pair, strict=True) if t]
-    return parse({"id": item.get("id", default_id), "turns": turns, "context": item.get("meta")}, default_id)
+    return parse({"id": item.get("id"), "turns": turns, "context": item.get("meta")}, default_id)

@@ -69,7 +69,7 @@ def _figures(report: Mapping[str, Any], out: Path) -> list[str]:
     for row in rows:
         name, error = row["encoder"], f"{row['calibration_error']:.3f}"
         lines.append(f"| {name} | validation | {row['n']} | {_percent(row)} | {row['macro_f1']:.3f} | {error} |")
-        hand = row.get("hand_written")
+        hand = row.get("judged")
         if hand:
             kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in hand["accuracy_of"].items())
             judged = f"hand-written ({kinds})"
@@ -78,11 +78,11 @@ def _figures(report: Mapping[str, Any], out: Path) -> list[str]:
 
 
 def _classes(report: Mapping[str, Any]) -> list[str]:
-    judged = report.get("hand_written", report)
+    judged = report.get("judged", report)
     lines = ["| skill | precision | recall | F1 | messages |", "| --- | --- | --- | --- | --- |"]
     for name, row in judged["per_class"].items():
         lines.append(f"| {name} | {row['precision']:.2f} | {row['recall']:.2f} | {row['f1']:.2f} | {row['n']} |")
-    where = "the hand-written messages" if "hand_written" in report else "the validation examples"
+    where = "the hand-written messages" if "judged" in report else "the validation examples"
     return [f"Per skill, on {where}:", "", *lines]
 
 

@@ -22,8 +22,8 @@ from adapterbot.home import written_by_rename
 from adapterbot.manager.encoder import Encoder
 
 HISTORY = 2  # utterances before the message that are looked at: the user's, then the bot's
-HIDDEN = 256
-FORMAT = 1
+HIDDEN = 192
+METADATA = "manager_classifier_v1"
 CLASSIFIER = "classifier.safetensors"
 
 
@@ -55,6 +55,22 @@ class Head(nn.Module):
         return self.out(self.drop(nn.functional.gelu(self.hidden(self.drop(x)))))  # type: ignore[no-any-return]
 
 
+def merge(heads: Sequence[Head]) -> Head:
+    """One head whose logits are the mean of those of `heads`: their hidden units side by side."""
+    first = heads[0]
+    width, classes = first.hidden.in_features // (1 + HISTORY), first.out.out_features
+    merged = Head(width, classes, sum(head.hidden.out_features for head in heads))
+    merged.load_state_dict(
+        {
+            "hidden.weight": torch.cat([head.hidden.weight for head in heads]),
+            "hidden.bias": torch.cat([head.hidden.bias for head in heads]),
+            "out.weight": torch.cat([head.out.weight for head in heads], dim=1) / len(heads),
+            "out.bias": torch.stack([head.out.bias for head in heads]).mean(0),
+        }
+    )
+    return merged.eval()
+
+
 class Classifier:
     """A trained head and its settings."""
 
@@ -69,7 +85,8 @@ class Classifier:
     def save(self, path: Path) -> None:
         """Write weights and settings by rename."""
         tensors = {name: t.contiguous() for name, t in self.head.state_dict().items()}
-        metadata = {"format": str(FORMAT), "settings": json.dumps(asdict(self.settings), sort_keys=True)}
+        # One key only: safetensors writes several in any order, and equal trainings are to give equal files.
+        metadata = {METADATA: json.dumps(asdict(self.settings), sort_keys=True)}
         with written_by_rename(path) as temporary:
             save_file(tensors, temporary, metadata)
 
@@ -101,9 +118,9 @@ def read_settings(path: Path) -> Settings:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-        if metadata.get("format") != str(FORMAT):
-            raise WeightsError(f"{path} is not a manager's classifier (format {metadata.get('format')!r})")
-        raw = json.loads(metadata["settings"])
+        if METADATA not in metadata:
+            raise WeightsError(f"{path} is not a manager's classifier (no {METADATA!r} in its metadata)")
+        raw = json.loads(metadata[METADATA])
         return _checked(path, Settings(**{**raw, "classes": tuple(raw["classes"])}))
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} cannot be read: {error}") from None

@@ -8,6 +8,7 @@ hidden states, nothing to install). A folder or hub id of another BERT-style enc
 from __future__ import annotations
 
 import importlib.util
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -112,6 +113,7 @@ class Similarity:
     def __init__(self, encoder: Encoder, size: int = 1024) -> None:
         self._encoder, self._size = encoder, size
         self._vectors: OrderedDict[str, Tensor] = OrderedDict()
+        self._lock = threading.Lock()
 
     def __call__(self, query: str, texts: Sequence[str]) -> list[float]:
         """Cosines in the order of `texts`, each in [-1, 1]."""
@@ -121,13 +123,15 @@ class Similarity:
         return [float(v) for v in vectors[1:] @ vectors[0]]
 
     def vectors(self, texts: Sequence[str]) -> Tensor:
-        """Unit rows [N, width] of `texts`; only those not remembered are encoded."""
-        known = {text: self._vectors[text] for text in texts if text in self._vectors}
+        """Unit rows [N, width] of `texts`; only those not remembered are encoded. Several threads may call it."""
+        with self._lock:
+            known = {text: self._vectors[text] for text in texts if text in self._vectors}
         new = [text for text in dict.fromkeys(texts) if text not in known]
         known |= dict(zip(new, self._encoder.encode(new), strict=True)) if new else {}
-        for text in texts:
-            self._vectors[text] = known[text]
-            self._vectors.move_to_end(text)
-        while len(self._vectors) > self._size:
-            self._vectors.popitem(last=False)
+        with self._lock:
+            for text in texts:
+                self._vectors[text] = known[text]
+                self._vectors.move_to_end(text)
+            while len(self._vectors) > self._size:
+                self._vectors.popitem(last=False)
         return torch.stack([known[text] for text in texts])

@@ -24,7 +24,11 @@ from adapterbot.spec import SkillSpec
 ALONE_BUDGET, FOLLOW_BUDGET = 20_000, 12_000  # examples over all skills: what two cores encode in a few minutes
 VALID_PART = 6  # one validation example per so many to train on
 VALID_SHARE = 0.15
+SWITCHES = DATA / "samples" / "manager.jsonl"
 MIN_OPENER_WORDS = 3  # a shorter first turn is a greeting, whatever the corpus is about
+
+
+Kind = Literal["alone", "follow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Example:
     message: str
     skill: str
     source: str
-    kind: Literal["alone", "follow"] = "alone"
+    kind: Kind = "alone"
     history: tuple[str, ...] = ()
     valid: bool = False
     trusted: bool = False
@@ -54,7 +58,7 @@ def collect(specs: Mapping[str, SkillSpec], folder: Path | None, seed: int = 0) 
         raise DataError(f"{folder} is not a folder of corpora")
     claimed = _claims(specs)
     cache: dict[str, list[Example]] = {}
-    found: list[Example] = []
+    found = list(_switches(specs))
     remarks = [] if folder else ["no corpora folder was given: trained on samples and spec examples alone"]
     for name, spec in specs.items():
         found += _own(spec)
@@ -116,6 +120,22 @@ def _own(spec: SkillSpec) -> Iterator[Example]:
                 yield from (
                     replace(e, skill=spec.name) for e in from_dialogue(dialogue, "samples", valid, trusted=True)
                 )
+
+
+def _switches(specs: Mapping[str, SkillSpec]) -> Iterator[Example]:
+    """Our own dialogues that change the subject: the label of each user turn is the skill that it wants.
+
+    A turn that changes the subject is understood without its history, so it stands alone.
+    """
+    for dialogue in read_dialogues(SWITCHES):
+        valid, before = in_validation(dialogue.id, VALID_SHARE), ""
+        for i, turn in enumerate(dialogue.turns):
+            if turn.label in specs and turn.label == before:
+                history = tuple(t.text for t in dialogue.turns[max(0, i - HISTORY) : i])
+                yield Example(turn.text, turn.label, "samples", "follow", history, valid, trusted=True)
+            elif turn.label in specs:
+                yield Example(turn.text, turn.label, "samples", "alone", (), valid, trusted=True)
+            before = turn.label or before
 
 
 def from_dialogue(dialogue: Dialogue, source: str, valid: bool, trusted: bool = False) -> Iterator[Example]:

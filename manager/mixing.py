@@ -20,8 +20,8 @@ from adapterbot.manager.examples import Example
 CHUNK = 512
 SHORT = 2  # words; "ok thanks" after another skill's turn still belongs to that skill
 NO_HISTORY = 0.5  # share of the messages that stand alone which stay alone; the rest follows anybody's exchange
-# How often each group is drawn: written by hand, alone from corpora, follow-ups.
-SHARES = (0.35, 0.35, 0.30)
+# How often each group is drawn: alone and written by hand, alone from corpora, follow-ups likewise.
+SHARES = (0.35, 0.30, 0.15, 0.20)
 
 
 @dataclass(slots=True)
@@ -59,7 +59,8 @@ class Mixture:
 
     def weights(self) -> Tensor:
         """Chance of each example [N]: all skills alike, and inside a skill the groups by `SHARES`."""
-        groups = (self.trusted & self.alone, ~self.trusted & self.alone, ~self.alone)
+        by_hand, alone = self.trusted, self.alone
+        groups = (by_hand & alone, ~by_hand & alone, by_hand & ~alone, ~by_hand & ~alone)
         chances = torch.zeros(len(self.skill))
         for skill in range(self.classes):
             for share, group in zip(SHARES, groups, strict=True):

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adapterbot.errors import MissingPartError, WeightsError
+from adapterbot.errors import AdapterbotError, MissingPartError, WeightsError
 from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.manager.classifier import CLASSIFIER, Classifier, features, load_classifier, read_settings
 from adapterbot.manager.encoder import BACKBONE, Encoder, Pooling, Similarity, load_encoder, minilm_folder
-from adapterbot.spec import FALLBACK, SkillFolders
+from adapterbot.spec import FALLBACK, SkillFolders, SkillSpec
 from adapterbot.turn import Choice
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -60,7 +60,7 @@ class Manager:
         classifier = load_classifier(path, encoder)
         folders = SkillFolders(home)
         new = [name for name in folders.names() if name not in classifier.settings.classes]
-        specs = [folders.load(name) for name in new]
+        specs = [spec for name in new if (spec := _sound(folders, name))]
         return cls(classifier, encoder, {s.name: s.routing.examples for s in specs if s.routing.auto})
 
     @property
@@ -70,8 +70,9 @@ class Manager:
 
     def pick(self, message: str, history: History, routable: Sequence[str]) -> Choice:
         """The skill among `routable` that should answer `message`, said after `history`; scores for all of them."""
-        if not message.strip():
-            return Choice(FALLBACK, dict.fromkeys(routable, 0.0), "fallback", "the message is empty")
+        if not message.strip() or not routable:
+            why = "the message is empty" if routable else "no skill may be chosen"
+            return Choice(FALLBACK, dict.fromkeys(routable, 0.0), "fallback", why)
         scores = self.scores(message, history, routable)
         ranked = sorted(scores, key=lambda name: scores[name], reverse=True)
         first, second = scores[ranked[0]], scores[ranked[1]] if len(ranked) > 1 else 0.0
@@ -102,6 +103,14 @@ class Manager:
                 share = min(1.0, max(0.0, (nearest - NEAR) / (SAME - NEAR)))
                 scores = {other: score * (1.0 - share) for other, score in scores.items()} | {name: share}
         return scores
+
+
+def _sound(folders: SkillFolders, name: str) -> SkillSpec | None:
+    """The skill's spec, or None for one with a fault: that keeps itself from answering, not the others."""
+    try:
+        return folders.load(name)
+    except AdapterbotError:
+        return None
 
 
 def _encoder_of(path: Path, backbone: Pooling | None) -> Encoder:

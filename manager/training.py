@@ -13,14 +13,16 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from adapterbot.errors import DataError
-from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, Settings, decide
+from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, Settings, decide, merge
 from adapterbot.manager.encoder import Encoder
 from adapterbot.manager.examples import Example, collect
 from adapterbot.manager.mixing import Mixture, encode_all
-from adapterbot.manager.report import measure, require_libraries, write_report
+from adapterbot.manager.report import evaluate_messages, measure, require_libraries, write_report
+from adapterbot.manager.router import Manager
 from adapterbot.spec import FALLBACK, SkillSpec
 
-BATCH, STEPS, LR, DECAY, SMOOTHING = 256, 1500, 2e-3, 1e-2, 0.02
+BATCH, LR, DECAY, SMOOTHING = 256, 2e-3, 1e-2, 0.02
+HEADS, STEPS = 4, 700  # heads that differ by their seed, and the steps of each
 CLEANING_STEPS = 400
 DOUBT, TRUST = 0.10, 0.80  # out-of-fold probability below which a corpus label is dropped, above which it stands alone
 # Floors, so that a manager trained on little data is still careful.
@@ -36,8 +38,11 @@ def train_manager(
     out: Path,
     seed: int = 0,
     progress: bool = True,
+    judge: Path | None = None,
 ) -> dict[str, Any]:
     """Train the manager over the routable skills of `specs`; write classifier, report, picture and card into `out`.
+
+    `judge` is a file of labelled messages (see `report.evaluate_messages`) that the finished manager is tried on.
 
     Raises:
         DataError: fewer than two routable skills have anything to learn from, or a corpus file is bad.
@@ -53,20 +58,24 @@ def train_manager(
     with _progress(progress) as advance:
         row, vectors = encode_all(examples, encoder, advance)
     train, cleaning = clean([e for e in examples if not e.valid], classes, row, vectors, seed)
-    head = fit(Mixture.of(train, classes, row, vectors), seed, STEPS)
+    mixture = Mixture.of(train, classes, row, vectors)
+    head = merge([fit(mixture, seed + i, STEPS) for i in range(HEADS)])
     valid = Mixture.of([e for e in examples if e.valid], classes, row, vectors)
     settings = calibrate(head, Settings(classes, encoder.name, encoder.fingerprint, encoder.width), valid, seed)
     report = measure(Classifier(head, settings), valid, seed)
     report |= cleaning | {"trained_on": len(train), "seed": seed, "remarks": remarks}
     report["sources"] = sorted({e.source for e in examples})
     settings = replace(settings, metrics={k: report[k] for k in ("accuracy", "macro_f1", "calibration_error")})
-    Classifier(head, settings).save(out / CLASSIFIER)
+    classifier = Classifier(head, settings)
+    if judge is not None:
+        report["judged"] = evaluate_messages(Manager(classifier, encoder), judge)
+    classifier.save(out / CLASSIFIER)
     write_report(report, settings, out)
     return report
 
 
-def fit(mixture: Mixture, seed: int, steps: int, chances: Tensor | None = None, alone: bool = False) -> Head:
-    """A head trained on rows drawn from `mixture` by `chances` [N]; `alone` leaves every history out.
+def fit(mixture: Mixture, seed: int, steps: int, chances: Tensor | None = None) -> Head:
+    """A head trained on rows drawn from `mixture` by `chances` [N].
 
     The learning rate falls to zero at the last step, so that step's weights are the ones to keep.
     """
@@ -76,10 +85,8 @@ def fit(mixture: Mixture, seed: int, steps: int, chances: Tensor | None = None, 
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=LR, total_steps=steps)
     generator = Generator().manual_seed(seed)
     chances = mixture.weights() if chances is None else chances
-    for _ in range(steps):
-        picked = torch.multinomial(chances, BATCH, replacement=True, generator=generator)
-        history = mixture.history[picked] * 0 if alone else mixture.with_histories(picked, generator)
-        logits = head(mixture.features(mixture.message[picked], history))
+    for picked in torch.multinomial(chances, steps * BATCH, replacement=True, generator=generator).split(BATCH):
+        logits = head(mixture.features(mixture.message[picked], mixture.with_histories(picked, generator)))
         loss = F.cross_entropy(logits, mixture.skill[picked], label_smoothing=SMOOTHING)
         optimiser.zero_grad()
         loss.backward()
@@ -94,30 +101,32 @@ def clean(
     """The examples without doubtful corpus labels, with clear follow-ups standing alone as well, and how many of each.
 
     A first turn such as "hi, how are you" says nothing of its corpus' skill; a later one such as "do you have pets?"
-    may say everything. Each half is judged, without history, by a head that was trained on the other half
-    (confident learning, Northcutt et al. 2021, arXiv 1911.00068).
+    may say everything. Each half is judged by a head that was trained on the other half (confident learning,
+    Northcutt et al. 2021, arXiv 1911.00068).
     """
-    own = out_of_fold(Mixture.of(examples, classes, row, vectors), seed).tolist()
-    kept = [e for e, p in zip(examples, own, strict=True) if e.trusted or e.kind == "follow" or p >= DOUBT]
+    mixture = Mixture.of(examples, classes, row, vectors)
+    in_place, by_itself = out_of_fold(mixture, seed)
+    kept = [e for e, p in zip(examples, in_place.tolist(), strict=True) if e.trusted or p >= DOUBT]
     clear = [
         replace(e, kind="alone", history=())
-        for e, p in zip(examples, own, strict=True)
+        for e, p in zip(examples, by_itself.tolist(), strict=True)
         if e.kind == "follow" and p > TRUST
     ]
     return kept + clear, {"dropped": len(examples) - len(kept), "promoted": len(clear)}
 
 
-def out_of_fold(mixture: Mixture, seed: int) -> Tensor:
-    """Probability [N] of each example's label from its message alone, by a head that never saw it."""
+def out_of_fold(mixture: Mixture, seed: int) -> tuple[Tensor, Tensor]:
+    """Probability [N] of each label by a head that never saw the example: with its own history, and without any."""
     fold = torch.randint(2, (len(mixture.skill),), generator=Generator().manual_seed(seed)).bool()
-    own = torch.zeros(len(mixture.skill))
+    in_place, by_itself = torch.zeros(len(mixture.skill)), torch.zeros(len(mixture.skill))
     for part in (fold, ~fold):
-        head = fit(mixture, seed, CLEANING_STEPS, mixture.weights() * ~part * mixture.alone, alone=True)
-        with torch.inference_mode():
-            nothing = mixture.history[part] * 0
-            scores = torch.softmax(head(mixture.features(mixture.message[part], nothing)), dim=-1)
-        own[part] = scores.gather(1, mixture.skill[part].unsqueeze(1)).squeeze(1)
-    return own
+        head = fit(mixture, seed, CLEANING_STEPS, mixture.weights() * ~part)
+        message, history, label = mixture.message[part], mixture.history[part], mixture.skill[part].unsqueeze(1)
+        for own, before in ((in_place, history), (by_itself, history * 0)):
+            with torch.inference_mode():
+                scores = torch.softmax(head(mixture.features(message, before)), dim=-1)
+            own[part] = scores.gather(1, label).squeeze(1)
+    return in_place, by_itself
 
 
 def calibrate(head: Head, settings: Settings, valid: Mixture, seed: int) -> Settings:

@@ -18,8 +18,10 @@ from adapterbot.data import DATA
 from adapterbot.decoder import Decoder, Shape
 from adapterbot.home import Home
 from adapterbot.prompt import Tokenizer
+from adapterbot.turn import Reply
 
 LOCAL = {"127.0.0.1", "localhost", "::1"}
+os.environ["HF_HUB_OFFLINE"] = "1"  # before the hub's client is imported, which reads it once
 TRAINED = ("empathetic", "persona", "wiki", "weather")
 
 
@@ -94,9 +96,29 @@ def random_adapter(
     save_adapter(path, tensors, known | metadata)
 
 
+def make_bot(backbone: Backbone, home: Home, **options: Any) -> Bot:
+    """A bot in whose home every shipped skill has a random adapter of its own for `backbone`."""
+    for seed, name in enumerate(TRAINED):
+        random_adapter(backbone, home.skills / name / "adapter.safetensors", seed)
+    return Bot(backbone, home, **options)
+
+
 @pytest.fixture
 def tiny_bot(tiny: Backbone, home: Home) -> Bot:
-    """A bot on the tiny backbone; every shipped skill has a random adapter of its own."""
-    for seed, name in enumerate(TRAINED):
-        random_adapter(tiny, home.skills / name / "adapter.safetensors", seed)
-    return Bot(tiny, home)
+    """A bot on the tiny backbone in the test's own home."""
+    return make_bot(tiny, home)
+
+
+@pytest.fixture(scope="session")
+def shared_bot(tiny: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Bot:
+    """A bot on the tiny backbone for tests that only ask it: a turn changes nothing in it."""
+    return make_bot(tiny, Home(tmp_path_factory.mktemp("shared")), log=False)
+
+
+def essence(reply: Reply) -> dict[str, Any]:
+    """All of a reply but its timings and the last digits of its log-probabilities: what two equal runs agree on."""
+    plain = reply.to_dict()
+    del plain["timings"]
+    for draft in plain["drafts"]:
+        draft["logprob"], draft["score"] = round(draft["logprob"], 2), round(draft["score"], 2)
+    return plain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -11,16 +12,17 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from adapterbot.bot import Bot
 from adapterbot.history import History
 from adapterbot.turn import Fact, Reply
 from adapterbot.ui import app
+from adapterbot.ui.handlers import SLIDERS
 
 CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ("--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
-         "--disable-component-update --disable-sync").split()  # fmt: skip
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 PAYLOADS = (
     "<img src=x onerror=window.hacked=1>",
     "<svg onload=window.hacked=2></svg>",
@@ -38,30 +40,13 @@ SEEN = """new MutationObserver(() => {
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no {CHROMIUM}"),
-    # gradio keeps statistics of its queue in pandas, by an option that pandas 3 deprecates
-    pytest.mark.filterwarnings("ignore:.*future.no_silent_downcasting"),
+    # gradio keeps statistics of its queue by means that pandas 3 deprecates
+    pytest.mark.filterwarnings("ignore:.*(future.no_silent_downcasting|The copy keyword is deprecated)"),
 ]
 
 
-async def in_a_loop(bot: Bot) -> uvicorn.Server:
-    """gradio leaves an open event loop behind for every page that is built outside of one."""
-    return app.server(bot)
-
-
-@pytest.fixture
-def address(tiny_bot: Bot) -> Iterator[str]:
-    with app.listen("127.0.0.1", 0) as opened:
-        server = asyncio.run(in_a_loop(tiny_bot))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
-        thread.start()
-        yield "http://127.0.0.1:{}".format(opened.getsockname()[1])
-        server.should_exit = True
-        thread.join(timeout=20)
-        assert not thread.is_alive()
-
-
-@pytest.fixture
-def browser(address: str) -> Iterator[Browser]:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield running
@@ -69,16 +54,37 @@ def browser(address: str) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visit(browser: Browser, address: str) -> Callable[..., Page]:
-    """Open the app as a visitor of one's own."""
+def address(tiny_bot: Bot) -> Iterator[str]:
+    """A server of one's own, in a thread."""
+    running: list[uvicorn.Server] = []
+
+    async def serve(opened: socket.socket) -> None:
+        running.append(app.server(tiny_bot))
+        await running[0].serve(sockets=[opened])
+
+    with app.listen("127.0.0.1", 0) as opened:
+        thread = threading.Thread(target=lambda: asyncio.run(serve(opened)))
+        thread.start()
+        yield f"http://127.0.0.1:{opened.getsockname()[1]}"
+        running[0].should_exit = True
+        thread.join(timeout=20)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def visit(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+    """Open the app as a new visitor."""
 
     def visit(width: int = 1280, height: int = 800, **context: Any) -> Page:
-        page = browser.new_context(viewport={"width": width, "height": height}, **context).new_page()
+        size: ViewportSize = {"width": width, "height": height}
+        page = browser.new_context(viewport=size, **context).new_page()
         page.goto(address)
         expect(page.get_by_role("textbox", name="Your message")).to_be_visible(timeout=30_000)
         return page
 
-    return visit
+    yield visit
+    for context in browser.contexts:
+        context.close()
 
 
 def say(page: Page, text: str) -> None:
@@ -102,7 +108,7 @@ def scripted(
 ) -> Any:
     """A stand-in for Bot.stream that says what a test needs a model to say."""
 
-    def stream(message: str, history: History, **_: Any) -> Generator[str, None, Reply]:
+    def stream(message: str, history: History, **settings: Any) -> Generator[str, None, Reply]:
         made = reply(history.add_user(message))
         try:
             for _ in range(pieces):
@@ -117,7 +123,7 @@ def scripted(
 
 
 def test_a_message_is_answered_and_explained_and_no_request_leaves(browser: Browser, address: str) -> None:
-    page = browser.new_page()
+    page = browser.new_context().new_page()
     asked: list[str] = []
     faults: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -136,6 +142,7 @@ def test_a_message_is_answered_and_explained_and_no_request_leaves(browser: Brow
     assert page.evaluate("window.seen.size") > 2  # the reply grew before our eyes
     assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
     assert faults == []
+    page.context.close()
 
 
 def test_hostile_text_of_users_models_and_facts_is_inert(
@@ -217,8 +224,7 @@ def test_example_inspect_retry_undo_and_clear(visit: Callable[..., Page]) -> Non
     expect(page.locator("#ab-chat button.example").first).to_be_visible()
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
-@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height", "colours"), [(1280, 800, "light"), (390, 844, "dark")])
 def test_the_page_fits_the_window_and_everything_has_a_name(
     visit: Callable[..., Page], width: int, height: int, colours: str
 ) -> None:
@@ -228,6 +234,8 @@ def test_the_page_fits_the_window_and_everything_has_a_name(
     assert box is not None
     assert box["y"] + box["height"] <= height
     page.get_by_role("tab", name="Settings").click()
-    for role, name in (("slider", "temperature"), ("slider", "max_tokens"), ("spinbutton", "top_k"), ("textbox", "seed"),
-                       ("checkbox", "Use the skill's own settings"), ("combobox", "Who answers")):  # fmt: skip
-        expect(page.get_by_role(role, name=name).first).to_be_visible()
+    expect(page.get_by_role("combobox", name="Who answers")).to_be_visible()
+    expect(page.get_by_role("checkbox", name="Use the skill's own settings")).to_be_checked()
+    expect(page.get_by_role("slider")).to_have_count(len(SLIDERS) - 1)  # top_k is typed
+    for name in SLIDERS:
+        expect(page.get_by_role("spinbutton", name=name)).to_be_visible()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from adapterbot.adapters import AdapterBank, load_adapter
 from adapterbot.backbone import Backbone
+from adapterbot.decoder import Decoder
 from adapterbot.generate import Request, Sample, draft, generate, next_tokens, pieces, sample
 from adapterbot.turn import Decode
 
@@ -51,7 +51,7 @@ def hand_made(decode: Decode, rows: int = 1, seed: int = 0, ids: Sequence[int] =
     ]
 
 
-def drawn(logits: Sequence[float], decode: Decode, rows: int = 2000, ids: Sequence[int] = ()) -> set[int]:
+def drawn(logits: Sequence[float], decode: Decode, rows: int = 600, ids: Sequence[int] = ()) -> set[int]:
     """What `rows` independent draws from `logits` give."""
     samples = hand_made(decode, rows, ids=ids)
     next_tokens(torch.tensor([logits]).expand(rows, -1), samples, SEP)
@@ -132,7 +132,7 @@ def test_the_nucleus_holds_exactly_the_likeliest_tokens_of_that_mass() -> None:
 def test_rounding_never_leaves_the_nucleus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "rand", lambda *_, **__: torch.ones(1))
     assert drawn([3.0, 0.0, 2.0, 1.0, 0.0], replace(PLAIN, top_p=0.6), rows=1) == {0}
-    assert drawn([3.0, 0.0, 2.0, 1.0, 0.0], replace(PLAIN, min_tokens=1), rows=1) <= {3, 4}
+    assert drawn([3.0, 0.0, 2.0, 1.0, 0.0], replace(PLAIN, min_tokens=1), rows=1) == {4}
 
 
 def test_top_k_keeps_k_tokens() -> None:
@@ -142,12 +142,12 @@ def test_top_k_keeps_k_tokens() -> None:
 
 
 def test_the_shares_are_those_of_the_softmax_at_the_temperature() -> None:
-    logits, rows = torch.tensor([[1.0, -50.0, 0.0]]), 4000
+    logits, rows = torch.tensor([[1.0, -50.0, 0.0]]), 1500
     for temperature in (0.5, 1.0, 2.0):
         samples = hand_made(replace(PLAIN, temperature=temperature), rows)
         next_tokens(logits.expand(rows, -1), samples, SEP)
         share = sum(s.ids == [0] for s in samples) / rows
-        assert share == pytest.approx(float(torch.sigmoid(torch.tensor(1 / temperature))), abs=0.03)
+        assert share == pytest.approx(float(torch.sigmoid(torch.tensor(1 / temperature))), abs=0.05)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1e-300, 1e-9, 1e-4, 5.0])
@@ -235,10 +235,17 @@ def test_half_a_character_waits_for_its_other_half(tiny: Backbone) -> None:
     assert not any("\ufffd" in step for step in steps)
 
 
-def test_closing_the_iterator_stops_the_work(tiny: Backbone, bank: AdapterBank, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_the_iterator_stops_the_work(
+    tiny: Backbone, bank: AdapterBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[Tensor] = []
     forward = type(tiny.decoder).forward
-    monkeypatch.setattr(type(tiny.decoder), "forward", lambda *a: (calls.append(a[1]), forward(*a))[1])
+
+    def counted(decoder: Decoder, ids: Tensor, *more: object) -> Tensor:
+        calls.append(ids)
+        return forward(decoder, ids, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(tiny.decoder), "forward", counted)
     stream = sample(tiny, bank, [request(replace(PLAIN, min_tokens=10))])
     next(stream)
     next(stream)

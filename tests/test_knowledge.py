@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +38,7 @@ class Letters:
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         self.encoded += texts
         rows = np.array([[t.lower().count(c) for c in "abcdefghijklmnopqrstuvwxyz"] for t in texts], dtype=np.float32)
-        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+        return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6), dtype=np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +49,6 @@ def minilm() -> Encoder:
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> PassageSource:
     return PassageSource(SHIPPED, Home(tmp_path_factory.mktemp("home")))
-
-
-@pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Index:
-    folder = tmp_path_factory.mktemp("three")
-    return Index.open(write(folder / "three.jsonl"), folder)
 
 
 def talk(*turns: str) -> History:
@@ -203,28 +195,6 @@ def test_whatever_is_said_can_be_searched_for(shipped: PassageSource, turns: lis
     assert len(shipped.retrieve(talk(*turns))) <= 1
 
 
-@given(wanted=st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=5))
-@example(wanted=["NEAR", "*", '"', "a\0b", "-", "(", "AND", "_", "😀", ""])
-def test_any_term_can_be_searched_for(three: Index, wanted: list[str]) -> None:
-    assert len(three.search(wanted, 5)) <= 3
-
-
-@pytest.mark.parametrize(
-    "term", ["title:tea", "te*", "^bread AND", "tea bread", 'tea" OR "bread', "{title} : tea", "NEAR(tea drink)"]
-)
-def test_a_term_is_never_query_syntax(term: str, three: Index) -> None:
-    assert three.search([term], 5) == []
-    assert len(three.search([term, "tea"], 5)) == 1
-
-
-def test_rows_that_match_are_counted_from_the_title(home: Home, tmp_path: Path) -> None:
-    path = write(tmp_path / "p.jsonl", [("Green tea", "A drink."), ("A drink", "Green tea."), *THREE])
-    first, second, *_ = Index.open(path, home.knowledge).search(["green"], 5)
-    assert (first.passage.title, second.passage.title) == ("Green tea", "A drink")
-    assert (first.passage.row, first.marked.replace("\x02", "[").replace("\x03", "]")) == (1, "[Green] tea")
-    assert first.bm25 > second.bm25 > 0
-
-
 def test_a_collection_of_one_passage_works(home: Home, tmp_path: Path) -> None:
     source = PassageSource(write(tmp_path / "one.jsonl", THREE[:1]), home)
     assert titles(source.retrieve(talk("I drink tea every day"))) == ["Tea"]
@@ -316,103 +286,3 @@ def test_every_shipped_passage_opens_with_two_short_sentences() -> None:
     openings = [opening(passage.text) for passage in read_passages(SHIPPED)]
     assert len(openings) >= 300
     assert all(5 < len(text.split()) <= 40 and text.endswith((".", '."', '".')) for text in openings)
-
-
-# -- the index file ---------------------------------------------------------------------------------------------------
-
-
-def test_the_index_is_built_once_and_opens_quickly(home: Home) -> None:
-    Index.open(SHIPPED, home.knowledge)
-    (file,) = home.knowledge.iterdir()
-    before = file.stat().st_mtime_ns
-    times = []
-    for _ in range(5):
-        started = time.perf_counter()
-        assert Index.open(SHIPPED, home.knowledge).size == 300
-        times.append(time.perf_counter() - started)
-    assert min(times) < 0.05
-    assert [file] == list(home.knowledge.iterdir())
-    assert file.stat().st_mtime_ns == before
-
-
-def test_a_changed_file_is_indexed_again(home: Home, tmp_path: Path) -> None:
-    path = write(tmp_path / "p.jsonl")
-    assert Index.open(path, home.knowledge).search(["rain"], 5)[0].passage.title == "Snow"
-    write(path, [("Rain", "Rain is wet."), *THREE])
-    assert Index.open(path, home.knowledge).search(["rain"], 5)[0].passage.title == "Rain"
-    assert len(list(home.knowledge.iterdir())) == 1
-
-
-@pytest.mark.parametrize("content", [b"", b"not a database at all, certainly not " * 200])
-def test_a_damaged_index_is_built_again(content: bytes, home: Home, tmp_path: Path) -> None:
-    path = write(tmp_path / "p.jsonl")
-    Index.open(path, home.knowledge)
-    (file,) = home.knowledge.iterdir()
-    file.write_bytes(content)
-    assert Index.open(path, home.knowledge).size == 3
-    assert Index.open(path, home.knowledge).search(["tea"], 1)[0].passage.title == "Tea"
-
-
-def test_an_index_damaged_inside_is_named(home: Home, tmp_path: Path) -> None:
-    path = write(tmp_path / "p.jsonl")
-    Index.open(path, home.knowledge)
-    (file,) = home.knowledge.iterdir()
-    content = file.read_bytes()
-    file.write_bytes(content[: 4 * 4096] + b"\xff" * (len(content) - 4 * 4096))  # the pages of text
-    with pytest.raises(KnowledgeError, match=r"sqlite3: the search index cannot be read \(.*malformed.*\); remove it"):
-        Index.open(path, home.knowledge).search(["tea"], 5)
-
-
-def test_a_home_that_cannot_be_written_keeps_the_index_in_memory(home: Home, tmp_path: Path) -> None:
-    home.root.write_text("a file where the folder should be")
-    encoder = Letters()
-    source = PassageSource(write(tmp_path / "p.jsonl"), home, encoder)
-    assert titles(source.retrieve(talk("tea"))) == ["Tea"]
-    encoder.encoded.clear()
-    source.retrieve(talk("tea"))
-    assert encoder.encoded == ["tea"]
-    assert home.root.read_text().startswith("a file")
-
-
-def test_threads_share_one_source(home: Home, minilm: Encoder) -> None:
-    source, found = PassageSource(SHIPPED, home), list[list[str]]()
-    wanted = ["Jazz", "Chess", "Tea", "Koala"] * 5
-    threads = [
-        threading.Thread(target=lambda w=w: found.append([w, *titles(source.retrieve(talk(w)))])) for w in wanted
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(found) == sorted([w, w] for w in wanted)
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        (b"{", r"p\.jsonl:2: not JSON"),
-        (b'{"title": "\xff"}', r"p\.jsonl:2: not UTF-8"),
-        (b"[]", r"p\.jsonl:2: a passage is an object"),
-        (b'{"title": "T", "text": " "}', r"p\.jsonl:2: a passage is an object"),
-        (b'{"title": 3, "text": "x"}', r"p\.jsonl:2: a passage is an object"),
-        (b"[" * 100_000, r"p\.jsonl:2: not JSON"),
-    ],
-)
-def test_lines_that_are_no_passages(line: bytes, message: str, home: Home, tmp_path: Path) -> None:
-    path = write(tmp_path / "p.jsonl", THREE[:1])
-    path.write_bytes(path.read_bytes() + line + b"\n")
-    with pytest.raises(KnowledgeError, match=message):
-        PassageSource(path, home)
-    assert not home.knowledge.exists() or list(home.knowledge.iterdir()) == []
-
-
-def test_files_with_marks_blank_lines_and_odd_characters(home: Home, tmp_path: Path) -> None:
-    path = tmp_path / "p.jsonl"
-    path.write_bytes(b'\xef\xbb\xbf{"title": "Tea \\ud800", "text": "Hot\\n drink", "more": 1}\r\n\r\n')
-    (passage,) = read_passages(path)
-    assert (passage.title, passage.text) == ("Tea ?", "Hot drink")
-    assert PassageSource(path, home).retrieve(talk("tea"))
-    with pytest.raises(KnowledgeError, match="cannot be read"):
-        PassageSource(tmp_path / "nosuch.jsonl", home)
-    (tmp_path / "empty.jsonl").write_text("")
-    assert PassageSource(tmp_path / "empty.jsonl", home).retrieve(talk("tea")) == []

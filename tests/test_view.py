@@ -11,7 +11,7 @@ import pytest
 
 from adapterbot.history import History
 from adapterbot.spec import SkillSpec
-from adapterbot.turn import Draft, Fact, Reply
+from adapterbot.turn import Draft, Fact, Reply, RoutedBy
 from adapterbot.ui import view
 
 PAYLOADS = [
@@ -124,7 +124,7 @@ def test_a_reply_that_is_still_growing_has_no_byline() -> None:
     ("routed_by", "line"),
     [("forced", "wiki · your choice"), ("fallback", "wiki · fallback"), ("only", "wiki · no manager is trained")],
 )
-def test_the_byline_says_how_the_skill_came_to_answer(routed_by: str, line: str) -> None:
+def test_the_byline_says_how_the_skill_came_to_answer(routed_by: RoutedBy, line: str) -> None:
     assert view.byline(replace(REPLY, routed_by=routed_by)) == line
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +18,7 @@ from adapterbot.ui import view
 if TYPE_CHECKING:
     from adapterbot.bot import Bot
 
+log = logging.getLogger(__name__)
 Replies = tuple[Reply | None, ...]
 Stream = Generator[str, None, Reply]
 SLIDERS = tuple(name for name in DECODE_SETTINGS if name != "seed")
@@ -143,12 +145,14 @@ class Handlers:
                 visitor, asked, replies, self._stream(message, before[0], wishes(*inputs))
             )
         except AdapterbotError as error:
-            gr.Warning(view.safe(str(error)), title="No reply")
+            gr.Warning(view.safe(str(error)))
             yield self.idle(visitor, box)
             return
-        except Exception:  # a fault of ours: gradio logs it and says so, and the page stays usable
+        except Exception as error:  # a fault of ours; gradio's own handling would cover the conversation
+            log.exception("a message could not be answered")
+            gr.Warning(f"Something broke ({view.safe(type(error).__name__)}); the terminal says more.")
             yield self.idle(visitor, box)
-            raise
+            return
         if said.strip():
             visitor.history = reply.history if reply else asked.add_bot(said)
             visitor.replies = (*replies, reply)

@@ -22,7 +22,7 @@ from adapterbot.errors import KnowledgeError
 from adapterbot.home import written_by_rename
 
 FORMAT = 1  # of the index file; another number makes it be built again
-TITLE_WEIGHT = 4.0  # a hit in the title counts as four in the text
+RANKING = "bm25(4.0, 1.0)"  # a hit in the title counts as four in the text
 MARK, UNMARK = "\x02", "\x03"  # around each hit in a highlighted title
 WAIT = 1.0  # seconds to wait for another process that writes vectors
 TABLES = """
@@ -83,8 +83,8 @@ class Index:
             return []
         found = self._fetch(
             "SELECT rowid, title, text, -rank, highlight(passage, 0, ?, ?) FROM passage"
-            f" WHERE passage MATCH ? AND rank MATCH 'bm25({TITLE_WEIGHT}, 1.0)' ORDER BY rank LIMIT ?",
-            (MARK, UNMARK, wanted, limit),
+            " WHERE passage MATCH ? AND rank MATCH ? ORDER BY rank LIMIT ?",
+            (MARK, UNMARK, wanted, RANKING, limit),
         )
         return [Hit(Passage(row, title, text), rank / self._rare, marked) for row, title, text, rank, marked in found]
 
@@ -106,9 +106,7 @@ class Index:
                 return self._db.execute(query, values).fetchall()
         except sqlite3.DatabaseError as error:
             place = self._db.execute("PRAGMA database_list").fetchone()[2]
-            raise KnowledgeError(
-                f"{place}: the search index is damaged ({error}); remove it, it is built again"
-            ) from None
+            raise KnowledgeError(f"{place}: the search index cannot be read ({error}); remove it") from None
 
 
 def content_digest(path: Path) -> str:

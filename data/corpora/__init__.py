@@ -81,12 +81,14 @@ def load_hub(name: str) -> Splits:
     from adapterbot.data.dialogue import parse
 
     module = reader(name)
+    if module and module.HUB is None:
+        raise MissingPartError(f"corpus {name!r} cannot be read from the hub; give a folder of corpora by --data")
+    path, config, revision = (*module.HUB, module.HUB_REVISION) if module else (name, None, None)
     try:
-        loaded = datasets.load_dataset(module.HUB if module else name)
+        loaded = datasets.load_dataset(path, config, revision=revision)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        raise MissingPartError(
-            f"hub dataset {name!r} cannot be loaded ({error}); give files by --data instead"
-        ) from None
+        reason = str(error).partition("\n")[0]
+        raise MissingPartError(f"hub dataset {name!r} cannot be loaded ({reason}); give files by --data") from None
     result: Splits = {}
     for ours, theirs in (("train", ("train",)), ("valid", ("validation", "valid", "dev"))):
         rows = next((loaded[t] for t in theirs if t in loaded), None)

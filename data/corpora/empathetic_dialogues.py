@@ -9,7 +9,8 @@ from typing import Any
 from adapterbot.data.dialogue import Dialogue, Turn
 
 FOLDER = "ed"
-HUB = "facebook/empathetic_dialogues"
+HUB = ("facebook/empathetic_dialogues", "default")
+HUB_REVISION = "refs/convert/parquet"  # `datasets` runs no scripts; this is the hub's own conversion
 LICENCE = "CC BY-NC 4.0"
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from adapterbot.data.dialogue import Dialogue, Turn
 
 FOLDER = "persona"
-HUB = "bavard/personachat_truecased"
+HUB = ("bavard/personachat_truecased", "full")
+HUB_REVISION = "refs/convert/parquet"  # `datasets` runs no scripts; this is the hub's own conversion
 LICENCE = "not stated for the data (ParlAI: MIT)"
 
 

@@ -8,16 +8,17 @@ from typing import Any
 from adapterbot.data.dialogue import Dialogue, Turn
 
 FOLDER = "wow"
-HUB = "chujiezheng/wizard_of_wikipedia"
+HUB = ("chujiezheng/wizard_of_wikipedia", "default")
+HUB_REVISION = "main"
 LICENCE = "not stated for the data (ParlAI: MIT)"
 
 
 def from_hub(rows: Iterable[Mapping[str, Any]]) -> Iterator[Dialogue]:
-    """One dialogue per row: `post` (texts so far), `response` and the sentence it used, in `knowledge`."""
+    """One dialogue per row: `post` and `response` are its turns in parallel, `knowledge[i][0]` is what reply i used."""
     for i, row in enumerate(rows):
-        post = [row["post"]] if isinstance(row["post"], str) else list(row["post"])
-        knowledge = [row["knowledge"]] if isinstance(row.get("knowledge"), str) else list(row.get("knowledge") or [])
-        response = row["response"] if isinstance(row["response"], str) else row["response"][0]
-        turns = [Turn("user" if (len(post) - j) % 2 == 1 else "system", t) for j, t in enumerate(post)]
-        reply = Turn("system", response, knowledge=tuple(knowledge[:1]))
-        yield Dialogue(f"wow-{i}", (*turns, reply))
+        turns: list[Turn] = []
+        for post, response, knowledge in zip(row["post"], row["response"], row["knowledge"], strict=False):
+            turns += [Turn("user", post), Turn("system", response, knowledge=tuple(knowledge[:1]))]
+        turns = [turn for turn in turns if turn.text.strip()]
+        if len(turns) > 1:
+            yield Dialogue(f"wow-{i}", tuple(turns))

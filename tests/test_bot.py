@@ -1,0 +1,214 @@
+"""One turn, end to end, on a tiny backbone with a random adapter for every shipped skill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from conftest import TRAINED, essence, random_adapter
+
+from adapterbot.backbone import Backbone
+from adapterbot.bot import Bot
+from adapterbot.errors import AdapterError, SettingError, SpecError, UnknownNameError
+from adapterbot.history import History
+from adapterbot.home import Home
+from adapterbot.safety import Guard
+from adapterbot.turn import Reply
+
+TALK = History().add_user("Hi!").add_bot("Hello, how are you?")
+SHORT: dict[str, Any] = {"max_tokens": 8, "drafts": 1}
+
+
+def drained(stream: Generator[str, None, Reply]) -> tuple[list[str], Reply]:
+    """All pieces of a stream and what it returns."""
+    pieces = []
+    while True:
+        try:
+            pieces.append(next(stream))
+        except StopIteration as end:
+            return pieces, end.value
+
+
+def test_a_reply_tells_everything_that_led_to_it(shared_bot: Bot) -> None:
+    reply = shared_bot.respond("Do you like music?", TALK, skill="persona", seed=3, drafts=2, max_tokens=8)
+    assert reply.text == reply.drafts[0].text
+    assert len(reply.drafts) == 2
+    assert (reply.skill, reply.routed_by, reply.seed) == ("persona", "forced", 3)
+    assert reply.reason
+    assert reply.history == TALK.add_user("Do you like music?").add_bot(reply.text)
+    assert {"route", "knowledge", "prompt", "generate", "rerank", "total"} <= set(reply.timings)
+    assert reply.timings["total"] == pytest.approx(sum(v for k, v in reply.timings.items() if k != "total"))
+    assert [f.source for f in reply.facts] == ["persona"] * len(reply.facts) != []
+    json.dumps(reply.to_dict())
+
+
+def test_the_same_seed_gives_the_same_reply_and_none_a_fresh_one(shared_bot: Bot) -> None:
+    first = shared_bot.respond("Hello", TALK, skill="wiki", seed=1, **SHORT)
+    assert essence(first) == essence(shared_bot.respond("Hello", TALK, skill="wiki", seed=1, **SHORT))
+    free = shared_bot.respond("Hello", TALK, skill="wiki", **SHORT)
+    assert essence(free) == essence(shared_bot.respond("Hello", TALK, skill="wiki", seed=free.seed, **SHORT))
+    assert len({shared_bot.respond("Hello", skill="wiki", **SHORT).seed for _ in range(3)}) == 3
+
+
+@pytest.mark.parametrize("skill", [*TRAINED, "chitchat"])
+def test_a_drained_stream_is_the_reply(shared_bot: Bot, skill: str) -> None:
+    for seed in range(3):
+        pieces, streamed = drained(
+            shared_bot.stream("Tell me more!", TALK, skill=skill, seed=seed, max_tokens=15, drafts=1)
+        )
+        assert essence(streamed) == essence(
+            shared_bot.respond("Tell me more!", TALK, skill=skill, seed=seed, max_tokens=15, drafts=1)
+        )
+        assert "".join(pieces) == streamed.text
+        assert "first_token" in streamed.timings or len(pieces) == 1
+
+
+def test_with_several_drafts_the_best_is_streamed_whole(shared_bot: Bot) -> None:
+    pieces, reply = drained(shared_bot.stream("Hello", skill="wiki", seed=0, drafts=3, max_tokens=8))
+    assert pieces == [reply.text]
+    assert essence(reply) == essence(shared_bot.respond("Hello", skill="wiki", seed=0, drafts=3, max_tokens=8))
+
+
+def test_a_closed_stream_stops_and_the_next_request_is_served(shared_bot: Bot) -> None:
+    stream = shared_bot.stream("Hello", skill="wiki", seed=0, max_tokens=50, min_tokens=50, drafts=1)
+    next(stream)
+    stream.close()
+    with pytest.raises(StopIteration):
+        next(stream)
+    assert shared_bot.respond("Hello", skill="wiki", seed=0, **SHORT).text
+
+
+def test_a_stream_refuses_bad_input_before_the_first_piece(shared_bot: Bot) -> None:
+    with pytest.raises(SettingError):
+        shared_bot.stream("Hello", temperature=-1)
+
+
+# -- which skill -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("skill", [*TRAINED, "chitchat"])
+def test_a_forced_skill_always_wins(shared_bot: Bot, skill: str) -> None:
+    reply = shared_bot.respond("What will the weather be like in Boston tomorrow?", skill=skill, seed=0, **SHORT)
+    assert (reply.skill, reply.routed_by) == (skill, "forced")
+
+
+def test_the_manager_answers_otherwise_and_pick_says_the_same(shared_bot: Bot) -> None:
+    message = "What will the weather be like in Boston tomorrow?"
+    choice = shared_bot.pick(message)
+    reply = shared_bot.respond(message, seed=0, **SHORT)
+    assert (reply.skill, reply.routed_by, reply.reason) == (choice.skill, choice.routed_by, choice.reason)
+    assert dict(reply.scores) == pytest.approx(dict(choice.scores))
+    assert set(choice.scores) == set(shared_bot.routable)
+    assert choice.routed_by in {"manager", "fallback", "only"}
+
+
+def test_without_a_manager_the_fallback_answers_and_says_so(
+    tiny: Backbone, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapterbot.manager.router.Manager.load", classmethod(lambda *_: None))
+    reply = Bot(tiny, home).respond("What will the weather be like?", seed=0, **SHORT)
+    assert (reply.skill, reply.routed_by) == ("chitchat", "only")
+    assert "adapterbot train-manager" in reply.reason
+
+
+def test_different_skills_answer_differently(shared_bot: Bot) -> None:
+    texts = {
+        shared_bot.respond("Hello", skill=s, facts=[], seed=0, temperature=0, **SHORT).text
+        for s in (*TRAINED, "chitchat")
+    }
+    assert len(texts) == 5
+
+
+@pytest.mark.parametrize("name", ["wheather", "../../etc/passwd", "/etc/passwd", "a\0b", "x" * 5000, ""])
+def test_an_unknown_skill_is_refused(shared_bot: Bot, name: str) -> None:
+    with pytest.raises(UnknownNameError, match="unknown skill") as caught:
+        shared_bot.respond("Hello", skill=name)
+    assert len(str(caught.value)) < 300
+
+
+# -- skills with a fault ---------------------------------------------------------------------------------------------
+
+
+def test_an_untrained_skill_names_the_command(tiny: Backbone, home: Home) -> None:
+    (home.skills / "haiku").mkdir(parents=True)
+    (home.skills / "haiku" / "skill.toml").write_text('summary = "x"\ngroup = "style"')
+    bot = Bot(tiny, home)
+    for _ in range(2):
+        with pytest.raises(
+            AdapterError, match="skill 'haiku' has no adapter yet; train it: adapterbot train-skill haiku"
+        ):
+            bot.respond("Hello", skill="haiku")
+    assert "haiku" not in bot.skills
+    assert bot.respond("Hello", skill="chitchat", **SHORT).text
+
+
+def test_a_broken_adapter_or_spec_is_never_served_and_harms_no_other(tiny: Backbone, home: Home) -> None:
+    random_adapter(tiny, home.skills / "wiki" / "adapter.safetensors", 0)
+    random_adapter(tiny, home.skills / "persona" / "adapter.safetensors", 0)
+    (home.skills / "persona" / "adapter.safetensors").write_bytes(b"nothing")
+    for name, text in {
+        "bad_spec": "summary = ",
+        "bad_base": 'extends = "nothing"',
+        "Bad-Name": 'summary = "x"',
+    }.items():
+        (home.skills / name).mkdir()
+        (home.skills / name / "skill.toml").write_text(text)
+    bot = Bot(tiny, home)
+    assert {"persona", "bad_spec", "bad_base", "Bad-Name"} <= set(bot.roster.problems)
+    assert set(bot.skills) == {"chitchat", "wiki"}
+    with pytest.raises(AdapterError, match="cannot be read"):
+        bot.respond("Hello", skill="persona")
+    with pytest.raises(SpecError, match="not valid TOML"):
+        bot.respond("Hello", skill="bad_spec")
+    for message in ("Hello", "Where did you grow up?"):
+        assert bot.respond(message, seed=0, **SHORT).skill in {"chitchat", "wiki"}
+
+
+def test_an_adapter_without_effect_is_noted(tiny: Backbone, home: Home) -> None:
+    random_adapter(tiny, home.skills / "wiki" / "adapter.safetensors", 0, scale=0.0)
+    assert any("has no effect" in note for note in Bot(tiny, home).roster.notes)
+
+
+# -- facts -----------------------------------------------------------------------------------------------------------
+
+
+def test_facts_of_the_caller_replace_retrieval(shared_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = shared_bot.respond("Who are you?", skill="persona", facts=["I am a lighthouse keeper."], seed=0, **SHORT)
+    assert [(f.text, f.source) for f in given.facts] == [("I am a lighthouse keeper.", "caller")]
+    own = shared_bot.respond("Who are you?", skill="persona", seed=0, **SHORT)
+    assert own.facts
+    assert own.facts != given.facts
+    assert shared_bot.respond("Who are you?", skill="persona", facts=[], seed=0, **SHORT).facts == ()
+    greedy: dict[str, Any] = {"temperature": 0, "max_tokens": 12, "skill": "persona"}
+    assert (
+        shared_bot.respond("Who are you?", facts=["a b c"], **greedy).text
+        != shared_bot.respond("Who are you?", facts=[], **greedy).text
+    )
+
+
+def test_what_did_not_fit_is_said(shared_bot: Bot) -> None:
+    long = History().add_user("word " * 200).add_bot("word " * 200)
+    reply = shared_bot.respond("And then?", long, skill="wiki", facts=["a fact"], seed=0, **SHORT)
+    assert len(reply.dropped) == 2
+    assert all(line.startswith("utterance: word") for line in reply.dropped)
+
+
+# -- safety ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_unacceptable_draft_is_sampled_again_and_masked_in_the_end(tiny: Backbone, home: Home) -> None:
+    seen: list[str] = []
+
+    def first_two(text: str) -> str | None:
+        if text != "Hello" and text not in seen:
+            seen.append(text)
+        return "no" if text in seen[:2] else None
+
+    bot = Bot(tiny, home, guard=Guard(first_two))
+    reply = bot.respond("Hello", skill="chitchat", seed=0, **SHORT)
+    assert reply.text == seen[2]
+    never = Bot(tiny, home, guard=Guard(lambda text: None if text == "Hello" else "no"))
+    masked = never.respond("Hello", skill="chitchat", seed=0, **SHORT)
+    assert "no draft was acceptable; words were masked" in masked.warnings

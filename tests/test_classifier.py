@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from adapterbot.backbone import Backbone
+from adapterbot.errors import WeightsError
+from adapterbot.manager.classifier import (
+    Classifier,
+    Head,
+    Settings,
+    decide,
+    features,
+    load_classifier,
+    read_settings,
+)
+from adapterbot.manager.encoder import BackboneEncoder
+
+CLASSES = ("chitchat", "weather", "wiki")
+
+
+@pytest.fixture
+def encoder(tiny: Backbone) -> BackboneEncoder:
+    return BackboneEncoder(tiny)
+
+
+@pytest.fixture
+def classifier(encoder: BackboneEncoder) -> Classifier:
+    torch.manual_seed(1)
+    settings = Settings(CLASSES, "backbone", encoder.fingerprint, encoder.width, 1.5, 0.4, 0.1, {"accuracy": 0.5})
+    return Classifier(Head(encoder.width, len(CLASSES), hidden=8), settings)
+
+
+@pytest.fixture
+def path(classifier: Classifier, tmp_path: Path) -> Path:
+    target = tmp_path / "manager" / "classifier.safetensors"
+    classifier.save(target)
+    return target
+
+
+def test_saved_and_loaded_is_the_same(classifier: Classifier, path: Path, encoder: BackboneEncoder) -> None:
+    again = load_classifier(path, encoder)
+    assert again.settings == classifier.settings
+    row = features(encoder, "will it rain", ["hello", "hi"])
+    assert torch.equal(again.probabilities(row), classifier.probabilities(row))
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_features_are_message_then_the_last_two_utterances(encoder: BackboneEncoder) -> None:
+    texts = ["a b", "c d", "e f", "and now"]
+    vectors = encoder.encode(texts)
+    row = features(encoder, "and now", texts[:3])[0].view(3, -1)
+    torch.testing.assert_close(row, torch.stack([vectors[3], vectors[1], vectors[2]]))
+    one = features(encoder, "and now", ["e f"])[0].view(3, -1)
+    torch.testing.assert_close(one[2], vectors[2])
+    assert not one[1].any()
+    assert not features(encoder, "and now", [])[0].view(3, -1)[1:].any()
+
+
+def test_probabilities_sum_to_one_and_temperature_softens(classifier: Classifier, encoder: BackboneEncoder) -> None:
+    row = features(encoder, "will it rain", [])
+    sharp = Classifier(classifier.head, replace(classifier.settings, temperature=0.5)).probabilities(row)
+    soft = Classifier(classifier.head, replace(classifier.settings, temperature=5.0)).probabilities(row)
+    assert float(sharp.sum()) == pytest.approx(1.0)
+    assert float(sharp.max()) > float(soft.max()) > 1 / 3
+
+
+def test_decide_takes_the_best_when_it_is_high_and_clear() -> None:
+    scores = torch.tensor([[0.1, 0.8, 0.1], [0.2, 0.41, 0.39], [0.3, 0.36, 0.34], [0.9, 0.05, 0.05]])
+    assert decide(scores, 0.4, 0.0, fallback=0).tolist() == [1, 1, 0, 0]
+    assert decide(scores, 0.4, 0.1, fallback=0).tolist() == [1, 0, 0, 0]
+
+
+def rewrite(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """The file again with other tensors, its settings kept."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    save_file(tensors, path, metadata)
+
+
+@pytest.mark.parametrize("fault", ["nan", "inf", "missing", "extra", "shape"])
+def test_damaged_tensors_are_refused(fault: str, path: Path, encoder: BackboneEncoder) -> None:
+    tensors = load_file(path)
+    if fault in {"nan", "inf"}:
+        tensors["out.weight"][0, 0] = float(fault)
+    elif fault == "missing":
+        del tensors["out.bias"]
+    elif fault == "extra":
+        tensors["more"] = torch.ones(1)
+    else:
+        tensors["out.weight"] = torch.ones(2, 8)
+    rewrite(path, tensors)
+    with pytest.raises(WeightsError, match=r"NaN|out\.bias|more|out\.weight"):
+        load_classifier(path, encoder)
+
+
+def test_another_encoder_is_refused_with_the_way_out(path: Path, encoder: BackboneEncoder) -> None:
+    encoder.fingerprint = "f" * 64
+    with pytest.raises(WeightsError, match=r"another|trained on the encoder.*train-manager"):
+        load_classifier(path, encoder)
+
+
+def test_a_truncated_or_foreign_file_is_refused(path: Path, tmp_path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(WeightsError, match="cannot be read"):
+        read_settings(path)
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"x": torch.ones(1)}, foreign)
+    with pytest.raises(WeightsError, match="not a manager's classifier"):
+        read_settings(foreign)
+
+
+@pytest.mark.parametrize("change", [{"temperature": 0.0}, {"threshold": -1.0}, {"classes": ("only",)}])
+def test_settings_out_of_range_are_refused(classifier: Classifier, tmp_path: Path, change: dict[str, object]) -> None:
+    target = tmp_path / "bad.safetensors"
+    Classifier(classifier.head, replace(classifier.settings, **change)).save(target)  # type: ignore[arg-type]
+    with pytest.raises(WeightsError):
+        read_settings(target)

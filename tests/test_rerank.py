@@ -1,0 +1,53 @@
+"""Drafts are ranked by what they are, not by luck."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapterbot.rerank import REPETITION, UNFINISHED, rank
+from adapterbot.turn import Draft
+
+DRAFTS = st.lists(
+    st.builds(Draft, st.text(max_size=30), st.floats(-20, 0), st.integers(0, 50), st.booleans()), min_size=1, max_size=8
+)
+
+
+def texts(*drafts: Draft) -> list[str]:
+    return [d.text for d in rank(drafts)]
+
+
+def test_the_likelier_draft_comes_first() -> None:
+    assert texts(Draft("so so", -2.0), Draft("good one", -1.0)) == ["good one", "so so"]
+
+
+def test_a_draft_that_was_cut_off_loses() -> None:
+    assert texts(Draft("I was about to", -1.0, finished=False), Draft("I was there.", -1.9)) == [
+        "I was there.", "I was about to",
+    ]  # fmt: skip
+    cut, whole = rank([Draft("a b", -1.0, finished=False), Draft("a b", -1.0)])[::-1]
+    assert whole.score - cut.score == UNFINISHED
+
+
+def test_repetition_costs() -> None:
+    parrot = Draft("no I do no I do no I do", -0.5)
+    assert texts(parrot, Draft("no I do not", -1.0)) == ["no I do not", parrot.text]
+    assert rank([parrot])[0].score == -0.5 - REPETITION * (1 - 3 / 8)
+
+
+def test_a_draft_without_a_word_goes_last() -> None:
+    assert texts(Draft("", 0.0), Draft("?!", -0.1), Draft("yes", -9.0, finished=False)) == ["yes", "", "?!"]
+
+
+def test_ties_keep_their_order_and_one_draft_is_fine() -> None:
+    same = [Draft("yes", -1.0, tokens=i) for i in range(4)]
+    assert [d.tokens for d in rank(same)] == [0, 1, 2, 3]
+    assert texts(Draft("", -5.0, finished=False)) == [""]
+
+
+@given(DRAFTS)
+def test_no_draft_is_lost_or_changed(drafts: list[Draft]) -> None:
+    ranked = rank(drafts)
+    key = sorted((d.text, d.logprob, d.tokens, d.finished) for d in drafts)
+    assert sorted((d.text, d.logprob, d.tokens, d.finished) for d in ranked) == key
+    assert [d.text for d in rank(ranked)] == [d.text for d in ranked], "ranking again changes nothing"

@@ -1,0 +1,138 @@
+"""A session remembers, keeps its order whoever asks at the same time, and is never worth a reply."""
+
+from __future__ import annotations
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from adapterbot.bot import Bot
+from adapterbot.errors import InputError, SettingError
+from adapterbot.history import History
+from adapterbot.home import Home
+
+FORCED: dict[str, Any] = {"skill": "chitchat", "max_tokens": 6, "drafts": 1}
+
+
+def test_a_session_remembers_and_the_next_bot_does_too(tiny_bot: Bot, home: Home) -> None:
+    session = tiny_bot.session("anna")
+    first = session.respond("Hello", seed=1, **FORCED)
+    second = session.respond("How are you?", seed=2, **FORCED)
+    assert session.history.texts == ("Hello", first.text, "How are you?", second.text)
+    assert second.history == session.history
+    plain = tiny_bot.respond("How are you?", first.history, seed=2, **FORCED)
+    assert plain.text == second.text, "it saw the first exchange"
+    assert Bot(tiny_bot.backbone, home).session("anna").history == session.history
+    assert home.database.is_file()
+
+
+def test_without_a_log_nothing_is_written_but_all_is_remembered(
+    tiny_bot: Bot, home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = {p for p in tmp_path.rglob("*") if p.is_file()}
+    quiet = Bot(tiny_bot.backbone, home, log=False)
+    quiet.session("anna").respond("Hello", **FORCED)
+    with ThreadPoolExecutor(1) as pool:
+        texts = pool.submit(lambda: quiet.session("anna").history.texts).result()
+    assert texts[0] == "Hello"
+    assert {p for p in tmp_path.rglob("*") if p.is_file()} == before
+    assert Bot(tiny_bot.backbone, home, log=False).session("anna").history == History()
+
+
+def test_sessions_do_not_mix(tiny_bot: Bot) -> None:
+    tiny_bot.session("anna").respond("I am Anna.", **FORCED)
+    tiny_bot.session("ben").respond("I am Ben.", **FORCED)
+    assert "Anna" not in " ".join(tiny_bot.session("ben").history.texts)
+    tiny_bot.session("ben").undo()
+    assert len(tiny_bot.session("anna").history) == 2
+    assert tiny_bot.session("ben").history == History()
+
+
+def test_undo_forgets_the_last_exchange(tiny_bot: Bot) -> None:
+    session = tiny_bot.session("anna")
+    for message in ("one", "two"):
+        session.respond(message, **FORCED)
+    assert session.undo().texts[0] == "one"
+    assert len(session.history) == 2
+    assert session.undo() == History()
+    assert session.undo() == History(), "there is nothing left to forget"
+
+
+def test_a_stream_is_remembered_when_it_has_ended_and_not_when_it_is_closed(tiny_bot: Bot) -> None:
+    session = tiny_bot.session("anna")
+    text = "".join(session.stream("Hello", seed=1, **FORCED))
+    assert session.history.texts == ("Hello", text)
+    stream = session.stream("And then?", skill="chitchat", seed=2, min_tokens=20, max_tokens=20, drafts=1)
+    next(stream)
+    stream.close()
+    assert session.history.texts == ("Hello", text)
+    assert session.respond("Still there?", **FORCED).text, "the lock is free again"
+
+
+def test_a_refused_message_is_not_remembered(tiny_bot: Bot) -> None:
+    session = tiny_bot.session("anna")
+    for message, options, error in ((" ", {}, InputError), ("Hello", {"temperature": -1}, SettingError)):
+        with pytest.raises(error):
+            session.respond(message, **FORCED | options)
+    assert session.history == History()
+
+
+def test_messages_at_the_same_time_are_answered_one_after_the_other(tiny_bot: Bot) -> None:
+    def ask(i: int) -> str:
+        return tiny_bot.session("anna").respond(f"message {i}", seed=i, **FORCED).text
+
+    with ThreadPoolExecutor(6) as pool:
+        replies = dict(enumerate(pool.map(ask, range(12))))
+    texts = tiny_bot.session("anna").history.texts
+    assert len(texts) == 24
+    for message, reply in zip(texts[::2], texts[1::2], strict=True):
+        assert reply == replies[int(message.split()[1])], "an exchange stays together"
+
+
+def test_interleaved_sessions_equal_the_serial_run(tiny_bot: Bot) -> None:
+    def talk(name: str) -> tuple[str, ...]:
+        i = int(name.split("-")[1])
+        session = tiny_bot.session(name)
+        options = {"skill": ("persona", "empathetic", "weather", "chitchat")[i % 4], "temperature": i % 3 / 2}
+        for turn in range(2):
+            session.respond(f"turn {turn} of {i}", seed=10 * i + turn, max_tokens=6, drafts=1, **options)
+        return session.history.texts
+
+    serial = [talk(f"serial-{i}") for i in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(talk, [f"parallel-{i}" for i in range(8)])) == serial
+
+
+@pytest.mark.parametrize("id", ["", "a b", "../../etc/passwd", "a/b", "x" * 101, "a\0b", "é"])
+def test_an_id_that_cannot_name_a_session_is_refused(tiny_bot: Bot, id: str) -> None:
+    with pytest.raises(InputError, match="session id"):
+        tiny_bot.session(id).respond("Hello", **FORCED)
+
+
+def test_a_damaged_store_costs_a_warning_not_the_reply(tiny_bot: Bot, home: Home) -> None:
+    home.root.mkdir(parents=True, exist_ok=True)
+    home.database.write_bytes(b"this is no database" * 100)
+    reply = tiny_bot.session("anna").respond("Hello", **FORCED)
+    assert reply.text
+    assert any("was not saved" in w for w in reply.warnings)
+    assert home.database.read_bytes().startswith(b"this is no database"), "it is left for its owner to look at"
+
+
+def test_a_locked_store_costs_a_warning_not_the_reply(
+    tiny_bot: Bot, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = tiny_bot.session("anna")
+    session.respond("Hello", **FORCED)
+    blocker = sqlite3.connect(home.database, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    try:
+        reply = session.respond("How are you?", **FORCED)
+    finally:
+        blocker.rollback()
+        blocker.close()
+    assert any("was not saved" in w and "locked" in w for w in reply.warnings)
+    assert len(session.history) == 2
+    assert session.respond("And now?", **FORCED).warnings == ()
