@@ -13,14 +13,16 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from adapterbot.adapters import AdapterBank
 from adapterbot.backbone import Backbone, load_backbone
-from adapterbot.errors import AdapterbotError, InputError
+from adapterbot.errors import AdapterbotError, InputError, WeightsError
 from adapterbot.generate import Request, draft, generate, pieces, sample
 from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.knowledge import Source, open_source
+from adapterbot.manager.encoder import BACKBONE, Encoder
 from adapterbot.manager.router import Manager
 from adapterbot.prompt import encode
 from adapterbot.rerank import rank
@@ -28,7 +30,7 @@ from adapterbot.roster import Roster
 from adapterbot.safety import Guard
 from adapterbot.session import Session
 from adapterbot.spec import FALLBACK, SkillSpec
-from adapterbot.turn import Choice, Draft, Fact, Prompt, Reply
+from adapterbot.turn import Choice, Draft, Fact, Prompt, Reply, given_facts
 
 if TYPE_CHECKING:
     from adapterbot.store import Store
@@ -61,7 +63,7 @@ class Bot:
         self._manager: list[Manager | None] = []
         self._sources: dict[str, Source] = {}
         self._store: Store | None = None
-        self._session_locks: dict[str, threading.Lock] = {}
+        self._session_locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
     @classmethod
     def load(cls, backbone: str | None = None, home: str | os.PathLike[str] | None = None, *, log: bool = True) -> Bot:
@@ -130,7 +132,7 @@ class Bot:
 
     def pick(self, message: str, history: Past = None) -> Choice:
         """Which skill would answer, and why, without answering."""
-        return self._choose(self.guard.message(message)[0], _as_history(history), None)
+        return self._choose(self.guard.message(message)[0], History.of(history), None)
 
     def session(self, id: str) -> Session:
         """A conversation that remembers, keeps its order, and is stored in the user's home (unless `log=False`)."""
@@ -180,11 +182,17 @@ class Bot:
         with self._lock:
             if skill not in self._sources:
                 spec = self.specs[skill]
-                manager = self.manager if spec.knowledge.source == "passages" else None
-                # Pooled states of a language model are all alike: only a sentence encoder can re-rank.
-                encoder = manager.encoder if manager and manager.encoder.name != "backbone" else None
+                encoder = self._sentence_encoder() if spec.knowledge.source == "passages" else None
                 self._sources[skill] = open_source(spec, self.home, encoder)
             return self._sources[skill]
+
+    def _sentence_encoder(self) -> Encoder | None:
+        """The manager's encoder, if it can re-rank: pooled states of a language model are all alike."""
+        try:
+            encoder = self.manager.encoder if self.manager else None
+        except WeightsError:  # a damaged manager is told of when it is asked to choose
+            return None
+        return encoder if encoder and encoder.name != BACKBONE else None
 
     def _prepare(
         self,
@@ -198,12 +206,12 @@ class Bot:
         """Stages 1 to 4."""
         clock = [time.perf_counter()]
         text, warnings = self.guard.message(message)
-        past = _as_history(history)
+        past = History.of(history)
         choice = self._choose(text, past, skill)
         spec, now = self.roster.spec(choice.skill), past.add_user(text)
         settings = spec.decode.override({**decode, "seed": seed})
         clock.append(time.perf_counter())
-        found = self.source(spec.name).retrieve(now) if facts is None else _given(facts)
+        found = self.source(spec.name).retrieve(now) if facts is None else given_facts(facts)
         clock.append(time.perf_counter())
         reserve = min(settings.max_tokens, self.backbone.positions // 2)
         lines, texts = [fact.text for fact in found], now.window(spec.turns).texts
@@ -251,12 +259,12 @@ class Bot:
     def _finish(self, turn: Turn, drafts: Sequence[Draft]) -> Reply:
         """Stages 6 and 7: the best acceptable draft as a Reply."""
         started, warnings = time.perf_counter(), turn.warnings
-        ranked = rank(drafts)
+        ranked = self._ranked(turn, drafts)
         best = self._acceptable(ranked)
         for attempt in range(1, RETRIES + 1):
             if best is None:
                 fresh = replace(turn.request, seed=turn.request.seed + attempt)
-                best = self._acceptable(rank(generate(self.backbone, self.bank, [fresh])[0]))
+                best = self._acceptable(self._ranked(turn, generate(self.backbone, self.bank, [fresh])[0]))
         if best is None:
             best = replace(ranked[0], text=self.guard.masked(ranked[0].text))
             warnings = (*warnings, "no draft was acceptable; words were masked")
@@ -277,22 +285,11 @@ class Bot:
             seed=turn.request.seed,
         )
 
+    def _ranked(self, turn: Turn, drafts: Sequence[Draft]) -> list[Draft]:
+        """Drafts, best first; with several, by how well they go with what was said."""
+        ranker = self.manager.ranker if len(drafts) > 1 and self.manager else None
+        texts = [draft.text for draft in drafts]
+        return rank(drafts, ranker.relevance(turn.history.texts, texts) if ranker else None)
+
     def _acceptable(self, ranked: Sequence[Draft]) -> Draft | None:
         return next((d for d in ranked if self.guard.draft(d.text) is None), None)
-
-
-def _as_history(history: Past) -> History:
-    if history is None:
-        return History()
-    return history if isinstance(history, History) else History.from_list(history)
-
-
-def _given(facts: Sequence[str]) -> list[Fact]:
-    """The caller's facts.
-
-    Raises:
-        InputError: not a list of texts.
-    """
-    if not isinstance(facts, list | tuple) or not all(isinstance(fact, str) for fact in facts):
-        raise InputError("facts is a list of texts")
-    return [Fact(fact, "caller") for fact in facts]

@@ -19,6 +19,7 @@ from adapterbot.errors import DataError, MissingPartError
 from adapterbot.examples import Window, encode_windows, replies
 from adapterbot.generate import Request, generate
 from adapterbot.prompt import IGNORE, encode
+from adapterbot.rerank import rank
 from adapterbot.spec import SkillSpec
 from adapterbot.turn import Prompt
 
@@ -111,7 +112,7 @@ def _answers(
             for w in part
         ]
         requests = [Request(p.ids, name, spec.decode, seed + start + i) for i, p in enumerate(prompts)]
-        texts += [drafts[0].text for drafts in generate(backbone, bank, requests)]
+        texts += [rank(drafts)[0].text for drafts in generate(backbone, bank, requests)]
         advance(len(part))
     return texts
 

@@ -63,7 +63,7 @@ def load_corpus(spec: SkillSpec, data: str | None = None) -> Corpus:
     if not train:
         raise DataError(f"{origin}: every training dialogue also stands in the validation part")
     own = spec.folder / "examples.jsonl"
-    if own.is_file():
+    if own.is_file() and spec.data.path != own.name:
         examples = [d for d in read_dialogues(own) if _texts(d) not in known]  # `data.path` may name the same file
         train += examples * max(1, round(EXAMPLES_SHARE * len(train) / len(examples))) if examples else []
         origin += f" and {len(examples)} examples of the skill's own"

@@ -64,6 +64,11 @@ class History:
         return [{"speaker": u.speaker, "text": u.text} for u in self.utterances]
 
     @classmethod
+    def of(cls, past: History | Sequence[object] | None) -> History:
+        """`past` as a History: itself, the JSON form, or None for a new conversation (see `from_list`)."""
+        return past if isinstance(past, History) else cls.from_list(past or ())
+
+    @classmethod
     def from_list(cls, items: Sequence[object]) -> History:
         """Read the JSON form; `role`/`content` and the speakers `system`/`assistant` are understood too.
 

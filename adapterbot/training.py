@@ -80,32 +80,55 @@ def train_skill(
     """
     epochs = _checked(spec, epochs, seed)
     corpus = load_corpus(spec, data)
-    rows = training_rows(corpus, spec, backbone.tokenizer, backbone.positions, seed)
-    valid = validation_rows(corpus.valid, spec, backbone.tokenizer, backbone.positions, REPORT_REPLIES)
-    announce(corpus, len(rows), sum(len(row.ids) for row in rows))
-    shape = spec.adapter or AdapterTable()
-    adapter = Adapter(backbone.shape, shape.bottleneck, shape.first_layer, seed)
-    key = f"{spec.digest} {corpus.digest} {backbone.fingerprint} {epochs} {seed}"
-    checkpoint = Checkpoint.open(home.training / spec.name, key, adapter)
-    resumed_at = checkpoint.step
-    speed = Run(spec, backbone, adapter, checkpoint, rows, valid, epochs, seed, quiet).fit()
-    best = AdapterFile({n: t.half().float() for n, t in checkpoint.best.items()}, {})  # as the file will hold them
-    trained = Trained(
-        skill=spec.name,
-        folder=(out or home.skills) / spec.name,
-        before=perplexity(backbone, None, valid),
-        after=perplexity(backbone, AdapterBank(backbone.shape, {spec.name: best}).select([spec.name]), valid),
-        parameters=adapter.parameter_count,
-        share=adapter.parameter_count / backbone.parameter_count,
-        epochs=checkpoint.epoch,
+    run = _prepare(spec, backbone, corpus, home, epochs, seed, quiet)
+    announce(corpus, len(run.rows), sum(len(row.ids) for row in run.rows))
+    resumed_at, speed = run.checkpoint.step, run.fit()
+    best = AdapterFile({n: t.half().float() for n, t in run.checkpoint.best.items()}, {})  # as the file will hold them
+    folder = (out or home.skills) / spec.name
+    replies = _replies(spec, backbone, best, home, seed)
+    trained = _report(run, best, folder, replies, corpus.origin, speed, resumed_at)
+    _write(trained, spec, backbone, best, seed)
+    run.checkpoint.remove()
+    return trained
+
+
+def _report(
+    run: Run,
+    best: AdapterFile,
+    folder: Path,
+    replies: tuple[tuple[str, str], ...],
+    origin: str,
+    speed: float,
+    resumed_at: int,
+) -> Trained:
+    """What the training did, with the validation replies scored without and with the best weights."""
+    name, backbone = run.spec.name, run.backbone
+    return Trained(
+        skill=name,
+        folder=folder,
+        before=perplexity(backbone, None, run.valid),
+        after=perplexity(backbone, AdapterBank(backbone.shape, {name: best}).select([name]), run.valid),
+        parameters=run.adapter.parameter_count,
+        share=run.adapter.parameter_count / backbone.parameter_count,
+        epochs=run.checkpoint.epoch,
         tokens_per_second=speed,
-        replies=_replies(spec, backbone, best, home, seed),
-        origin=corpus.origin,
+        replies=replies,
+        origin=origin,
         resumed_at=resumed_at,
     )
-    _write(trained, spec, backbone, best, seed)
-    checkpoint.remove()
-    return trained
+
+
+def _prepare(
+    spec: SkillSpec, backbone: Backbone, corpus: Corpus, home: Home, epochs: int, seed: int, quiet: bool
+) -> Run:
+    """Rows, a fresh adapter, and what a checkpoint of the same run says of them."""
+    table = spec.adapter or AdapterTable()
+    rows = training_rows(corpus, spec, backbone.tokenizer, backbone.positions, seed)
+    valid = validation_rows(corpus.valid, spec, backbone.tokenizer, backbone.positions, REPORT_REPLIES)
+    adapter = Adapter(backbone.shape, table.bottleneck, table.first_layer, seed)
+    key = f"{spec.digest} {corpus.digest} {backbone.fingerprint} {epochs} {seed}"
+    checkpoint = Checkpoint.open(home.training / spec.name, key, adapter)
+    return Run(spec, backbone, adapter, checkpoint, rows, valid, epochs, seed, quiet)
 
 
 def _checked(spec: SkillSpec, epochs: int | None, seed: int) -> int:
@@ -154,6 +177,7 @@ class Run:
         per_epoch = math.ceil(len(self.rows) / train.batch)
         optimizer = state.optimizer(self.adapter, train.lr)
         probe = self.valid[:: max(1, len(self.valid) // VALIDATION_REPLIES)]
+        state.save(optimizer)  # a place that cannot be written shows now, not after the work
         tokens, started, saved = 0, time.monotonic(), time.monotonic()
         with self._progress(per_epoch) as bar:
             task = bar.task_ids[0]

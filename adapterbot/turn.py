@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from adapterbot.errors import SettingError, nearest, shorten
+from adapterbot.errors import InputError, SettingError, nearest, shorten
 from adapterbot.history import History
 
 # name: (type, lowest, highest, what it does); the ranges are inclusive.
@@ -106,6 +106,17 @@ class Fact:
     source: str
     title: str = ""
     score: float = 0.0
+
+
+def given_facts(facts: object) -> list[Fact]:
+    """The caller's own facts, a list of texts.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if not isinstance(facts, (list, tuple)) or not all(isinstance(fact, str) for fact in facts):
+        raise InputError("facts is a list of texts")
+    return [Fact(fact, "caller") for fact in facts]
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,10 +108,11 @@ def _from_hub(name: str) -> Path:
 
 
 class Similarity:
-    """Cosine of a query to texts; remembers the vectors of the last `size` texts, so passages are encoded once."""
+    """An encoder that remembers the vectors of the last `size` texts: a turn encodes only what it has not seen."""
 
     def __init__(self, encoder: Encoder, size: int = 1024) -> None:
         self._encoder, self._size = encoder, size
+        self.name, self.fingerprint, self.width = encoder.name, encoder.fingerprint, encoder.width
         self._vectors: OrderedDict[str, Tensor] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -119,11 +120,13 @@ class Similarity:
         """Cosines in the order of `texts`, each in [-1, 1]."""
         if not texts:
             return []
-        vectors = self.vectors([query, *texts])  # [1 + N, width]
+        vectors = self.encode([query, *texts])  # [1 + N, width]
         return [float(v) for v in vectors[1:] @ vectors[0]]
 
-    def vectors(self, texts: Sequence[str]) -> Tensor:
+    def encode(self, texts: Sequence[str]) -> Tensor:
         """Unit rows [N, width] of `texts`; only those not remembered are encoded. Several threads may call it."""
+        if not texts:
+            return torch.empty(0, self.width)
         with self._lock:
             known = {text: self._vectors[text] for text in texts if text in self._vectors}
         new = [text for text in dict.fromkeys(texts) if text not in known]

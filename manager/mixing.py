@@ -18,10 +18,10 @@ from adapterbot.manager.encoder import Encoder
 from adapterbot.manager.examples import Example
 
 CHUNK = 512
-SHORT = 2  # words; "ok thanks" after another skill's turn still belongs to that skill
-NO_HISTORY = 0.5  # share of the messages that stand alone which stay alone; the rest follows anybody's exchange
+SHORT = 3  # words; "ok thank you" after another skill's turn still belongs to that skill
+NO_HISTORY = 0.35  # share of the messages that stand alone which stay alone; the rest follows anybody's exchange
 # How often each group is drawn: alone and written by hand, alone from corpora, follow-ups likewise.
-SHARES = (0.35, 0.30, 0.15, 0.20)
+SHARES = (0.30, 0.25, 0.20, 0.25)
 
 
 @dataclass(slots=True)
@@ -32,6 +32,7 @@ class Mixture:
     message: Tensor  # [N] row
     history: Tensor  # [N, HISTORY] rows, 0 where none
     skill: Tensor  # [N]
+    donors: Tensor  # [N] chance that others get this example's history; all skills alike
     alone: Tensor  # [N] bool
     trusted: Tensor  # [N] bool
     short: Tensor  # [N] bool
@@ -40,12 +41,16 @@ class Mixture:
     @classmethod
     def of(cls, examples: Sequence[Example], classes: Sequence[str], row: dict[str, int], vectors: Tensor) -> Mixture:
         """The examples' tensors, given each text's row in `vectors`."""
+        skill = torch.tensor([classes.index(e.skill) for e in examples], dtype=torch.long)
+        spoken = torch.tensor([bool(e.history) for e in examples], dtype=torch.bool)
+        counts = torch.bincount(skill[spoken], minlength=len(classes)).clamp(min=1)
         before = [[0] * (HISTORY - len(e.history)) + [row[t] for t in e.history] for e in examples]
         return cls(
             vectors=vectors,
             message=torch.tensor([row[e.message] for e in examples], dtype=torch.long),
             history=torch.tensor(before, dtype=torch.long).view(len(examples), HISTORY),
-            skill=torch.tensor([classes.index(e.skill) for e in examples], dtype=torch.long),
+            skill=skill,
+            donors=spoken / counts[skill],
             alone=torch.tensor([e.kind == "alone" for e in examples], dtype=torch.bool),
             trusted=torch.tensor([e.trusted for e in examples], dtype=torch.bool),
             short=torch.tensor([len(e.message.split()) <= SHORT for e in examples], dtype=torch.bool),
@@ -72,10 +77,9 @@ class Mixture:
     def with_histories(self, picked: Tensor, generator: Generator) -> Tensor:
         """Rows [B, HISTORY] to put before the examples `picked` [B]."""
         history = self.history[picked].clone()
-        donors = (self.history[:, -1] > 0).nonzero().squeeze(1)
-        if len(donors) == 0:
+        if not self.donors.any():
             return history
-        donor = donors[torch.randint(len(donors), (len(picked),), generator=generator)]
+        donor = torch.multinomial(self.donors, len(picked), replacement=True, generator=generator)
         wanted = torch.rand(len(picked), generator=generator) > NO_HISTORY
         changed = self.alone[picked] & ~self.short[picked] & wanted
         history[changed] = self.history[donor[changed]]

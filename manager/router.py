@@ -16,6 +16,7 @@ from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.manager.classifier import CLASSIFIER, Classifier, features, load_classifier, read_settings
 from adapterbot.manager.encoder import BACKBONE, Encoder, Pooling, Similarity, load_encoder, minilm_folder
+from adapterbot.manager.ranker import RANKER, Ranker, load_ranker, trained_on
 from adapterbot.spec import FALLBACK, SkillFolders, SkillSpec
 from adapterbot.turn import Choice
 
@@ -30,12 +31,9 @@ class Manager:
     """A classifier, its encoder, and the phrases of skills that came after it was trained."""
 
     classifier: Classifier
-    encoder: Encoder
+    encoder: Similarity
     phrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    _similarity: Similarity = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._similarity = Similarity(self.encoder)
+    ranker: Ranker | None = None
 
     @classmethod
     def load(cls, home: Home, backbone: Pooling | None) -> Manager | None:
@@ -61,7 +59,9 @@ class Manager:
         folders = SkillFolders(home)
         new = [name for name in folders.names() if name not in classifier.settings.classes]
         specs = [spec for name in new if (spec := _sound(folders, name))]
-        return cls(classifier, encoder, {s.name: s.routing.examples for s in specs if s.routing.auto})
+        phrases = {s.name: s.routing.examples for s in specs if s.routing.auto}
+        remembering = Similarity(encoder)
+        return cls(classifier, remembering, phrases, _ranker(home, remembering))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -99,7 +99,7 @@ class Manager:
         """Shares of the probability moved to skills that the classifier does not know, by nearness to their phrases."""
         for name, phrases in self.phrases.items():
             if name in scores and phrases:
-                nearest = max(self._similarity(message, phrases))
+                nearest = max(self.encoder(message, phrases))
                 share = min(1.0, max(0.0, (nearest - NEAR) / (SAME - NEAR)))
                 scores = {other: score * (1.0 - share) for other, score in scores.items()} | {name: share}
         return scores
@@ -111,6 +111,14 @@ def _sound(folders: SkillFolders, name: str) -> SkillSpec | None:
         return folders.load(name)
     except AdapterbotError:
         return None
+
+
+def _ranker(home: Home, encoder: Similarity) -> Ranker | None:
+    """The ranker that the user trained, else the one that ships, if it was trained on this encoder."""
+    for path in (home.manager / RANKER, WEIGHTS / RANKER):
+        if path.is_file() and (path.parent == home.manager or trained_on(path) == encoder.fingerprint):
+            return load_ranker(path, encoder)
+    return None
 
 
 def _encoder_of(path: Path, backbone: Pooling | None) -> Encoder:
