@@ -35,6 +35,8 @@ models: .venv/.dev ## train every shipped skill and the manager from $ADAPTERBOT
 	done
 	@echo "training the manager"
 	@$(BIN)/adapterbot train-manager --data "$$ADAPTERBOT_CORPORA" --out manager/weights
+	@echo "training the ranker"
+	@$(BIN)/adapterbot train-ranker --data "$$ADAPTERBOT_CORPORA" --out manager/weights
 
 bench: .venv/.dev ## measure speed and memory (slow)
 	@$(BIN)/adapterbot bench

@@ -159,6 +159,30 @@ def train_manager(
     show_scores("manager", report)
 
 
+@app.command("train-ranker")
+def train_ranker(
+    data: Annotated[
+        Path | None, typer.Option(help="A folder of corpora; left out, $ADAPTERBOT_CORPORA or our samples.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+) -> None:
+    """Train the ranker that chooses among drafts, and report how often it finds the true reply."""
+    from adapterbot.data.corpora import corpora_folder
+    from adapterbot.home import Home
+    from adapterbot.manager.encoder import MINILM, load_encoder
+    from adapterbot.manager.ranking import train_ranker as train
+    from adapterbot.spec import SkillFolders
+    from adapterbot.terminal import show_scores
+
+    home = Home.at()
+    encoder = load_encoder(MINILM, None)
+    specs = SkillFolders(home).load_all()
+    show_scores(
+        "ranker", train(specs, corpora=corpora_folder(data), encoder=encoder, out=out or home.manager, seed=seed)
+    )
+
+
 @app.command()
 def evaluate(
     names: Annotated[

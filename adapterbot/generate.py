@@ -17,6 +17,7 @@ from adapterbot.backbone import Backbone
 from adapterbot.decoder import Cache
 from adapterbot.turn import Decode, Draft
 
+HEAD = 256  # a nucleus is nearly always among this many tokens; sorting all is many times slower
 COLDEST = 1e-4  # temperatures below are greedy: dividing by them would overflow
 
 
@@ -117,12 +118,13 @@ def _prefill(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request],
 def next_tokens(logits: Tensor, rows: Sequence[Sample], separator: int) -> Tensor:
     """Sample one token per row [B] from logits [B, V] and add it to its sample; done rows get the separator."""
     tokens = torch.full((len(rows),), separator)
+    logprobs = torch.log_softmax(logits, -1)
     for b, grown in enumerate(rows):
         if grown.done:
             continue
         scores = _penalised(logits[b], grown, separator)
         token = _draw(scores, grown)
-        grown.logprob += float(torch.log_softmax(logits[b], -1)[token])
+        grown.logprob += float(logprobs[b, token])
         grown.steps += 1
         if token == separator:
             grown.finished = True
@@ -162,12 +164,21 @@ def _draw(scores: Tensor, grown: Sample) -> int:
     decode = grown.request.decode
     if decode.temperature < COLDEST:
         return int(scores.argmax())
-    k = min(decode.top_k, len(scores)) if decode.top_k > 0 else len(scores)
-    ordered, index = torch.topk(scores / decode.temperature, k)  # descending
-    probabilities = torch.softmax(ordered, -1)
+    probabilities, index = _likeliest(torch.softmax(scores / decode.temperature, -1), decode)
     before = torch.cumsum(probabilities, -1) - probabilities  # mass of all likelier tokens
     probabilities = torch.where(before < decode.top_p, probabilities, 0.0)  # the likeliest always stays
     cumulative = torch.cumsum(probabilities, -1)
     point = torch.rand(1, generator=grown.generator) * cumulative[-1]
     last = int((probabilities > 0).sum()) - 1  # rounding may put the point at the very end
     return int(index[int(torch.searchsorted(cumulative, point, right=True).clamp(max=last))])
+
+
+def _likeliest(probabilities: Tensor, decode: Decode) -> tuple[Tensor, Tensor]:
+    """Probabilities [k] , descending, and their tokens [k]: the top k, renormalised, or enough for the nucleus."""
+    if 0 < decode.top_k < len(probabilities):
+        kept, index = probabilities.topk(decode.top_k)
+        return kept / kept.sum(), index
+    kept, index = probabilities.topk(min(HEAD, len(probabilities)))
+    if float(kept.sum()) > decode.top_p:  # the nucleus is inside: no need to sort the whole vocabulary
+        return kept, index
+    return probabilities.sort(descending=True)

@@ -1,8 +1,8 @@
 """6 · How well a reply goes with what was said: two small towers over the encoder's vectors.
 
-The context tower reads the newest message and the two utterances before it (as the classifier does), the reply tower a
-reply; their cosine, scaled, is a logit. Trained to find the true reply among those of other dialogues (InfoNCE, van den
-Oord et al. 2018; dual encoders for replies, Henderson et al. 2017). N contexts or replies, w encoder width, h output width.
+The context tower reads the newest message and the two utterances before it (as the classifier does), the reply tower
+a reply; their cosine, scaled, is a logit. Trained to find the true reply among those of other dialogues (InfoNCE, van
+den Oord et al. 2018; dual encoders for replies, Henderson et al. 2017). N contexts, M replies, w encoder width.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def _dialogues(specs: Mapping[str, SkillSpec], corpora: Path | None) -> dict[str
 
 
 def _pairs(dialogues: Sequence[Dialogue], encoder: Encoder, most: int, seed: str, bar: Progress, name: str) -> Pairs:
-    """(context, reply) pairs of whole dialogues in random order, until there are `most`; each utterance encoded once."""
+    """(context, reply) pairs of whole dialogues in random order, until there are `most`."""
     order = random.Random(seed).sample(list(dialogues), len(dialogues))
     chosen: list[Dialogue] = []
     count = 0

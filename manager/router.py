@@ -31,9 +31,13 @@ class Manager:
     """A classifier, its encoder, and the phrases of skills that came after it was trained."""
 
     classifier: Classifier
-    encoder: Similarity
+    encoder: Encoder
     phrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ranker: Ranker | None = None
+    _similarity: Similarity = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._similarity = self.encoder if isinstance(self.encoder, Similarity) else Similarity(self.encoder)
 
     @classmethod
     def load(cls, home: Home, backbone: Pooling | None) -> Manager | None:
@@ -87,7 +91,7 @@ class Manager:
 
     def scores(self, message: str, history: History, routable: Sequence[str]) -> dict[str, float]:
         """A probability for each of `routable`; they sum to 1, or are all 0 when the classifier gives no number."""
-        row = self.classifier.probabilities(features(self.encoder, message, history.texts))[0].tolist()
+        row = self.classifier.probabilities(features(self._similarity, message, history.texts))[0].tolist()
         known = {name: p for name, p in zip(self.classes, row, strict=True) if name in routable}
         total = sum(known.values())
         if not math.isfinite(total) or total <= 0:
@@ -99,7 +103,7 @@ class Manager:
         """Shares of the probability moved to skills that the classifier does not know, by nearness to their phrases."""
         for name, phrases in self.phrases.items():
             if name in scores and phrases:
-                nearest = max(self.encoder(message, phrases))
+                nearest = max(self._similarity(message, phrases))
                 share = min(1.0, max(0.0, (nearest - NEAR) / (SAME - NEAR)))
                 scores = {other: score * (1.0 - share) for other, score in scores.items()} | {name: share}
         return scores

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from adapterbot.errors import DataError
 from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, Settings, decide, merge
-from adapterbot.manager.encoder import Encoder, Similarity
+from adapterbot.manager.encoder import Encoder
 from adapterbot.manager.examples import Example, collect
 from adapterbot.manager.mixing import Mixture, encode_all
 from adapterbot.manager.report import evaluate_messages, measure, require_libraries, write_report
@@ -68,7 +68,7 @@ def train_manager(
     settings = replace(settings, metrics={k: report[k] for k in ("accuracy", "macro_f1", "calibration_error")})
     classifier = Classifier(head, settings)
     if judge is not None:
-        report["judged"] = evaluate_messages(Manager(classifier, Similarity(encoder)), judge)
+        report["judged"] = evaluate_messages(Manager(classifier, encoder), judge)
     classifier.save(out / CLASSIFIER)
     write_report(report, settings, out)
     return report

@@ -37,6 +37,8 @@ SEEN = """new MutationObserver(() => {
   if (said.length) (window.seen ??= new Set()).add(said[0].innerText);
 }).observe(document, {subtree: true, childList: true, characterData: true})"""
 
+expect.set_options(timeout=60_000)  # machines are slow at times
+
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no {CHROMIUM}"),
@@ -94,7 +96,7 @@ def say(page: Page, text: str) -> None:
 
 def answered(page: Page, exchanges: int) -> None:
     """Wait until the last of so many exchanges has its byline (a reply is two parts)."""
-    expect(page.locator(BOT)).to_have_count(2 * exchanges, timeout=30_000)
+    expect(page.locator(BOT)).to_have_count(2 * exchanges)
     expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=30_000)
 
 

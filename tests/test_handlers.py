@@ -40,6 +40,11 @@ def say(handlers: Handlers, visitor: Visitor, message: str, **given: Any) -> Scr
     return list(handlers.send(visitor, message, *inputs(handlers, **given)))[-1]
 
 
+def buttons(screen: Screen) -> tuple[bool, bool, bool]:
+    """Is Send there, is Stop there, can the conversation be changed?"""
+    return screen.send["visible"], screen.stop["visible"], screen.retry["interactive"]
+
+
 def watched(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> list[Generator[str, None, Reply]]:
     """Every generator that the bot hands out from now on."""
     made: list[Generator[str, None, Reply]] = []
@@ -78,9 +83,9 @@ def test_while_it_answers_stop_takes_the_place_of_send(handlers: Handlers) -> No
     first, *_, last = handlers.send(Visitor(), "Hello.", *inputs(handlers))
     assert texts(first) == ["Hello."]
     assert first.box == ""
-    assert (first.send["visible"], first.stop["visible"], first.retry["interactive"]) == (False, True, False)
-    assert (last.send["visible"], last.stop["visible"], last.retry["interactive"]) == (True, False, True)
+    assert buttons(first) == buttons(last) == (False, True, False)
     assert "value" not in last.box  # what was typed meanwhile stays
+    assert buttons(handlers.idle(last.visitor)) == (True, False, True)  # called when the turn's event is over
 
 
 def test_the_skills_own_settings_are_used_until_a_slider_is_moved(handlers: Handlers) -> None:
@@ -129,7 +134,6 @@ def test_what_cannot_be_answered_is_one_line_and_the_message_stays(
         screen = say(handlers, visitor, message, **given)
     assert screen.box == message
     assert screen.chat == []
-    assert screen.send["visible"]
     assert len(visitor.history) == 0
 
 
@@ -146,7 +150,6 @@ def test_a_fault_of_ours_is_logged_and_the_message_stays(
         screen = say(handlers, Visitor(), "Hello.")
     assert "RuntimeError: out of memory" in caplog.text
     assert screen.box == "Hello."
-    assert screen.send["visible"]
 
 
 def test_stop_ends_the_generation_and_keeps_what_was_said(handlers: Handlers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,7 @@ class Handlers:
         self.persona = self._own_persona()
 
     def send(self, visitor: Visitor, message: str, *inputs: Any) -> Iterator[Screen]:
-        """Answer `message`; when that fails it goes back into the box."""
+        """Answer `message`; when that fails it goes back into the box. As after `retry`, the page calls `idle` then."""
         yield from self._turn(visitor, (visitor.history, visitor.replies), message, inputs, box=message)
 
     def example(self, event: gr.SelectData, visitor: Visitor, *inputs: Any) -> Iterator[Screen]:
@@ -128,10 +128,14 @@ class Handlers:
         table = spec.decode if spec else Decode()
         return [gr.update(value=getattr(table, name), interactive=False) for name in SLIDERS]
 
-    def idle(self, visitor: Visitor, box: str | None = None) -> Screen:
-        """The page while nothing is generated; `box=None` leaves the message box as it is."""
+    def idle(self, visitor: Visitor, box: str | None = None, busy: bool = False) -> Screen:
+        """The conversation as it stands, and by default the buttons to go on with it.
+
+        A turn ends `busy`, and the page calls this once the turn's event is over: a button that came back earlier could
+        start an event whose result the end of the turn then paints over.
+        """
         inspector = view.inspector_html(visitor.last, self.bot.specs)
-        return _screen(visitor, view.messages(visitor.history, visitor.replies), box, inspector, busy=False)
+        return _screen(visitor, view.messages(visitor.history, visitor.replies), box, inspector, busy=busy)
 
     def _turn(
         self, visitor: Visitor, before: tuple[History, Replies], message: str, inputs: tuple[Any, ...], box: str | None
@@ -146,17 +150,17 @@ class Handlers:
             )
         except AdapterbotError as error:
             gr.Warning(view.safe(str(error)))
-            yield self.idle(visitor, box)
+            yield self.idle(visitor, box, busy=True)
             return
         except Exception as error:  # a fault of ours; gradio's own handling would cover the conversation
             log.exception("a message could not be answered")
             gr.Warning(f"Something broke ({view.safe(type(error).__name__)}); the terminal says more.")
-            yield self.idle(visitor, box)
+            yield self.idle(visitor, box, busy=True)
             return
-        if said.strip():
+        if reply or said.strip():
             visitor.history = reply.history if reply else asked.add_bot(said)
             visitor.replies = (*replies, reply)
-        yield self.idle(visitor, None if said.strip() else box)
+        yield self.idle(visitor, None if reply or said.strip() else box, busy=True)
 
     def _speak(
         self, visitor: Visitor, asked: History, replies: Replies, pieces: Stream

@@ -155,9 +155,13 @@ def _wire(handlers: Handlers, visitor: gr.State, skill: gr.Dropdown, talk: Talk,
     screen = [visitor, chat, box, side.inspector, send, stop, *change]  # in the order of handlers.Screen
     inputs = [skill, side.persona, side.own, side.seed, *side.sliders]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    gr.on([box.submit, send.click], handlers.send, [visitor, box, *inputs], screen, **quiet)
-    chat.example_select(handlers.example, [visitor, *inputs], screen, **quiet)
-    talk.retry.click(handlers.retry, [visitor, *inputs], screen, **quiet)
+    turns = [
+        gr.on([box.submit, send.click], handlers.send, [visitor, box, *inputs], screen, **quiet),
+        chat.example_select(handlers.example, [visitor, *inputs], screen, **quiet),
+        talk.retry.click(handlers.retry, [visitor, *inputs], screen, **quiet),
+    ]
+    for turn in turns:
+        turn.then(handlers.idle, visitor, screen, **quiet)
     talk.undo.click(handlers.undo, visitor, screen, **quiet)
     gr.on([talk.clear.click, chat.clear], handlers.clear, visitor, screen, **quiet)
     stop.click(handlers.stop, visitor, queue=False, **quiet)
