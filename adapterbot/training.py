@@ -29,7 +29,9 @@ from adapterbot.generate import Request, generate
 from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.knowledge import open_source
+from adapterbot.manager.router import Manager
 from adapterbot.prompt import IGNORE, encode
+from adapterbot.rerank import rank
 from adapterbot.spec import AdapterTable, SkillSpec
 from adapterbot.turn import Prompt
 
@@ -279,15 +281,16 @@ def _replies(
     spec: SkillSpec, backbone: Backbone, best: AdapterFile, home: Home, seed: int
 ) -> tuple[tuple[str, str], ...]:
     """(message, reply) for a few messages of the spec's own: what the card and the terminal show."""
-    bank = AdapterBank(backbone.shape, {spec.name: best})
-    source = open_source(spec, home, None)
+    bank, source = AdapterBank(backbone.shape, {spec.name: best}), open_source(spec, home, None)
+    manager = Manager.load(home, backbone)
     shown = []
     for i, message in enumerate(spec.routing.examples[:5] or ("Hello!", "How are you today?", "Tell me more.")):
         facts = [fact.text for fact in source.retrieve(History().add_user(message))]
-        facts = facts or [f for f in [spec.knowledge.when_empty] if f]
         prompt = encode(
             backbone.tokenizer, facts, [message], positions=backbone.positions, reserve=spec.decode.max_tokens
         )
-        request = Request(prompt.ids, spec.name, spec.decode.override({"drafts": 1}), seed + i)
-        shown.append((message, generate(backbone, bank, [request])[0][0].text))
+        drafts = generate(backbone, bank, [Request(prompt.ids, spec.name, spec.decode, seed + i)])[0]
+        texts = [draft.text for draft in drafts]
+        relevance = manager.ranker.relevance([message], texts) if manager and manager.ranker else None
+        shown.append((message, rank(drafts, relevance)[0].text))
     return tuple(shown)

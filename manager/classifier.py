@@ -44,7 +44,7 @@ class Settings:
 class Head(nn.Module):
     """[N, (1 + HISTORY) * width] -> logits [N, classes]."""
 
-    def __init__(self, width: int, classes: int, hidden: int = HIDDEN, dropout: float = 0.3) -> None:
+    def __init__(self, width: int, classes: int, hidden: int = HIDDEN, dropout: float = 0.5) -> None:
         super().__init__()
         self.hidden = nn.Linear((1 + HISTORY) * width, hidden)
         self.drop = nn.Dropout(dropout)

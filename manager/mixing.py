@@ -19,9 +19,9 @@ from adapterbot.manager.examples import Example
 
 CHUNK = 512
 SHORT = 3  # words; "ok thank you" after another skill's turn still belongs to that skill
-NO_HISTORY = 0.35  # share of the messages that stand alone which stay alone; the rest follows anybody's exchange
+NO_HISTORY = 0.3  # share of the messages that stand alone which stay alone; the rest follows anybody's exchange
 # How often each group is drawn: alone and written by hand, alone from corpora, follow-ups likewise.
-SHARES = (0.30, 0.25, 0.20, 0.25)
+SHARES = (0.40, 0.15, 0.30, 0.15)
 
 
 @dataclass(slots=True)

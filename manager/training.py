@@ -22,7 +22,7 @@ from adapterbot.manager.router import Manager
 from adapterbot.spec import FALLBACK, SkillSpec
 
 BATCH, LR, DECAY, SMOOTHING = 256, 2e-3, 1e-2, 0.02
-HEADS, STEPS = 4, 700  # heads that differ by their seed, and the steps of each
+HEADS, STEPS = 3, 1400  # heads that differ by their seed, and the steps of each
 CLEANING_STEPS = 400
 DOUBT, TRUST = 0.10, 0.80  # out-of-fold probability below which a corpus label is dropped, above which it stands alone
 # Floors, so that a manager trained on little data is still careful.

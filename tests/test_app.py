@@ -94,6 +94,11 @@ def test_a_turns_outputs_are_wired_in_the_order_of_a_screen(blocks: gr.Blocks) -
         assert ids == [None, *(f"ab-{name}" for name in Screen._fields[1:])]
 
 
+def test_the_buttons_come_back_when_a_turns_event_is_over(blocks: gr.Blocks) -> None:
+    before = [blocks.fns[fn.trigger_after].name for fn in blocks.fns.values() if fn.trigger_after is not None]
+    assert sorted(map(str, before)) == ["example", "retry", "send"]
+
+
 def test_sliders_reach_the_handlers_in_their_order(blocks: gr.Blocks) -> None:
     (send,) = (fn for fn in blocks.fns.values() if fn.name == "send")
     assert [getattr(component, "label", None) for component in send.inputs[-len(SLIDERS) :]] == list(SLIDERS)

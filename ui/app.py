@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -89,9 +90,18 @@ def listen(host: str, port: int | None) -> socket.socket:
     raise SettingError(f"port {port} on {host} is taken; give another --port, or none for the first free one")
 
 
-def server(bot: Bot) -> uvicorn.Server:
-    """A server for `web_app`; its `run(sockets=[...])` ends on Ctrl-C, and waits one second for open pages."""
-    return uvicorn.Server(uvicorn.Config(web_app(bot), log_level="warning", ws="none", timeout_graceful_shutdown=1))
+class Server(uvicorn.Server):
+    """Ends on Ctrl-C even while pages are open: they get one second."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close all connections; that streams were cut off is no news, so uvicorn's traceback of each is kept back."""
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
+
+
+def server(bot: Bot) -> Server:
+    """A server for `web_app`, to be run on a socket of `listen`."""
+    return Server(uvicorn.Config(web_app(bot), log_level="warning", ws="none", timeout_graceful_shutdown=1))
 
 
 def main(load: Callable[[], Bot], host: str = "127.0.0.1", port: int | None = None) -> None:
