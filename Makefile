@@ -3,6 +3,7 @@
 
 CHAT_EXTRAS := encoder,hub,ui
 SKILLS := empathetic persona wiki weather
+JUDGE := tests/data/manager_messages.jsonl
 PYTHON ?= python3 python3.13 python3.12 python3.11 python
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 SETUP := pyproject.toml constraints.txt
@@ -34,7 +35,8 @@ models: .venv/.dev ## train every shipped skill and the manager from $ADAPTERBOT
 	  $(BIN)/adapterbot train-skill "$$skill" --data "$$ADAPTERBOT_CORPORA" --out skills || exit 1; \
 	done
 	@echo "training the manager"
-	@$(BIN)/adapterbot train-manager --data "$$ADAPTERBOT_CORPORA" --out manager/weights
+	@$(BIN)/adapterbot train-manager --data "$$ADAPTERBOT_CORPORA" --judge $(JUDGE) --encoder backbone --out manager/weights/backbone
+	@$(BIN)/adapterbot train-manager --data "$$ADAPTERBOT_CORPORA" --judge $(JUDGE) --encoder minilm --out manager/weights
 	@echo "training the ranker"
 	@$(BIN)/adapterbot train-ranker --data "$$ADAPTERBOT_CORPORA" --out manager/weights
 

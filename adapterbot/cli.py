@@ -140,6 +140,9 @@ def train_manager(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
     encoder: Annotated[str | None, typer.Option(help="minilm, backbone, a folder or a hub id.")] = None,
+    judge: Annotated[
+        Path | None, typer.Option(help="Messages with labels, kept out of training, to judge it on.")
+    ] = None,
     backbone: Backbone = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
 ) -> None:
@@ -155,7 +158,7 @@ def train_manager(
     home = Home.at()
     specs = SkillFolders(home).load_all()
     chosen = load_encoder(encoder, load_backbone(backbone))
-    report = train(specs, corpora=corpora_folder(data), encoder=chosen, out=out or home.manager, seed=seed)
+    report = train(specs, corpora=corpora_folder(data), encoder=chosen, out=out or home.manager, judge=judge, seed=seed)
     show_scores("manager", report)
 
 

@@ -167,16 +167,19 @@ def test_an_address_that_is_not_there(host: str, port: int, said: str) -> None:
         app.listen(host, port)
 
 
-def test_the_command_prints_the_address_answers_and_ends_on_ctrl_c(taken: int) -> None:
-    with subprocess.Popen([*COMMAND, "--port", "0"], stdout=subprocess.PIPE, text=True) as run:
+def test_the_command_prints_the_address_answers_and_ends_on_ctrl_c_while_a_page_is_open() -> None:
+    with subprocess.Popen([*COMMAND, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         try:
             assert run.stdout is not None
-            line = run.stdout.readline()
-            found = re.fullmatch(r"adapterbot is at (http://127\.0\.0\.1:\d+) \(Ctrl-C stops it\)\n", line)
+            found = re.fullmatch(
+                r"adapterbot is at (http://127\.0\.0\.1:\d+) \(Ctrl-C stops it\)\n", run.stdout.readline()
+            )
             assert found
-            assert "adapterbot" in httpx.get(found[1], trust_env=False).text
-            run.send_signal(signal.SIGINT)
-            assert run.wait(timeout=15) == 0
+            with httpx.stream("GET", f"{found[1]}/gradio_api/heartbeat/a", trust_env=False, timeout=30) as page:
+                next(page.iter_bytes())
+                run.send_signal(signal.SIGINT)
+                assert run.wait(timeout=30) == 0
+            assert "Traceback" not in str(run.stderr and run.stderr.read())
         finally:
             with contextlib.suppress(ProcessLookupError):
                 run.kill()

@@ -81,7 +81,7 @@ def _settings(**changed: float) -> dict[str, Any]:
 
 def test_while_it_answers_stop_takes_the_place_of_send(handlers: Handlers) -> None:
     first, *_, last = handlers.send(Visitor(), "Hello.", *inputs(handlers))
-    assert texts(first) == ["Hello."]
+    assert texts(first) == ["Hello.", view.WAITING]
     assert first.box == ""
     assert buttons(first) == buttons(last) == (False, True, False)
     assert "value" not in last.box  # what was typed meanwhile stays

@@ -143,7 +143,7 @@ class Handlers:
         """Answer `message` after `before`; the visitor changes only once there is something to keep."""
         visitor.stopping = False
         asked, replies = before[0].add_user(message), before[1]
-        yield _screen(visitor, view.messages(asked, replies), None if box is None else "")
+        yield _screen(visitor, view.messages(asked.add_bot(view.WAITING), replies), None if box is None else "")
         try:
             said, reply = yield from self._speak(
                 visitor, asked, replies, self._stream(message, before[0], wishes(*inputs))

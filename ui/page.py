@@ -166,4 +166,5 @@ def _wire(handlers: Handlers, visitor: gr.State, skill: gr.Dropdown, talk: Talk,
     gr.on([talk.clear.click, chat.clear], handlers.clear, visitor, screen, **quiet)
     stop.click(handlers.stop, visitor, queue=False, **quiet)
     chat.select(handlers.inspect, visitor, side.inspector, **quiet)
-    gr.on([skill.input, side.own.input], handlers.show_settings, [skill, side.own], side.sliders, **quiet)
+    latest: dict[str, Any] = {"trigger_mode": "always_last", **quiet}
+    gr.on([skill.input, side.own.input], handlers.show_settings, [skill, side.own], side.sliders, **latest)

@@ -24,6 +24,7 @@ ROUTED: dict[RoutedBy, str] = {
     "only": "no manager is trained",
 }
 STOPPED = "stopped"
+WAITING = "…"  # stands in the bubble until the first word
 MOST_BARS = 8  # the other scores fold away
 MOST_EXAMPLES = 6
 GREETINGS = ("Hello! How are you?",)  # for a bot whose skills name no examples
@@ -154,9 +155,10 @@ def inspector_html(reply: Reply | None, specs: Mapping[str, SkillSpec]) -> str:
 
 
 def drafts_html(drafts: Sequence[Draft]) -> str:
-    """The sampled replies among which the best was chosen."""
+    """The sampled replies among which the best was chosen, folded away."""
     lines = (f'<li><span dir="auto">{safe(d.text)}</span> <small>{d.score:.2f}</small></li>' for d in drafts)
-    return f'<ol class="ab-drafts">{"".join(lines)}</ol>'
+    count = f"<summary>best of {len(drafts)}</summary>"
+    return f'<details class="ab-drafts">{count}<ol>{"".join(lines)}</ol></details>'
 
 
 def skill_choices(specs: Mapping[str, SkillSpec], usable: Iterable[str]) -> list[tuple[str, str]]:
