@@ -60,7 +60,7 @@ class AdapterTable(Table):
 
 
 class TrainTable(Table):
-    """How the adapter is trained. `batch` counts dialogue windows."""
+    """How the adapter is trained. `batch` counts dialogue windows (fewer where the corpus is small)."""
 
     epochs: int = Field(5, ge=1, le=1000)
     lr: float = Field(1e-3, gt=0, le=1)

@@ -39,6 +39,7 @@ CHECKPOINT_SECONDS = 5.0
 VALIDATION_REPLIES = 500  # scored after every epoch to choose the best weights
 REPORT_REPLIES = 3000  # scored before and after for the report
 CLIP = 1.0
+FEWEST_STEPS = 8  # an epoch has at least so many updates: batches of a small corpus are made smaller
 POOL = 64  # batches whose rows are sorted by length together
 
 
@@ -176,7 +177,8 @@ class Run:
     def fit(self) -> float:
         """Train until the epochs are over or validation has not improved for `patience` epochs; tokens per second."""
         state, train = self.checkpoint, self.spec.train
-        per_epoch = math.ceil(len(self.rows) / train.batch)
+        size = max(1, min(train.batch, len(self.rows) // FEWEST_STEPS))
+        per_epoch = math.ceil(len(self.rows) / size)
         optimizer = state.optimizer(self.adapter, train.lr)
         probe = self.valid[:: max(1, len(self.valid) // VALIDATION_REPLIES)]
         state.save(optimizer)  # a place that cannot be written shows now, not after the work
@@ -184,7 +186,7 @@ class Run:
         with self._progress(per_epoch) as bar:
             task = bar.task_ids[0]
             while state.epoch < self.epochs and state.stale < train.patience:
-                for batch in batches(self.rows, train.batch, f"{self.seed} {state.epoch}", state.step % per_epoch):
+                for batch in batches(self.rows, size, f"{self.seed} {state.epoch}", state.step % per_epoch):
                     for group in optimizer.param_groups:
                         group["lr"] = train.lr * learning_rate(state.step, per_epoch * self.epochs, train.warmup)
                     loss = self._step(optimizer, batch)
