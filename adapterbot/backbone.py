@@ -27,6 +27,7 @@ KNOWN = {
     "dialogpt-large": "microsoft/DialoGPT-large",
     "gpt2": "openai-community/gpt2",
 }
+STRIDE = 16
 HUB_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json", "vocab.json", "merges.txt"]
 
 
@@ -74,9 +75,15 @@ class Backbone:
         return vectors
 
 
-def pad_right(rows: Sequence[Sequence[int]], fill: int) -> tuple[Tensor, Tensor]:
-    """Token ids [B, T], padded at the right with `fill`, and which of them are real [B, T] (float)."""
+def pad_right(rows: Sequence[Sequence[int]], fill: int, positions: int = 0) -> tuple[Tensor, Tensor]:
+    """Token ids [B, T], padded at the right with `fill`, and which of them are real [B, T] (float).
+
+    With `positions` T is rounded up to a multiple of STRIDE, at most `positions`: torch keeps compiled kernels for
+    every width that it meets, and a training that meets them all would fill the memory.
+    """
     width = max(map(len, rows))
+    if positions:
+        width = min(-(-width // STRIDE) * STRIDE, positions)
     ids = torch.full((len(rows), width), fill)
     real = torch.zeros(len(rows), width)
     for i, row in enumerate(rows):

@@ -31,7 +31,7 @@ def perplexity(backbone: Backbone, adapters: Adapters | None, rows: Sequence[Pro
     """exp of the mean cross-entropy per reply token (the closing separator counts), in float32."""
     total, count = 0.0, 0
     for batch in _batches(rows):
-        ids, _ = pad_right([row.ids for row in batch], backbone.tokenizer.separator)  # [B, T]
+        ids, _ = pad_right([row.ids for row in batch], backbone.tokenizer.separator, backbone.positions)  # [B, T]
         labels = torch.full_like(ids, IGNORE)
         for i, row in enumerate(batch):
             labels[i, : len(row.labels)] = torch.tensor(row.labels)

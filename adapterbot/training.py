@@ -242,7 +242,7 @@ class Run:
 
 def reply_loss(backbone: Backbone, adapter: Adapter, batch: Sequence[Prompt]) -> Tensor:
     """Mean cross-entropy over the label positions of a batch; blocks below `first_layer` run without gradients."""
-    ids, _ = pad_right([row.ids for row in batch], backbone.tokenizer.separator)  # [B, T]
+    ids, _ = pad_right([row.ids for row in batch], backbone.tokenizer.separator, backbone.positions)  # [B, T]
     labels = torch.full_like(ids, IGNORE)
     for i, row in enumerate(batch):
         labels[i, : len(row.labels)] = torch.tensor(row.labels)

@@ -223,6 +223,8 @@ def test_pooled_is_the_mean_of_the_last_hidden_states(tiny: Backbone) -> None:
 
 
 def test_padding_at_the_right() -> None:
+    assert pad_right([[5] * 17, [7]], 1, positions=128)[0].shape == (2, 32)
+    assert pad_right([[5] * 17], 1, positions=20)[0].shape == (1, 20)
     ids, real = pad_right([[5, 6], [7]], 1)
     assert ids.tolist() == [[5, 6], [7, 1]]
     assert real.tolist() == [[1, 1], [1, 0]]
