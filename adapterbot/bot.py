@@ -25,7 +25,7 @@ from adapterbot.knowledge import Source, open_source
 from adapterbot.manager.encoder import BACKBONE, Encoder
 from adapterbot.manager.router import Manager
 from adapterbot.prompt import encode
-from adapterbot.rerank import rank
+from adapterbot.rerank import best_first
 from adapterbot.roster import Roster
 from adapterbot.safety import Guard
 from adapterbot.session import Session
@@ -288,8 +288,7 @@ class Bot:
     def _ranked(self, turn: Turn, drafts: Sequence[Draft]) -> list[Draft]:
         """Drafts, best first; with several, by how well they go with what was said."""
         ranker = self.manager.ranker if len(drafts) > 1 and self.manager else None
-        texts = [draft.text for draft in drafts]
-        return rank(drafts, ranker.relevance(turn.history.texts, texts) if ranker else None)
+        return best_first(drafts, turn.history.texts, ranker)
 
     def _acceptable(self, ranked: Sequence[Draft]) -> Draft | None:
         return next((d for d in ranked if self.guard.draft(d.text) is None), None)

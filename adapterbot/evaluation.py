@@ -19,7 +19,7 @@ from adapterbot.errors import DataError, MissingPartError
 from adapterbot.examples import Window, encode_windows, replies
 from adapterbot.generate import Request, generate
 from adapterbot.prompt import IGNORE, encode
-from adapterbot.rerank import rank
+from adapterbot.rerank import Relevance, best_first
 from adapterbot.spec import SkillSpec
 from adapterbot.turn import Prompt
 
@@ -59,11 +59,14 @@ def evaluate_skill(
     bank: AdapterBank,
     dialogues: Sequence[Dialogue],
     *,
+    ranker: Relevance | None = None,
     most: int = 200,
     seed: int = 0,
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, float]:
     """Scores of one skill over at most `most` replies, spread evenly; the facts are those of the dialogues.
+
+    Replies are sampled and chosen as in a chat: with the skill's own settings, its drafts ranked by `ranker`.
 
     Raises:
         DataError: no system reply to score.
@@ -74,7 +77,7 @@ def evaluate_skill(
     if not rows:
         raise DataError(f"no system reply to score for skill {spec.name!r}")
     name = spec.name if spec.name in bank.rows else None
-    answers = _answers(spec, backbone, bank, chosen, seed, advance)
+    answers = _answers(spec, backbone, bank, chosen, ranker, seed, advance)
     references = [w.utterances[-1] for w in chosen]
     return {
         "replies": len(chosen),
@@ -93,6 +96,7 @@ def _answers(
     backbone: Backbone,
     bank: AdapterBank,
     chosen: Sequence[Window],
+    ranker: Relevance | None,
     seed: int,
     advance: Callable[[int], None],
 ) -> list[str]:
@@ -112,7 +116,8 @@ def _answers(
             for w in part
         ]
         requests = [Request(p.ids, name, spec.decode, seed + start + i) for i, p in enumerate(prompts)]
-        texts += [rank(drafts)[0].text for drafts in generate(backbone, bank, requests)]
+        made = generate(backbone, bank, requests)
+        texts += [best_first(d, w.utterances[:-1], ranker)[0].text for d, w in zip(made, part, strict=True)]
         advance(len(part))
     return texts
 

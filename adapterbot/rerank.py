@@ -6,12 +6,26 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Protocol
 
 from adapterbot.turn import Draft
 
 UNFINISHED = 1.0  # nats that a draft loses when it was cut off
 REPETITION = 2.0  # times the share of its word pairs that stand in it more than once
 FLUENCY = 1.0  # weight of the mean log-probability per token beside the relevance, both in nats
+
+
+class Relevance(Protocol):
+    """What ranking needs of a ranker (`manager.ranker.Ranker`)."""
+
+    def relevance(self, utterances: Sequence[str], replies: Sequence[str]) -> list[float]: ...
+
+
+def best_first(drafts: Sequence[Draft], utterances: Sequence[str], ranker: Relevance | None) -> list[Draft]:
+    """Drafts of the reply to `utterances` (newest last), best first; a single draft costs no ranking."""
+    if ranker is None or len(drafts) < 2:
+        return rank(drafts)
+    return rank(drafts, ranker.relevance(utterances, [draft.text for draft in drafts]))
 
 
 def rank(drafts: Sequence[Draft], relevance: Sequence[float] | None = None) -> list[Draft]:

@@ -129,6 +129,7 @@ def evaluate_all(bot: Bot, names: Sequence[str], data: str | None, out: Path | N
                 bot.backbone,
                 bot.bank,
                 corpus.valid,
+                ranker=bot.manager.ranker if bot.manager else None,
                 most=most,
                 seed=seed,
                 advance=lambda n, task=task: bar.advance(task, n),  # type: ignore[misc]

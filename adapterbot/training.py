@@ -31,7 +31,7 @@ from adapterbot.home import Home
 from adapterbot.knowledge import open_source
 from adapterbot.manager.router import Manager
 from adapterbot.prompt import IGNORE, encode
-from adapterbot.rerank import rank
+from adapterbot.rerank import best_first
 from adapterbot.spec import AdapterTable, SkillSpec
 from adapterbot.turn import Prompt
 
@@ -292,7 +292,5 @@ def _replies(
             backbone.tokenizer, facts, [message], positions=backbone.positions, reserve=spec.decode.max_tokens
         )
         drafts = generate(backbone, bank, [Request(prompt.ids, spec.name, spec.decode, seed + i)])[0]
-        texts = [draft.text for draft in drafts]
-        relevance = manager.ranker.relevance([message], texts) if manager and manager.ranker else None
-        shown.append((message, rank(drafts, relevance)[0].text))
+        shown.append((message, best_first(drafts, [message], manager.ranker if manager else None)[0].text))
     return tuple(shown)

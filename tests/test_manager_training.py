@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from adapterbot.data import DATA
+from adapterbot.data.dialogue import read_dialogues
 from adapterbot.errors import DataError
 from adapterbot.history import History
 from adapterbot.manager import training
@@ -22,7 +24,10 @@ from adapterbot.manager.mixing import encode_all
 from adapterbot.manager.report import calibration_error, evaluate_messages, summarise
 from adapterbot.manager.router import Manager
 from adapterbot.manager.style import first_sentence, restyle, with_typo
+from adapterbot.spec import PACKAGE_SKILLS as SKILLS
 from adapterbot.spec import SkillFolders, SkillSpec
+
+MESSAGES = Path(__file__).parent / "data" / "manager_messages.jsonl"
 
 WORDS = {
     "chitchat": ["hello friend nice day", "good morning to you", "thanks a lot bye", "tell me a joke please"],
@@ -194,7 +199,9 @@ def test_doubtful_corpus_labels_are_dropped_and_our_own_kept(encoder: WordEncode
     clean = [Example(f"will it rain in {f} {i}", "weather", "c") for f in FILLERS for i in range(12)]
     clean += [Example(f"who invented the {f} {i}", "wiki", "c") for f in FILLERS for i in range(12)]
     wrong = [Example(f"will it rain in {f} now", "wiki", "c") for f in FILLERS[:4]]
-    ours = [Example(f"will it rain in {f} again", "wiki", "phrases", trusted=True) for f in FILLERS[:4]]
+    ours = [Example(f"will it rain in {f} soon", "weather", "phrases", trusted=True) for f in FILLERS]
+    ours += [Example(f"who invented the {f} first", "wiki", "phrases", trusted=True) for f in FILLERS]
+    ours += [Example("will it rain in oslo again", "wiki", "phrases", trusted=True)]  # odd, but we say so
     later = [Example(f"is it so, will it rain in {f}", "weather", "c", "follow", ("hm", "hm")) for f in FILLERS]
     examples = clean + wrong + ours + later
     row, vectors = encode_all(examples, encoder, lambda done, total: None)
@@ -250,3 +257,15 @@ def test_styles_cut_and_slip() -> None:
     slips = {with_typo("will it rain tomorrow", random.Random(seed)) for seed in range(20)}
     assert len(slips) > 10
     assert all(abs(len(s) - len("will it rain tomorrow")) <= 1 for s in slips)
+
+
+def test_the_judge_is_not_in_what_is_learned() -> None:
+    def plain(text: str) -> str:
+        return " ".join(re.findall(r"\w+", text.lower()))
+
+    judged = {plain(json.loads(line)["message"]) for line in MESSAGES.read_text(encoding="utf-8").splitlines()}
+    learned = {plain(text) for spec in SkillFolders().load_all().values() for text in spec.routing.examples}
+    for path in [*sorted((DATA / "samples").glob("*.jsonl")), *SKILLS.glob("*/examples.jsonl")]:
+        learned |= {plain(turn.text) for dialogue in read_dialogues(path) for turn in dialogue.turns}
+    assert len(learned) > 1000
+    assert not {text for text in judged & learned if text}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.progress import Progress
 from safetensors.torch import load_file, save_file
 
 from adapterbot.backbone import Backbone
@@ -77,7 +78,7 @@ def test_the_towers_learn_a_pattern_that_generalises() -> None:
         return Pairs(torch.cat([vectors, torch.zeros(count, 32)], 1), vectors @ turn)
 
     train, valid = pairs(2000), pairs(100)
-    with ranking.Progress(disable=True) as bar:
+    with Progress(disable=True) as bar:
         towers = ranking._fit([train], [valid], 16, 0, bar)
     assert accuracy(towers, valid) > 0.5  # chance is 0.05
 

@@ -136,9 +136,9 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Manager:
 def test_the_shipped_manager_reaches_its_floor_on_messages_written_by_hand(shipped: Manager) -> None:
     report = evaluate_messages(shipped, MESSAGES)
     assert report["n"] == 240
-    assert report["accuracy"] >= 0.88
-    assert report["macro_f1"] >= 0.86
-    assert min(report["accuracy_of"].values()) >= 0.78
+    assert report["accuracy"] >= 0.87
+    assert report["macro_f1"] >= 0.87
+    assert min(report["accuracy_of"].values()) >= 0.77
 
 
 @needs_minilm
