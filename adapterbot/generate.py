@@ -18,6 +18,7 @@ from adapterbot.decoder import Cache
 from adapterbot.turn import Decode, Draft
 
 HEAD = 256  # a nucleus is nearly always among this many tokens; sorting all is many times slower
+ENOUGH = 0.75
 COLDEST = 1e-4  # temperatures below are greedy: dividing by them would overflow
 
 
@@ -64,6 +65,8 @@ def sample(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -
     while True:
         with torch.inference_mode():
             tokens = next_tokens(logits, rows, backbone.tokenizer.separator)
+        for drafts in samples:
+            _drop_stragglers(drafts)
         yield samples
         if all(s.done for s in rows):
             return
@@ -101,6 +104,13 @@ def _samples(backbone: Backbone, request: Request) -> list[Sample]:
         Sample(request, torch.Generator().manual_seed((request.seed + i * 0x9E3779B9) % 2**63), limit)
         for i in range(request.decode.drafts)
     ]
+
+
+def _drop_stragglers(drafts: Sequence[Sample]) -> None:
+    """End the last drafts of a request once ENOUGH of them have finished: the slowest would cost half of the time."""
+    if len(drafts) > 1 and sum(s.finished for s in drafts) >= ENOUGH * len(drafts):
+        for straggler in drafts:
+            straggler.limit = min(straggler.limit, len(straggler.ids))
 
 
 def _prefill(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request], new: int) -> tuple[Tensor, Cache]:

@@ -24,6 +24,7 @@ from adapterbot.spec import FALLBACK, SkillSpec
 BATCH, LR, DECAY, SMOOTHING = 256, 2e-3, 1e-2, 0.02
 HEADS, STEPS = 3, 1400  # heads that differ by their seed, and the steps of each
 CLEANING_STEPS = 400
+METRICS = ("accuracy", "macro_f1", "calibration_error")
 DOUBT, TRUST = 0.10, 0.80  # out-of-fold probability below which a corpus label is dropped, above which it stands alone
 # Floors, so that a manager trained on little data is still careful.
 THRESHOLDS = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
@@ -42,7 +43,7 @@ def train_manager(
 ) -> dict[str, Any]:
     """Train the manager over the routable skills of `specs`; write classifier, report, picture and card into `out`.
 
-    `judge` is a file of labelled messages (see `report.evaluate_messages`) that the finished manager is tried on.
+    `judge` is a file for `report.evaluate_messages`, which the finished manager is tried on.
 
     Raises:
         DataError: fewer than two routable skills have anything to learn from, or a corpus file is bad.
@@ -51,27 +52,33 @@ def train_manager(
     require_libraries()
     routable = {name: spec for name, spec in sorted(specs.items()) if spec.routing.auto}
     examples, remarks = collect(routable, corpora, seed)
-    classes = tuple(name for name in routable if any(e.skill == name and not e.valid for e in examples))
-    if len(classes) < 2 or FALLBACK not in classes:
-        raise DataError(f"the manager needs examples of {FALLBACK!r} and of one more skill; there are: {list(classes)}")
+    classes = _learnable(routable, examples)
     remarks += [f"{name}: nothing to learn from" for name in routable if name not in classes]
+    examples = [e for e in examples if e.skill in classes]
     with _progress(progress) as advance:
         row, vectors = encode_all(examples, encoder, advance)
     train, cleaning = clean([e for e in examples if not e.valid], classes, row, vectors, seed)
-    mixture = Mixture.of(train, classes, row, vectors)
+    mixture, valid = (Mixture.of(part, classes, row, vectors) for part in (train, [e for e in examples if e.valid]))
     head = merge([fit(mixture, seed + i, STEPS) for i in range(HEADS)])
-    valid = Mixture.of([e for e in examples if e.valid], classes, row, vectors)
     settings = calibrate(head, Settings(classes, encoder.name, encoder.fingerprint, encoder.width), valid, seed)
     report = measure(Classifier(head, settings), valid, seed)
-    report |= cleaning | {"trained_on": len(train), "seed": seed, "remarks": remarks}
-    report["sources"] = sorted({e.source for e in examples})
-    settings = replace(settings, metrics={k: report[k] for k in ("accuracy", "macro_f1", "calibration_error")})
+    sources = sorted({e.source for e in examples})
+    report |= cleaning | {"trained_on": len(train), "seed": seed, "remarks": remarks, "sources": sources}
+    settings = replace(settings, metrics={k: report[k] for k in METRICS})
     classifier = Classifier(head, settings)
     if judge is not None:
         report["judged"] = evaluate_messages(Manager(classifier, encoder), judge)
     classifier.save(out / CLASSIFIER)
     write_report(report, settings, out)
     return report
+
+
+def _learnable(specs: Mapping[str, SkillSpec], examples: Sequence[Example]) -> tuple[str, ...]:
+    """The skills with something to train on, in the order of `specs`; DataError when that leaves no choice to learn."""
+    classes = tuple(name for name in specs if any(e.skill == name and not e.valid for e in examples))
+    if len(classes) < 2 or FALLBACK not in classes:
+        raise DataError(f"the manager needs examples of {FALLBACK!r} and of one more skill; there are: {list(classes)}")
+    return classes
 
 
 def fit(mixture: Mixture, seed: int, steps: int, chances: Tensor | None = None) -> Head:

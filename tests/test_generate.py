@@ -13,7 +13,7 @@ from torch import Tensor
 from adapterbot.adapters import AdapterBank, load_adapter
 from adapterbot.backbone import Backbone
 from adapterbot.decoder import Decoder
-from adapterbot.generate import Request, Sample, draft, generate, next_tokens, pieces, sample
+from adapterbot.generate import ENOUGH, Request, Sample, _drop_stragglers, draft, generate, next_tokens, pieces, sample
 from adapterbot.turn import Decode
 
 PLAIN = Decode(temperature=1.0, top_p=1.0, repetition_penalty=1.0, no_repeat_ngram=0, min_tokens=0, max_tokens=12)
@@ -253,3 +253,18 @@ def test_closing_the_iterator_stops_the_work(
     stream.close()  # type: ignore[attr-defined]
     assert list(stream) == []
     assert len(calls) == done == 2
+
+
+def test_the_last_drafts_end_once_enough_have_finished(tiny: Backbone) -> None:
+    bank = AdapterBank(tiny.shape)
+    request = Request(tiny.tokenizer.encode("hello"), None, Decode(drafts=8, max_tokens=60, temperature=1.5), 3)
+    *_, samples = sample(tiny, bank, [request])
+    finished = [s for s in samples[0] if s.finished]
+    rest = [s for s in samples[0] if not s.finished]
+    assert len(finished) >= ENOUGH * 8 or all(len(s.ids) == 60 for s in rest)
+    long = [Sample(request, torch.Generator(), 60, ids=[5] * n, finished=n < 9) for n in range(3, 11)]
+    _drop_stragglers(long)
+    assert all(s.done for s in long)
+    few = [Sample(request, torch.Generator(), 60, ids=[5] * n, finished=n < 8) for n in range(3, 11)]
+    _drop_stragglers(few)
+    assert sum(not s.done for s in few) == 3
