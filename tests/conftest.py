@@ -22,6 +22,7 @@ from adapterbot.turn import Reply
 
 LOCAL = {"127.0.0.1", "localhost", "::1"}
 os.environ["HF_HUB_OFFLINE"] = "1"  # before the hub's client is imported, which reads it once
+CORPORA = os.environ.get("ADAPTERBOT_CORPORA")  # for the tests that want real data, and for no other
 TRAINED = ("empathetic", "persona", "wiki", "weather")
 
 
@@ -44,7 +45,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A home in a temporary folder; nothing a test does reaches the user's own."""
     root = tmp_path / "home"
     monkeypatch.setenv("ADAPTERBOT_HOME", str(root))
-    for name in ("ADAPTERBOT_BACKBONE",):
+    for name in ("ADAPTERBOT_BACKBONE", "ADAPTERBOT_CORPORA"):
         monkeypatch.delenv(name, raising=False)
     return Home(root)
 
@@ -61,10 +62,9 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def corpora() -> Path:
     """The folder of real corpora, or a skip."""
-    folder = os.environ.get("ADAPTERBOT_CORPORA")
-    if not folder or not Path(folder).is_dir():
+    if not CORPORA or not Path(CORPORA).is_dir():
         pytest.skip("ADAPTERBOT_CORPORA is not set")
-    return Path(folder)
+    return Path(CORPORA)
 
 
 def make_tiny(seed: int = 0, width: int = 32, layers: int = 2) -> Backbone:

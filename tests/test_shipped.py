@@ -1,0 +1,72 @@
+"""What ships: adapters that fit the embedded backbone, and beat it on dialogues that they did not learn from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import TRAINED
+
+from adapterbot.backbone import load_backbone
+from adapterbot.bot import Bot
+from adapterbot.evaluation import perplexity
+from adapterbot.examples import load_corpus, validation_rows
+from adapterbot.home import Home
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Bot:
+    return Bot(load_backbone(), Home(tmp_path_factory.mktemp("home")), log=False)
+
+
+def test_every_shipped_skill_can_answer(shipped: Bot) -> None:
+    assert set(TRAINED) <= set(shipped.skills)
+    assert not shipped.roster.problems
+    assert not shipped.roster.notes  # no adapter without effect
+
+
+def test_an_adapter_is_small(shipped: Bot) -> None:
+    for name in TRAINED:
+        stacked = shipped.bank.select([name])
+        assert stacked is not None
+        count = sum(tensor.numel() for layer in stacked.layers for tensor in layer)
+        assert count < 0.08 * shipped.backbone.parameter_count, name
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_forced_skill_answers_in_words(shipped: Bot, name: str) -> None:
+    reply = shipped.respond("What will you do tomorrow?", skill=name, seed=1)
+    assert reply.text.strip()
+    assert reply.skill == name
+    assert reply.routed_by == "forced"
+
+
+@pytest.mark.corpora
+@pytest.mark.parametrize("name", TRAINED)
+def test_adapters_beat_the_bare_backbone_on_validation_replies(shipped: Bot, corpora: Path, name: str) -> None:
+    spec, backbone = shipped.specs[name], shipped.backbone
+    dialogues = load_corpus(spec, str(corpora)).valid
+    rows = validation_rows(dialogues, spec, backbone.tokenizer, backbone.positions, 60)
+    assert perplexity(backbone, shipped.bank.select([name]), rows) < 0.95 * perplexity(backbone, None, rows)
+
+
+@pytest.mark.parametrize(
+    ("message", "skills"),
+    [
+        ("My best friend moved away and I feel so alone.", {"empathetic"}),
+        ("What will the weather be like in Boston tomorrow?", {"weather"}),
+        ("Tell me something about jazz.", {"wiki"}),
+        ("hi there", {"chitchat", "persona"}),
+    ],
+)
+def test_a_new_users_first_messages(shipped: Bot, message: str, skills: set[str]) -> None:
+    if shipped.manager is None:
+        pytest.skip("no encoder is installed")
+    reply = shipped.respond(message, seed=1)
+    assert reply.skill in skills
+    assert set(reply.scores) == set(shipped.routable)
+    assert reply.text.strip()
+    if reply.skill == "wiki":
+        assert [fact.title for fact in reply.facts] == ["Jazz"]
+    if reply.skill == "weather":  # no forecast source: the reply says so and invents no number
+        assert not any(character.isdigit() for character in reply.text)
