@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,15 @@ def tiny_bert(tmp_path: Path) -> Path:
     folder = tmp_path / "tiny-bert"
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
     vocabulary = {t: i for i, t in enumerate([*SPECIAL, *letters, *(f"##{c}" for c in letters), "?", "!"])}
-    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24}
     torch.manual_seed(0)
-    config = BertConfig(vocab_size=len(vocabulary), max_position_embeddings=48, **shape)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        max_position_embeddings=48,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=24,
+    )
     BertModel(config).save_pretrained(folder)
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
@@ -152,7 +159,7 @@ def test_similarity_ranks_by_meaning_and_encodes_each_text_once(minilm: Encoder)
     class Counting:
         name, fingerprint, width = minilm.name, minilm.fingerprint, minilm.width
 
-        def encode(self, texts: list[str]) -> torch.Tensor:
+        def encode(self, texts: Sequence[str]) -> torch.Tensor:
             asked.extend(texts)
             return minilm.encode(texts)
 
