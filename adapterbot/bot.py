@@ -6,6 +6,7 @@ message -> 1 history -> 2 manager -> 3 knowledge -> 4 prompt -> 5 generate -> 6 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import threading
 import time
@@ -35,6 +36,7 @@ from adapterbot.turn import Choice, Draft, Fact, Prompt, Reply, given_facts
 if TYPE_CHECKING:
     from adapterbot.store import Store
 
+WORDS = re.compile(r"\S+\s*")
 RETRIES = 2  # fresh samples when no draft is acceptable
 REQUEST = ("message", "history", "skill", "seed", "facts")  # of one turn; any other name is a decode setting
 Past = History | Sequence[object] | None
@@ -113,7 +115,7 @@ class Bot:
     ) -> Generator[str, None, Reply]:
         """Like `respond`, but yields pieces of the reply as they come; the generator's return value is the Reply.
 
-        Closing the generator stops the work. With several drafts the best one is shown when all are there.
+        Closing the generator stops the work. With several drafts the best one comes word by word once it is chosen.
         """
         return self._stream(self._prepare(message, history, skill, seed, facts, decode))
 
@@ -253,7 +255,7 @@ class Bot:
         turn.timings["generate"] = time.perf_counter() - started
         reply = self._finish(turn, [draft(self.backbone, s) for s in grown])
         if not shown:
-            yield reply.text
+            yield from WORDS.findall(reply.text)
         return reply
 
     def _finish(self, turn: Turn, drafts: Sequence[Draft]) -> Reply:
