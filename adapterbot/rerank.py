@@ -10,7 +10,6 @@ from typing import Protocol
 
 from adapterbot.turn import Draft
 
-UNFINISHED = 1.0  # nats that a draft loses when it was cut off
 REPETITION = 2.0  # times the share of its word pairs that stand in it more than once
 FLUENCY = 1.0  # weight of the mean log-probability per token beside the relevance, both in nats
 
@@ -32,16 +31,16 @@ def rank(drafts: Sequence[Draft], relevance: Sequence[float] | None = None) -> l
     """Drafts with their `score`, best first.
 
     The score is the mean log-probability per token, plus `relevance` (how likely each draft is the one that follows
-    the conversation, in nats; `manager.ranker`), less what repetition and a missing end cost. Drafts without any word
-    go last; ties keep their order, so the answer never depends on luck.
+    the conversation, in nats; `manager.ranker`), less what repetition costs. Drafts that were cut off go after all that
+    ended by themselves, drafts without any word last; ties keep their order, so the answer never depends on luck.
     """
     extra = relevance if relevance is not None else [0.0] * len(drafts)
     scored = [replace(d, score=_score(d) + r) for d, r in zip(drafts, extra, strict=True)]
-    return sorted(scored, key=lambda d: (bool(re.search(r"\w", d.text)), d.score), reverse=True)
+    return sorted(scored, key=lambda d: (bool(re.search(r"\w", d.text)), d.finished, d.score), reverse=True)
 
 
 def _score(draft: Draft) -> float:
     words = re.findall(r"\w+", draft.text.lower())
     pairs = list(pairwise(words))
     repeated = 1 - len(set(pairs)) / len(pairs) if pairs else 0.0
-    return FLUENCY * draft.logprob - REPETITION * repeated - (0.0 if draft.finished else UNFINISHED)
+    return FLUENCY * draft.logprob - REPETITION * repeated
