@@ -190,11 +190,15 @@ class Bot:
 
     def _sentence_encoder(self) -> Encoder | None:
         """The manager's encoder, if it can re-rank: pooled states of a language model are all alike."""
+        manager = self._sound_manager()
+        return manager.encoder if manager and manager.encoder.name != BACKBONE else None
+
+    def _sound_manager(self) -> Manager | None:
+        """The manager, or None when it is damaged: that is told when it is asked to choose, a forced skill answers."""
         try:
-            encoder = self.manager.encoder if self.manager else None
-        except WeightsError:  # a damaged manager is told of when it is asked to choose
+            return self.manager
+        except WeightsError:
             return None
-        return encoder if encoder and encoder.name != BACKBONE else None
 
     def _prepare(
         self,
@@ -289,8 +293,8 @@ class Bot:
 
     def _ranked(self, turn: Turn, drafts: Sequence[Draft]) -> list[Draft]:
         """Drafts, best first; with several, by how well they go with what was said."""
-        ranker = self.manager.ranker if len(drafts) > 1 and self.manager else None
-        return best_first(drafts, turn.history.texts, ranker)
+        manager = self._sound_manager() if len(drafts) > 1 else None
+        return best_first(drafts, turn.history.texts, manager.ranker if manager else None)
 
     def _acceptable(self, ranked: Sequence[Draft]) -> Draft | None:
         return next((d for d in ranked if self.guard.draft(d.text) is None), None)

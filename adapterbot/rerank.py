@@ -11,7 +11,6 @@ from typing import Protocol
 from adapterbot.turn import Draft
 
 REPETITION = 2.0  # times the share of its word pairs that stand in it more than once
-FLUENCY = 1.0  # weight of the mean log-probability per token beside the relevance, both in nats
 
 
 class Relevance(Protocol):
@@ -43,4 +42,4 @@ def _score(draft: Draft) -> float:
     words = re.findall(r"\w+", draft.text.lower())
     pairs = list(pairwise(words))
     repeated = 1 - len(set(pairs)) / len(pairs) if pairs else 0.0
-    return FLUENCY * draft.logprob - REPETITION * repeated
+    return draft.logprob - REPETITION * repeated

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from adapterbot.data.corpora import READERS, corpora_folder, known, load, load_hub, load_path, reader, split
+from adapterbot.data.corpora import READERS, corpora_folder, load, load_hub, load_path, reader, split
 from adapterbot.data.corpora.empathetic_dialogues import from_hub as empathetic
 from adapterbot.data.corpora.persona_chat import from_hub as persona
 from adapterbot.data.corpora.wizard_of_wikipedia import from_hub as wizard
 from adapterbot.data.dialogue import Dialogue, Turn
-from adapterbot.errors import DataError, MissingPartError, UnknownNameError
+from adapterbot.errors import DataError, MissingPartError
 
 
 def said(dialogue: Dialogue) -> list[tuple[str, str]]:
@@ -84,13 +84,7 @@ def test_every_reader_says_where_its_corpus_is_and_under_which_licence(name: str
     assert found.FOLDER
     assert found.LICENCE
     assert found.HUB is None or (len(found.HUB) == 2 and found.HUB_REVISION)
-    assert known(name) == name
-
-
-def test_an_unknown_corpus_is_named() -> None:
     assert reader("other") is None
-    with pytest.raises(UnknownNameError, match="'wizzard_of_wikipedia'; did you mean 'wizard_of_wikipedia'"):
-        known("wizzard_of_wikipedia")
 
 
 # -- folders and splits ----------------------------------------------------------------------------------------------

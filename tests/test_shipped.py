@@ -9,6 +9,7 @@ from conftest import TRAINED
 
 from adapterbot.backbone import load_backbone
 from adapterbot.bot import Bot
+from adapterbot.errors import WeightsError
 from adapterbot.evaluation import perplexity
 from adapterbot.examples import load_corpus, validation_rows
 from adapterbot.home import Home
@@ -70,3 +71,14 @@ def test_a_new_users_first_messages(shipped: Bot, message: str, skills: set[str]
         assert [fact.title for fact in reply.facts] == ["Jazz"]
     if reply.skill == "weather":  # no forecast source: the reply says so and invents no number
         assert not any(character.isdigit() for character in reply.text)
+
+
+def test_a_damaged_manager_keeps_no_forced_skill_from_answering(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.manager.mkdir(parents=True)
+    (home.manager / "classifier.safetensors").write_bytes(b"damaged")
+    bot = Bot(load_backbone(), home, log=False)
+    with pytest.raises(WeightsError, match="classifier"):
+        bot.respond("hello")
+    for skill in ("empathetic", "wiki"):
+        assert bot.respond("Tell me something about jazz.", skill=skill, seed=1, drafts=3).skill == skill

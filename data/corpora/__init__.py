@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from adapterbot.data.dialogue import Dialogue, in_validation, read_dialogues
-from adapterbot.errors import DataError, MissingPartError, UnknownNameError
+from adapterbot.errors import DataError, MissingPartError
 
 READERS = ("empathetic_dialogues", "persona_chat", "wizard_of_wikipedia", "in_car")
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
@@ -114,13 +114,6 @@ def split(dialogues: Iterable[Dialogue], where: str) -> Splits:
     held = {d.id for d in valid}
     train = [d for d in everything if d.id not in held]
     return {"train": train or everything[:-1], "valid": valid if train else everything[-1:]}
-
-
-def known(corpus: str) -> str:
-    """`corpus` if a reader has it; raises UnknownNameError otherwise."""
-    if corpus not in READERS:
-        raise UnknownNameError("corpus", corpus, READERS)
-    return corpus
 
 
 def _split_file(folder: Path, names: Iterable[str]) -> Path | None:
