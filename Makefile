@@ -2,8 +2,6 @@
 # PYTHON=python3.12 chooses the interpreter; otherwise the first one of 3.11 or newer is taken.
 
 CHAT_EXTRAS := encoder,hub,ui
-SKILLS := empathetic persona wiki weather
-JUDGE := tests/data/manager_messages.jsonl
 PYTHON ?= python3 python3.13 python3.12 python3.11 python
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 SETUP := pyproject.toml constraints.txt
@@ -27,18 +25,10 @@ check: .venv/.dev .venv/types ## format, lint, types and tests: what a change ha
 	@cd .venv/types && ../../$(BIN)/python -m mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache adapterbot tests
 	@$(BIN)/python -m pytest --durations=10
 
-models: .venv/.dev ## train every shipped skill and the manager from $ADAPTERBOT_CORPORA
+models: .venv/.dev ## make every model from $ADAPTERBOT_CORPORA, as data/recipe.toml says (DRY=1 only shows the plan)
 	@test -d "$$ADAPTERBOT_CORPORA" || { \
 	  echo "make models: set ADAPTERBOT_CORPORA to the folder of dialogue corpora (one sub-folder each)" >&2; exit 1; }
-	@for skill in $(SKILLS); do \
-	  echo "training $$skill"; \
-	  $(BIN)/adapterbot train-skill "$$skill" --data "$$ADAPTERBOT_CORPORA" --out skills || exit 1; \
-	done
-	@echo "training the manager"
-	@$(BIN)/adapterbot train-manager --data "$$ADAPTERBOT_CORPORA" --judge $(JUDGE) --encoder backbone --out manager/weights/backbone
-	@$(BIN)/adapterbot train-manager --data "$$ADAPTERBOT_CORPORA" --judge $(JUDGE) --encoder minilm --out manager/weights
-	@echo "training the ranker"
-	@$(BIN)/adapterbot train-ranker --data "$$ADAPTERBOT_CORPORA" --out manager/weights
+	@$(BIN)/adapterbot build --data "$$ADAPTERBOT_CORPORA" $(if $(DRY),--dry-run)
 
 bench: .venv/.dev ## measure speed and memory (slow)
 	@$(BIN)/adapterbot bench

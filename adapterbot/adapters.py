@@ -16,6 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from adapterbot import copying
+from adapterbot.copying import CopyHead
 from adapterbot.decoder import Shape
 from adapterbot.errors import AdapterError, UnknownNameError
 from adapterbot.home import written_by_rename
@@ -38,10 +40,13 @@ def sizes(width: int, bottleneck: int) -> dict[str, tuple[int, ...]]:
 
 
 class Residual:
-    """Adapter weights laid out for a batch: tensors [L, ...] for all rows alike, or [L, B, ...] one per row."""
+    """Adapter weights laid out for a batch: tensors [L, ...] for all rows alike, or [L, B, ...] one per row.
 
-    def __init__(self, weights: Mapping[str, Tensor], first_layer: int = 0) -> None:
-        self.first_layer = first_layer
+    `copy` is the head that copies from the facts, where a row has one.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor], first_layer: int = 0, copy: CopyHead | None = None) -> None:
+        self.first_layer, self.copy = first_layer, copy
         self.layers = [tuple(weights[name][i] for name in TENSORS) for i in range(len(weights["down.weight"]))]
 
     def apply(self, layer: int, x: Tensor) -> Tensor:
@@ -59,7 +64,7 @@ class Residual:
 class Adapter(nn.Module):
     """One skill's weights while it is trained: every tensor stacked over the layers that carry an adapter."""
 
-    def __init__(self, shape: Shape, bottleneck: int, first_layer: int = 0, seed: int = 0) -> None:
+    def __init__(self, shape: Shape, bottleneck: int, first_layer: int = 0, seed: int = 0, copy: int = 0) -> None:
         super().__init__()
         if not 0 <= first_layer < shape.layers:
             raise AdapterError(f"first_layer={first_layer}, but the backbone has layers 0 to {shape.layers - 1}")
@@ -71,14 +76,18 @@ class Adapter(nn.Module):
             if name == "down.weight":  # up stays zero: an untrained adapter changes nothing
                 tensor.normal_(0.0, shape.width**-0.5, generator=draw)
             self.register_parameter(name.replace(".", "_"), nn.Parameter(tensor))
+        for name, tensor in copying.drawn(shape.width, copy, draw).items() if copy else ():
+            self.register_parameter(name.replace(".", "_"), nn.Parameter(tensor))
+        self.names = (*TENSORS, *(copying.TENSORS if copy else ()))
 
     def residual(self) -> Residual:
         """The weights as the decoder's argument; gradients flow through."""
-        return Residual({n: getattr(self, n.replace(".", "_")) for n in TENSORS}, self.first_layer)
+        weights = {n: getattr(self, n.replace(".", "_")) for n in self.names}
+        return Residual(weights, self.first_layer, CopyHead(weights) if "copy.key" in weights else None)
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights by their names in adapter.safetensors."""
-        return {n: getattr(self, n.replace(".", "_")).detach() for n in TENSORS}
+        return {n: getattr(self, n.replace(".", "_")).detach() for n in self.names}
 
     @property
     def parameter_count(self) -> int:
@@ -107,10 +116,14 @@ class AdapterBank:
         self.stacked = {
             n: torch.zeros(shape.layers, len(adapters) + 1, *s) for n, s in sizes(shape.width, bottleneck).items()
         }
+        self._attentions = [0, *(_attention(a.tensors) for a in adapters.values())]  # by row; 0: no copy head
+        self.copying = {
+            n: torch.zeros(len(adapters) + 1, *s) for n, s in copying.sizes(shape.width, max(self._attentions)).items()
+        }
         for name, adapter in adapters.items():
-            first = shape.layers - len(adapter.tensors["down.weight"])
+            row, first = self.rows[name], shape.layers - len(adapter.tensors["down.weight"])
             for key, tensor in adapter.tensors.items():
-                target = self.stacked[key][first:, self.rows[name]]
+                target = self.copying[key][row] if key in self.copying else self.stacked[key][first:, row]
                 target[tuple(slice(0, n) for n in tensor.shape)] = tensor.float()
 
     def select(self, skills: Sequence[str | None]) -> Residual | None:
@@ -133,7 +146,17 @@ class AdapterBank:
             for name in ("down.weight", "down.bias"):
                 weights[name] = weights[name][..., :widest].contiguous()
             weights["up.weight"] = weights["up.weight"][..., :widest, :].contiguous()
-        return Residual(weights)
+        return Residual(weights, copy=self._copy(rows))
+
+    def _copy(self, rows: Sequence[int]) -> CopyHead | None:
+        """The copy heads of these rows of the bank, None where none of them has one."""
+        widest = max(self._attentions[row] for row in rows)
+        if not widest:
+            return None
+        alike = len(set(rows)) == 1
+        weights = {n: t[rows[0] if alike else torch.tensor(rows)] for n, t in self.copying.items()}
+        weights |= {n: weights[n][..., :widest].contiguous() for n in ("copy.key", "copy.query")}
+        return CopyHead(weights, None if alike else torch.tensor([self._attentions[row] > 0 for row in rows]))
 
 
 def save_adapter(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -168,7 +191,8 @@ def load_adapter(path: Path, shape: Shape, fingerprint: str) -> AdapterFile:
 
 
 def _check_tensors(path: Path, tensors: Mapping[str, Tensor], shape: Shape) -> None:
-    missing, extra = set(TENSORS) - set(tensors), set(tensors) - set(TENSORS)
+    known = {*TENSORS, *(copying.TENSORS if _attention(tensors) else ())}
+    missing, extra = known - set(tensors), set(tensors) - known
     if missing or extra:
         raise AdapterError(
             f"{path}: tensors missing: {sorted(missing) or 'none'}, not known: {sorted(extra) or 'none'}"
@@ -176,14 +200,21 @@ def _check_tensors(path: Path, tensors: Mapping[str, Tensor], shape: Shape) -> N
     down = tensors["down.weight"]
     if down.dim() != 3 or not 1 <= down.shape[0] <= shape.layers or down.shape[2] < 1:
         raise AdapterError(f"{path}: down.weight has shape {list(down.shape)}, the backbone has {shape.layers} layers")
-    for name, size in sizes(shape.width, down.shape[2]).items():
+    wanted = {name: (down.shape[0], *size) for name, size in sizes(shape.width, down.shape[2]).items()}
+    wanted |= copying.sizes(shape.width, _attention(tensors)) if _attention(tensors) else {}
+    for name, size in wanted.items():
         tensor = tensors[name]
-        if tuple(tensor.shape) != (down.shape[0], *size):
-            raise AdapterError(f"{path}: {name} has shape {list(tensor.shape)}, not {[down.shape[0], *size]}")
+        if tuple(tensor.shape) != size:
+            raise AdapterError(f"{path}: {name} has shape {list(tensor.shape)}, not {list(size)}")
         if tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32):
             raise AdapterError(f"{path}: {name} has type {tensor.dtype}, not a float")
         if not bool(torch.isfinite(tensor).all()):
             raise AdapterError(f"{path}: {name} holds NaN or infinite values")
+
+
+def _attention(tensors: Mapping[str, Tensor]) -> int:
+    """Width of the copy head's attention; 0 where there is no copy head."""
+    return tensors["copy.key"].shape[-1] if "copy.key" in tensors else 0
 
 
 def _probe(path: Path, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:

@@ -7,17 +7,19 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from adapterbot.data import DATA
-from adapterbot.decoder import Decoder, Shape, from_hugging_face
+from adapterbot.decoder import Decoder, Shape, from_hugging_face, to_hugging_face
 from adapterbot.errors import BackboneError, MissingPartError, UnknownNameError, shorten
-from adapterbot.prompt import Tokenizer
+from adapterbot.home import written_by_rename
+from adapterbot.prompt import SEPARATOR, Tokenizer
 
 # Short names for what people ask for; any other GPT-2-shaped hub id or folder works as well.
 KNOWN = {
@@ -28,10 +30,11 @@ KNOWN = {
     "gpt2": "openai-community/gpt2",
 }
 STRIDE = 16
+LARGEST_FILE = 39 * 2**20  # bytes of weights in one file
 HUB_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json", "vocab.json", "merges.txt"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Backbone:
     """A decoder whose weights never change, its vocabulary, and the hash that proves it."""
 
@@ -58,7 +61,12 @@ class Backbone:
     @property
     def parameter_count(self) -> int:
         """Number of weights."""
-        return sum(p.numel() for p in self.decoder.parameters())
+        return self.decoder.parameter_count
+
+    @cached_property
+    def capitals(self) -> Tensor:
+        """[V] for each token that starts a word the one that starts it with a capital; itself for any other token."""
+        return torch.tensor(self.tokenizer.capitals())
 
     @torch.inference_mode()
     def pooled(self, texts: Sequence[str]) -> Tensor:
@@ -139,6 +147,56 @@ def read_backbone(folder: Path, name: str = "") -> Backbone:
     except RuntimeError as error:
         raise BackboneError(f"{folder}: {shorten(' '.join(str(error).split()), 300)}") from None
     return Backbone(name or str(folder), freeze(decoder), tokenizer, fingerprint)
+
+
+def save_backbone(folder: Path, decoder: Decoder, tokenizer: Tokenizer, metadata: Mapping[str, str]) -> None:
+    """Write a model folder that `read_backbone` and `transformers` load: fp16 safetensors, each file by rename.
+
+    A model beyond LARGEST_FILE bytes goes into several files with an index, as on the hub. The weights come last:
+    until then the folder holds the old model or none.
+    """
+    shape, end = decoder.shape, tokenizer.separator
+    configs: dict[str, object] = {
+        "config.json": {**shape.to_config(), "bos_token_id": end, "eos_token_id": end, "dtype": "float16"},
+        "generation_config.json": {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end},
+        "tokenizer_config.json": {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": shape.positions,
+            "clean_up_tokenization_spaces": False,
+            **dict.fromkeys(("bos_token", "eos_token", "pad_token"), SEPARATOR),
+        },
+    }
+    texts = {name: json.dumps(content, indent=2) + "\n" for name, content in configs.items()}
+    for name, text in {**texts, "tokenizer.json": tokenizer.to_json()}.items():
+        with written_by_rename(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    tensors = {n: t.detach().cpu().half().contiguous() for n, t in to_hugging_face(decoder.state_dict(), shape).items()}
+    _write_shards(folder, tensors, {**metadata, "format": "pt"})
+
+
+def _write_shards(folder: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    shards: list[dict[str, Tensor]] = [{}]
+    room = LARGEST_FILE
+    for name, tensor in tensors.items():
+        if shards[-1] and tensor.nbytes > room:
+            shards.append({})
+            room = LARGEST_FILE
+        shards[-1][name] = tensor
+        room -= tensor.nbytes
+    count = len(shards)
+    names = [
+        f"model-{i:05}-of-{count:05}.safetensors" if count > 1 else "model.safetensors" for i in range(1, count + 1)
+    ]
+    for name, shard in zip(names, shards, strict=True):
+        with written_by_rename(folder / name) as temporary:
+            save_file(shard, temporary, dict(metadata))
+    index = folder / "model.safetensors.index.json"
+    if count > 1:
+        where = {tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard}
+        with written_by_rename(index) as temporary:
+            temporary.write_text(json.dumps({"metadata": {}, "weight_map": where}, indent=2), encoding="utf-8")
+    for stale in {*folder.glob("model*.safetensors"), *([index] if count == 1 else [])} - {folder / n for n in names}:
+        stale.unlink(missing_ok=True)
 
 
 def freeze(decoder: Decoder) -> Decoder:

@@ -223,7 +223,7 @@ class Bot:
         lines, texts = [fact.text for fact in found], now.window(spec.turns).texts
         prompt = encode(self.backbone.tokenizer, lines, texts, positions=self.backbone.positions, reserve=reserve)
         drawn = secrets.randbelow(2**31) if settings.seed is None else settings.seed
-        request = Request(prompt.ids, self.roster.row(spec.name), settings, drawn)
+        request = Request(prompt.ids, self.roster.row(spec.name), settings, drawn, prompt.facts)
         clock.append(time.perf_counter())
         stages = zip(("route", "knowledge", "prompt"), clock, clock[1:], strict=False)
         return Turn(now, choice, tuple(found), prompt, request, warnings, {name: b - a for name, a, b in stages})

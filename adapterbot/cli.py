@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from adapterbot import cli_training
+from adapterbot.cli_training import Backbone, Seed
 from adapterbot.errors import AdapterbotError
 
 if TYPE_CHECKING:
@@ -24,11 +25,9 @@ app = typer.Typer(
 )
 sessions_app = typer.Typer(no_args_is_help=True, help="List, show and delete stored conversations.")
 app.add_typer(sessions_app, name="sessions")
+app.add_typer(cli_training.app)  # train-skill, train-manager, pretrain, build, evaluate
 
-Backbone = Annotated[str | None, typer.Option(help="embedded, dialogpt-small, ..., a folder or a hub id.")]
-Data = Annotated[str | None, typer.Option(help="A dialogue file (JSONL), a folder of corpora, or hub:NAME.")]
 SkillOption = Annotated[str | None, typer.Option(help="Answer with this skill; left out, the manager picks.")]
-Seed = Annotated[int | None, typer.Option(help="The same seed gives the same reply.")]
 NoLog = Annotated[bool, typer.Option("--no-log", help="Do not store the conversation.")]
 Temperature = Annotated[float | None, typer.Option(help="0 is greedy; below 1 safer, above 1 wilder.")]
 TopP = Annotated[float | None, typer.Option(help="Nucleus: sample from the likeliest tokens that hold this much.")]
@@ -103,104 +102,6 @@ def ui(
     except ImportError as error:
         raise AdapterbotError(f"the chat app needs gradio ({error}): pip install 'adapterbot[ui]'") from None
     run(lambda: _bot(backbone, log=False), host=host, port=port)
-
-
-@app.command("train-skill")
-def train_skill(
-    name: Annotated[str, typer.Argument(help="A skill: a folder with a skill.toml.")],
-    data: Data = None,
-    backbone: Backbone = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data; left out, what skill.toml says.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder of skills to write into; left out, the user's home.")] = None,
-) -> None:
-    """Train one skill's adapter. A run that was killed goes on where it stopped."""
-    from adapterbot.backbone import load_backbone
-    from adapterbot.home import Home
-    from adapterbot.spec import SkillFolders
-    from adapterbot.terminal import show_corpus, show_trained
-    from adapterbot.training import train_skill as train
-
-    _stop_on_sigterm()
-    home = Home.at()
-    spec = SkillFolders(home).load(name)
-    model = load_backbone(backbone)
-    try:
-        trained = train(spec, model, home=home, data=data, epochs=epochs, seed=seed, out=out, announce=show_corpus)
-    except KeyboardInterrupt:
-        typer.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
-        raise typer.Exit(130) from None
-    show_trained(trained)
-
-
-@app.command("train-manager")
-def train_manager(
-    data: Annotated[
-        Path | None, typer.Option(help="A folder of corpora; left out, $ADAPTERBOT_CORPORA or our samples.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
-    encoder: Annotated[str | None, typer.Option(help="minilm, backbone, a folder or a hub id.")] = None,
-    judge: Annotated[
-        Path | None, typer.Option(help="Messages with labels, kept out of training, to judge it on.")
-    ] = None,
-    backbone: Backbone = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
-) -> None:
-    """Train the classifier that picks the skill, and report how well it does."""
-    from adapterbot.backbone import load_backbone
-    from adapterbot.data.corpora import corpora_folder
-    from adapterbot.home import Home
-    from adapterbot.manager.encoder import load_encoder
-    from adapterbot.manager.training import train_manager as train
-    from adapterbot.spec import SkillFolders
-    from adapterbot.terminal import show_scores
-
-    home = Home.at()
-    specs = SkillFolders(home).load_all()
-    chosen = load_encoder(encoder, load_backbone(backbone))
-    report = train(specs, corpora=corpora_folder(data), encoder=chosen, out=out or home.manager, judge=judge, seed=seed)
-    show_scores("manager", report)
-
-
-@app.command("train-ranker")
-def train_ranker(
-    data: Annotated[
-        Path | None, typer.Option(help="A folder of corpora; left out, $ADAPTERBOT_CORPORA or our samples.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
-) -> None:
-    """Train the ranker that chooses among drafts, and report how often it finds the true reply."""
-    from adapterbot.data.corpora import corpora_folder
-    from adapterbot.home import Home
-    from adapterbot.manager.encoder import MINILM, load_encoder
-    from adapterbot.manager.ranking import train_ranker as train
-    from adapterbot.spec import SkillFolders
-    from adapterbot.terminal import show_scores
-
-    home = Home.at()
-    encoder = load_encoder(MINILM, None)
-    specs = SkillFolders(home).load_all()
-    show_scores(
-        "ranker", train(specs, corpora=corpora_folder(data), encoder=encoder, out=out or home.manager, seed=seed)
-    )
-
-
-@app.command()
-def evaluate(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Skills, or 'manager'; left out, all that are trained.")
-    ] = None,
-    data: Data = None,
-    as_json: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file as well.")] = None,
-    most: Annotated[int, typer.Option(help="Replies to generate and score per skill.", min=1)] = 200,
-    seed: Annotated[int, typer.Option(help="Seed of the replies.")] = 0,
-    backbone: Backbone = None,
-) -> None:
-    """Perplexity, F1, BLEU and distinct-n on validation dialogues; accuracy for the manager."""
-    from adapterbot.terminal import evaluate_all
-
-    evaluate_all(_bot(backbone, log=False), names or [], data, as_json, most, seed)
 
 
 @app.command()
@@ -286,10 +187,5 @@ def _history(path: Path | None) -> Any:
         raise InputError(f"{path}: not JSON: {error}") from None
 
 
-def _stop_on_sigterm() -> None:
-    """A polite kill ends a training like Ctrl-C: the checkpoint stays."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
+if __name__ == "__main__":  # accelerate launch -m adapterbot.cli
+    main()

@@ -84,6 +84,25 @@ class Shape:
         except (KeyError, TypeError, ValueError) as error:
             raise BackboneError(f"config.json lacks or garbles {error}") from None
 
+    def to_config(self) -> dict[str, Any]:
+        """A Hugging Face config.json that `from_config` reads back."""
+        return {
+            "model_type": "gpt2",
+            "architectures": ["GPT2LMHeadModel"],
+            "vocab_size": self.vocab,
+            "n_positions": self.positions,
+            "n_embd": self.width,
+            "n_layer": self.layers,
+            "n_head": self.heads,
+            "n_inner": self.inner,
+            "layer_norm_epsilon": self.epsilon,
+            "activation_function": self.activation,
+            "tie_word_embeddings": self.tied,
+            "embd_pdrop": 0.0,
+            "attn_pdrop": 0.0,
+            "resid_pdrop": 0.0,
+        }
+
 
 class Cache:
     """Keys and values of the tokens so far. The caller owns it; the decoder appends to it."""
@@ -147,6 +166,11 @@ class Decoder(nn.Module):
         self.ln_f = nn.LayerNorm(shape.width, shape.epsilon)
         self.lm_head = None if shape.tied else nn.Linear(shape.width, shape.vocab, bias=False)
 
+    @property
+    def parameter_count(self) -> int:
+        """Number of weights."""
+        return sum(p.numel() for p in self.parameters())
+
     def forward(self, ids: Tensor, adapters: Adapters | None = None, cache: Cache | None = None) -> Tensor:
         """ids [B, T] -> final hidden states [B, T, d].
 
@@ -206,12 +230,28 @@ def from_hugging_face(tensors: Mapping[str, Tensor], shape: Shape) -> dict[str, 
         BackboneError: a tensor is missing or has another shape.
     """
     plain = {name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}
-    names = {
-        "wte.weight": "wte.weight",
-        "wpe.weight": "wpe.weight",
-        "ln_f.weight": "ln_f.weight",
-        "ln_f.bias": "ln_f.bias",
+    names = _hugging_face_names(shape)
+    missing = sorted(theirs for theirs in names.values() if theirs not in plain)
+    if missing:
+        raise BackboneError(f"the checkpoint lacks {len(missing)} tensors, such as {missing[0]}")
+    return {n: plain[t].t() if _is_conv1d(n) else plain[t] for n, t in names.items()}
+
+
+def to_hugging_face(weights: Mapping[str, Tensor], shape: Shape) -> dict[str, Tensor]:
+    """A decoder's `state_dict` with the names and orientation of a GPT-2 checkpoint."""
+    return {
+        ("" if t == "lm_head.weight" else "transformer.") + t: (weights[n].t() if _is_conv1d(n) else weights[n])
+        for n, t in _hugging_face_names(shape).items()
     }
+
+
+def _is_conv1d(name: str) -> bool:
+    return name.endswith("weight") and (".c_" in name or ".mlp_proj." in name)
+
+
+def _hugging_face_names(shape: Shape) -> dict[str, str]:
+    """This module's name of every tensor -> GPT-2's."""
+    names = {name: name for name in ("wte.weight", "wpe.weight", "ln_f.weight", "ln_f.bias")}
     for i in range(shape.layers):
         for ours, theirs in (
             ("ln_1", "ln_1"),
@@ -225,8 +265,4 @@ def from_hugging_face(tensors: Mapping[str, Tensor], shape: Shape) -> dict[str, 
                 names[f"h.{i}.{ours}.{part}"] = f"h.{i}.{theirs}.{part}"
     if not shape.tied:
         names["lm_head.weight"] = "lm_head.weight"
-    missing = sorted(theirs for theirs in names.values() if theirs not in plain)
-    if missing:
-        raise BackboneError(f"the checkpoint lacks {len(missing)} tensors, such as {missing[0]}")
-    linear = {n for n in names if ".c_" in n or ".mlp_proj." in n}
-    return {n: plain[t].t() if n in linear and n.endswith("weight") else plain[t] for n, t in names.items()}
+    return names

@@ -9,16 +9,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 
-from adapterbot.adapters import AdapterBank
-from adapterbot.backbone import Backbone, pad_right
+from adapterbot.adapters import AdapterBank, Residual
+from adapterbot.backbone import Backbone
 from adapterbot.data.dialogue import Dialogue
-from adapterbot.decoder import Adapters
+from adapterbot.documents import Document
 from adapterbot.errors import DataError, MissingPartError
 from adapterbot.examples import Window, encode_windows, replies
 from adapterbot.generate import Request, generate
-from adapterbot.prompt import IGNORE, encode
+from adapterbot.likelihood import reply_nats
+from adapterbot.prompt import encode
 from adapterbot.rerank import Relevance, best_first
 from adapterbot.spec import SkillSpec
 from adapterbot.turn import Prompt
@@ -27,20 +27,41 @@ TOKENS_PER_BATCH = 6000
 
 
 @torch.inference_mode()
-def perplexity(backbone: Backbone, adapters: Adapters | None, rows: Sequence[Prompt]) -> float:
+def perplexity(backbone: Backbone, adapters: Residual | None, rows: Sequence[Prompt]) -> float:
     """exp of the mean cross-entropy per reply token (the closing separator counts), in float32."""
     total, count = 0.0, 0
     for batch in _batches(rows):
-        ids, _ = pad_right([row.ids for row in batch], backbone.tokenizer.separator, backbone.positions)  # [B, T]
-        labels = torch.full_like(ids, IGNORE)
-        for i, row in enumerate(batch):
-            labels[i, : len(row.labels)] = torch.tensor(row.labels)
-        wanted = labels[:, 1:] != IGNORE
-        logits = backbone.decoder.logits(backbone.decoder(ids, adapters)[:, :-1][wanted])
-        total += float(F.cross_entropy(logits, labels[:, 1:][wanted], reduction="sum"))
-        count += int(wanted.sum())
+        nats = reply_nats(backbone, adapters, batch)
+        total, count = total + float(nats.sum()), count + len(nats)
     mean = total / max(count, 1)
     return math.exp(mean) if mean < 700 else math.inf  # exp(710) is beyond a float
+
+
+@torch.inference_mode()
+def bits_per_byte(backbone: Backbone, documents: Sequence[Document]) -> float:
+    """Bits that the model needs per UTF-8 byte of the learnt utterances: comparable over vocabularies.
+
+    A separator counts as one byte, the line break that it stands for. A document's very first token, which nothing
+    precedes, counts neither as bits nor as bytes. A document that does not fit is scored in halves.
+
+    Raises:
+        DataError: no document fits into the backbone's positions.
+    """
+    bits, size, rows, waiting = 0.0, 0, list[Prompt](), list(documents)
+    while waiting:
+        d = waiting.pop()
+        row = encode(backbone.tokenizer, d.facts, d.utterances, positions=backbone.positions, learn=d.learn)
+        if row.dropped:
+            waiting += d.halves()
+        elif len(row.ids) > 1:
+            rows.append(row)
+            size += sum(len(d.utterances[i].encode("utf-8", "replace")) + 1 for i in d.learn)
+            size -= 0 if d.facts or 0 not in d.learn else len(backbone.tokenizer.decode(row.ids[:1]).encode())
+    if not rows:
+        raise DataError(f"no document fits into {backbone.positions} positions")
+    for batch in _batches(rows):
+        bits += float(reply_nats(backbone, None, batch).sum()) / math.log(2)
+    return bits / size
 
 
 def _batches(rows: Sequence[Prompt]) -> list[list[Prompt]]:
@@ -115,7 +136,7 @@ def _answers(
             )
             for w in part
         ]
-        requests = [Request(p.ids, name, spec.decode, seed + start + i) for i, p in enumerate(prompts)]
+        requests = [Request(p.ids, name, spec.decode, seed + start + i, p.facts) for i, p in enumerate(prompts)]
         made = generate(backbone, bank, requests)
         texts += [best_first(d, w.utterances[:-1], ranker)[0].text for d, w in zip(made, part, strict=True)]
         advance(len(part))

@@ -13,10 +13,14 @@ from adapterbot.data import DATA
 from adapterbot.data.corpora import Splits, corpora_folder, load, load_hub, load_path, split
 from adapterbot.data.dialogue import Dialogue, Turn, read_dialogues
 from adapterbot.errors import DataError
+from adapterbot.frames import frame_dialogues
+from adapterbot.madeup import everyday, with_made_up_names
 from adapterbot.prompt import Tokenizer, encode
 from adapterbot.spec import SkillSpec
 from adapterbot.turn import Prompt
 
+COMMON = 100  # a word that stands this often in a skill's corpus belongs to everyday language
+FRAMES_SHARE = 0.3  # dialogues from frames for each training dialogue of a skill that asks for frames
 EXAMPLES_SHARE = 0.2  # a skill's own examples.jsonl is repeated until it makes about this share of the training data
 
 
@@ -67,6 +71,10 @@ def load_corpus(spec: SkillSpec, data: str | None = None) -> Corpus:
         examples = [d for d in read_dialogues(own) if _texts(d) not in known]  # `data.path` may name the same file
         train += examples * max(1, round(EXAMPLES_SHARE * len(train) / len(examples))) if examples else []
         origin += f" and {len(examples)} examples of the skill's own"
+    if spec.data.frames:
+        frames = list(frame_dialogues(max(8, round(FRAMES_SHARE * len(train))), spec.name, spec.data.frames))
+        train += frames
+        origin += f" and {len(frames)} dialogues from frames ({', '.join(spec.data.frames)})"
     return Corpus(
         train, kept["valid"], origin + (f" ({overlap} duplicates of validation dialogues left out)" if overlap else "")
     )
@@ -151,12 +159,25 @@ def encode_windows(parts: Iterable[Window], tokenizer: Tokenizer, positions: int
 
 
 def training_rows(corpus: Corpus, spec: SkillSpec, tokenizer: Tokenizer, positions: int, seed: int) -> list[Prompt]:
-    """Rows of all training dialogues; a share `data.recase` of them gets capitals (by hash of seed and id)."""
-    chosen = (recased(d) if random.Random(f"{seed} {d.id}").random() < spec.data.recase else d for d in corpus.train)
-    rows = encode_windows((w for d in chosen for w in windows(d, spec)), tokenizer, positions)
+    """Rows of all training dialogues, with what `data.recase` and `data.made_up` do to a share of them."""
+    parts = _augmented(corpus, spec, random.Random(f"{seed} names"), seed)
+    rows = encode_windows(parts, tokenizer, positions)
     if not rows:
         raise DataError(f"{corpus.origin}: no reply fits into the backbone's {positions} positions")
     return rows
+
+
+def _augmented(corpus: Corpus, spec: SkillSpec, draw: random.Random, seed: int) -> Iterator[Window]:
+    """The training windows, in the shares of the spec with capitals and with made-up names in facts and replies."""
+    common = everyday((t.text for d in corpus.train for t in d.turns), COMMON)
+    for dialogue in corpus.train:
+        recase_it = random.Random(f"{seed} {dialogue.id}").random() < spec.data.recase
+        for w in windows(recased(dialogue) if recase_it else dialogue, spec):
+            if w.facts and draw.random() < spec.data.made_up:
+                facts, utterances = with_made_up_names(w.facts, w.utterances, w.learn, common, draw)
+                yield Window(facts, utterances, w.learn)
+            else:
+                yield w
 
 
 def validation_rows(

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from adapterbot.adapters import AdapterBank
+from adapterbot.adapters import AdapterBank, Residual
 from adapterbot.backbone import Backbone
+from adapterbot.copying import CopyHead, Source
 from adapterbot.decoder import Cache
 from adapterbot.turn import Decode, Draft
 
@@ -30,6 +31,7 @@ class Request:
     adapter: str | None
     decode: Decode
     seed: int
+    facts: int = 0  # so many of the first ids are those of the facts
 
 
 @dataclass(slots=True)
@@ -59,8 +61,8 @@ def sample(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -
     rows = [s for drafts in samples for s in drafts]  # B
     owner = torch.tensor([i for i, drafts in enumerate(samples) for _ in drafts])
     with torch.inference_mode():
-        logits, cache = _prefill(backbone, bank, requests, max(s.limit for s in rows))
-        logits, cache = logits[owner], cache.select(owner)
+        logits, cache, source = _prefill(backbone, bank, requests, max(s.limit for s in rows))
+        logits, cache, source = logits[owner], cache.select(owner), source.select(owner) if source else None
         adapters = bank.select([s.request.adapter for s in rows])
     while True:
         with torch.inference_mode():
@@ -71,7 +73,8 @@ def sample(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -
         if all(s.done for s in rows):
             return
         with torch.inference_mode():
-            logits = backbone.decoder.logits(backbone.decoder(tokens[:, None], adapters, cache)[:, -1])
+            hidden = backbone.decoder(tokens[:, None], adapters, cache)
+            logits = _logits(backbone, adapters, hidden, tokens[:, None], source)
 
 
 def generate(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -> list[list[Draft]]:
@@ -113,16 +116,43 @@ def _drop_stragglers(drafts: Sequence[Sample]) -> None:
             straggler.limit = min(straggler.limit, len(straggler.ids))
 
 
-def _prefill(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request], new: int) -> tuple[Tensor, Cache]:
-    """Logits [R, V] after each prompt and the cache of all prompts, padded at the left."""
+def _prefill(
+    backbone: Backbone, bank: AdapterBank, requests: Sequence[Request], new: int
+) -> tuple[Tensor, Cache, Source | None]:
+    """Logits [R, V] after each prompt, the cache of all prompts, padded at the left, and what can be copied."""
     width = max(len(r.ids) for r in requests)
     pad = torch.tensor([width - len(r.ids) for r in requests])
     ids = torch.full((len(requests), width), backbone.tokenizer.separator)
     for row, request in enumerate(requests):
         ids[row, int(pad[row]) :] = torch.tensor(request.ids)
     cache = Cache(backbone.shape, len(requests), width + new, pad)
-    hidden = backbone.decoder(ids, bank.select([r.adapter for r in requests]), cache)
-    return backbone.decoder.logits(hidden[:, -1]), cache
+    adapters = bank.select([r.adapter for r in requests])
+    hidden = backbone.decoder(ids, adapters, cache)
+    source = _source(backbone, adapters.copy, requests, ids, hidden, pad) if adapters and adapters.copy else None
+    return _logits(backbone, adapters, hidden[:, -1:], ids[:, -1:], source), cache, source
+
+
+def _source(
+    backbone: Backbone, head: CopyHead, requests: Sequence[Request], ids: Tensor, hidden: Tensor, pad: Tensor
+) -> Source | None:
+    """The facts' part of the prompts ids [R, T] with their hidden states [R, T, d]; None when there is none."""
+    lengths = [r.facts for r in requests]
+    if not max(lengths):
+        return None
+    place = (pad[:, None] + torch.arange(max(lengths))).clamp(max=ids.shape[1] - 1)  # [R, F]
+    states, said = hidden.gather(1, place[..., None].expand(-1, -1, hidden.shape[-1])), ids.gather(1, place)
+    return head.read(states, backbone.decoder.wte(said), said, backbone.capitals[said], lengths)
+
+
+def _logits(
+    backbone: Backbone, adapters: Residual | None, hidden: Tensor, ids: Tensor, source: Source | None
+) -> Tensor:
+    """Scores [B, V] of the token after ids [B, 1] with the final states hidden [B, 1, d]."""
+    logits = backbone.decoder.logits(hidden)  # [B, 1, V]
+    if adapters and adapters.copy and source:
+        plain, capital = adapters.copy.attend(hidden, backbone.decoder.wte(ids), source)
+        logits = adapters.copy.mixed(logits, plain, capital, source)
+    return logits[:, -1]
 
 
 def next_tokens(logits: Tensor, rows: Sequence[Sample], separator: int) -> Tensor:

@@ -19,6 +19,7 @@ from adapterbot.turn import Prompt
 
 SEPARATOR = "<|endoftext|>"
 IGNORE = -100  # label of a position without loss
+STARTS = " ▁Ġ"  # how vocabularies write the space before a word
 
 
 class Tokenizer:
@@ -66,6 +67,15 @@ class Tokenizer:
         """Whether `token` is a single byte (byte fallback): how it reads is open until its run of bytes has ended."""
         return re.fullmatch(r"<0x[0-9A-F]{2}>", self._fast.id_to_token(token) or "") is not None
 
+    def capitals(self) -> list[int]:
+        """For each token that starts a word the one that starts it with a capital; itself for any other token."""
+        known: dict[str, int] = self._fast.get_vocab()
+        made = list(range(self.size))
+        for token, i in known.items():
+            if token[0] in STARTS and token[1:].islower():
+                made[i] = known.get(token[0] + token[1:].capitalize(), i)
+        return made
+
     @property
     def size(self) -> int:
         """Number of tokens."""
@@ -98,7 +108,7 @@ def encode(
     room = positions - reserve
     pieces = [[*tokenizer.encode(text), tokenizer.separator] for text in utterances]
     wanted = [i in learn for i in range(len(pieces))]
-    keep = 2 if learn else 1
+    keep = min(2 if learn else 1, len(pieces))
     head = _facts(tokenizer, kept_facts)
     while len(pieces) > keep and _length(head, pieces) > room:
         dropped.append(f"utterance: {utterances[len(utterances) - len(pieces)]}")
@@ -115,7 +125,7 @@ def encode(
     labels = [IGNORE] * len(head) if learn else []
     if learn:
         labels += [i if use else IGNORE for piece, use in zip(pieces, wanted, strict=True) for i in piece]
-    return Prompt(tuple(ids), tuple(labels), tuple(dropped))
+    return Prompt(tuple(ids), tuple(labels), tuple(dropped), max(0, len(head) - 1))
 
 
 def _facts(tokenizer: Tokenizer, facts: Sequence[str]) -> list[int]:

@@ -42,6 +42,8 @@ class DataTable(Table):
     domain: str = ""  # keep only dialogues of this domain
     facts: Literal["auto", "none", "context", "knowledge"] = "auto"
     recase: float = Field(0.0, ge=0, le=1)  # share of the training dialogues that get capitals at sentence starts
+    made_up: float = Field(0.0, ge=0, le=1)  # share of the training windows whose facts and replies get made-up names
+    frames: tuple[Literal["fact", "row", "forecast"], ...] = ()  # what of our own frames it learns from as well
 
     @field_validator("path")
     @classmethod
@@ -57,6 +59,7 @@ class AdapterTable(Table):
     type: Literal["residual"] = "residual"
     bottleneck: int = Field(64, ge=1, le=4096)
     first_layer: int = Field(0, ge=0, le=256)
+    copying: int = Field(0, ge=0, le=1024)  # width of the attention that copies from the facts; 0: no copy head
 
 
 class TrainTable(Table):
@@ -207,7 +210,7 @@ def read_spec(folder: Path, folders: SkillFolders | None = None) -> SkillSpec:
         SpecError: not TOML, an unknown key or a bad value; names the file, the key and the nearest valid key.
     """
     path = folder / "skill.toml"
-    raw = _read_toml(path)
+    raw = read_toml(path)
     if taken := {"name", "folder"} & set(raw):
         raise SpecError(f"{path}: unknown key `{min(taken)}`; a skill is called what its folder is called")
     base = raw.pop("extends", None)
@@ -215,7 +218,7 @@ def read_spec(folder: Path, folders: SkillFolders | None = None) -> SkillSpec:
         if folders is None or not isinstance(base, str):
             raise SpecError(f"{path}: `extends` names another skill")
         try:
-            parent = _read_toml(folders.folder(base) / "skill.toml")
+            parent = read_toml(folders.folder(base) / "skill.toml")
         except (SpecError, UnknownNameError) as error:
             raise SpecError(f"{path}: extends: {error}") from None
         if "extends" in parent:
@@ -231,10 +234,11 @@ def read_spec(folder: Path, folders: SkillFolders | None = None) -> SkillSpec:
     try:
         return SkillSpec(name=check_name(folder.name), folder=folder, **raw)
     except ValidationError as error:
-        raise SpecError(f"{path}: {_explain(error)}") from None
+        raise SpecError(f"{path}: {explain(error, SkillSpec)}") from None
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file; raises SpecError naming the file."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -250,13 +254,12 @@ def _decode(path: Path, table: dict[str, Any]) -> Decode:
         raise SpecError(f"{path}: [decode] {error}") from None
 
 
-def _explain(error: ValidationError) -> str:
-    """The first problem as one sentence, with the nearest valid key for an unknown one."""
+def explain(error: ValidationError, model: Any) -> str:
+    """The first problem of a `model` as one sentence, with the nearest valid key for an unknown one."""
     problem = error.errors()[0]
     where = ".".join(str(p) for p in problem["loc"])
     if problem["type"] == "extra_forbidden":
         *parents, key = problem["loc"]
-        model: Any = SkillSpec
         for parent in parents:
             annotation = model.model_fields[parent].annotation
             model = next((a for a in getattr(annotation, "__args__", ()) if a is not type(None)), annotation)

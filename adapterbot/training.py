@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from adapterbot.adapters import Adapter, AdapterBank, AdapterFile, save_adapter
-from adapterbot.backbone import Backbone, pad_right
+from adapterbot.backbone import Backbone
 from adapterbot.card import write_card
 from adapterbot.checkpoint import Checkpoint
 from adapterbot.errors import AdapterbotError, SettingError, SpecError
@@ -29,15 +28,16 @@ from adapterbot.generate import Request, generate
 from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.knowledge import open_source
+from adapterbot.likelihood import reply_nats
 from adapterbot.manager.router import Manager
-from adapterbot.prompt import IGNORE, encode
+from adapterbot.prompt import encode
 from adapterbot.rerank import best_first
 from adapterbot.spec import AdapterTable, SkillSpec
 from adapterbot.turn import Prompt
 
 CHECKPOINT_SECONDS = 5.0
 VALIDATION_REPLIES = 500  # scored after every epoch to choose the best weights
-REPORT_REPLIES = 3000  # scored before and after for the report
+REPORT_REPLIES = 1000  # scored before and after for the report
 CLIP = 1.0
 FEWEST_STEPS = 8  # an epoch has at least so many updates: batches of a small corpus are made smaller
 POOL = 64  # batches whose rows are sorted by length together
@@ -128,7 +128,7 @@ def _prepare(
     table = spec.adapter or AdapterTable()
     rows = training_rows(corpus, spec, backbone.tokenizer, backbone.positions, seed)
     valid = validation_rows(corpus.valid, spec, backbone.tokenizer, backbone.positions, REPORT_REPLIES)
-    adapter = Adapter(backbone.shape, table.bottleneck, table.first_layer, seed)
+    adapter = Adapter(backbone.shape, table.bottleneck, table.first_layer, seed, table.copying)
     key = f"{spec.digest} {corpus.digest} {backbone.fingerprint} {epochs} {seed}"
     checkpoint = Checkpoint.open(home.training / spec.name, key, adapter)
     return Run(spec, backbone, adapter, checkpoint, rows, valid, epochs, seed, quiet)
@@ -241,18 +241,9 @@ class Run:
 
 
 def reply_loss(backbone: Backbone, adapter: Adapter, batch: Sequence[Prompt]) -> Tensor:
-    """Mean cross-entropy over the label positions of a batch; blocks below `first_layer` run without gradients."""
-    ids, _ = pad_right([row.ids for row in batch], backbone.tokenizer.separator, backbone.positions)  # [B, T]
-    labels = torch.full_like(ids, IGNORE)
-    for i, row in enumerate(batch):
-        labels[i, : len(row.labels)] = torch.tensor(row.labels)
+    """Mean cross-entropy over the label positions of a batch."""
     with mixed_precision():
-        with torch.no_grad():
-            trunk = backbone.decoder.trunk(ids, adapter.first_layer)
-        hidden = backbone.decoder.finish(trunk, adapter.first_layer, adapter.residual())[:, :-1]  # [B, T-1, d]
-        wanted = labels[:, 1:] != IGNORE
-        logits = backbone.decoder.logits(hidden[wanted])  # [reply tokens, V]
-    return F.cross_entropy(logits.float(), labels[:, 1:][wanted])
+        return reply_nats(backbone, adapter.residual(), batch).mean()
 
 
 def mixed_precision() -> AbstractContextManager[object]:
@@ -291,6 +282,6 @@ def _replies(
         prompt = encode(
             backbone.tokenizer, facts, [message], positions=backbone.positions, reserve=spec.decode.max_tokens
         )
-        drafts = generate(backbone, bank, [Request(prompt.ids, spec.name, spec.decode, seed + i)])[0]
+        drafts = generate(backbone, bank, [Request(prompt.ids, spec.name, spec.decode, seed + i, prompt.facts)])[0]
         shown.append((message, best_first(drafts, [message], manager.ranker if manager else None)[0].text))
     return tuple(shown)

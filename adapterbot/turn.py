@@ -121,11 +121,15 @@ def given_facts(facts: object) -> list[Fact]:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Token ids of facts and history; `labels` is -100 where no loss is taken. `dropped` says what did not fit."""
+    """Token ids of facts and history; `labels` is -100 where no loss is taken. `dropped` says what did not fit.
+
+    The first `facts` tokens are those of the facts.
+    """
 
     ids: tuple[int, ...]
     labels: tuple[int, ...] = ()
     dropped: tuple[str, ...] = ()
+    facts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

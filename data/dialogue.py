@@ -20,7 +20,7 @@ from typing import Any
 from adapterbot.errors import DataError
 
 SPEAKERS = {"user": "user", "system": "system", "bot": "system", "assistant": "system"}
-MAX_TURN = 20_000  # characters; a longer turn is a broken file, not a dialogue
+MAX_TURN = 100_000  # characters; a longer turn is a broken file, not a dialogue
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from adapterbot.data import DATA
 from adapterbot.data.dialogue import Dialogue, Turn, read_dialogues
 from adapterbot.errors import DataError
 from adapterbot.examples import (
+    COMMON,
     encode_windows,
     load_corpus,
     recase,
@@ -155,6 +156,18 @@ def test_the_share_of_recased_dialogues_is_by_hash() -> None:
     share = sum("I am ok." in TOKENIZER.decode(r.ids) for r in rows) / len(rows)
     assert 0.35 < share < 0.65
     assert rows == training_rows(corpus_of(many, many), spec(facts="none", recase=0.5), TOKENIZER, 128, seed=0)
+
+
+def test_a_share_of_the_windows_gets_made_up_names_and_no_validation_reply_does() -> None:
+    talk = Dialogue("d", (Turn("user", "where is it"), Turn("system", "In Fresno.", ("location: fresno",))))
+    many = [Dialogue(str(i), talk.turns) for i in range(COMMON - 1)]
+    wanted = spec(made_up=0.5)
+    texts = [TOKENIZER.decode(r.ids) for r in training_rows(corpus_of(many, many), wanted, TOKENIZER, 128, seed=0)]
+    assert 0.3 < sum("fresno" in t for t in texts) / len(texts) < 0.7
+    for text in texts:  # separators are left out of what is decoded
+        place = text.removeprefix("location:").split("where")[0].strip()
+        assert text.endswith(f"In {place.capitalize()}.")
+    assert all("fresno" in TOKENIZER.decode(r.ids) for r in validation_rows(many, wanted, TOKENIZER, 128, 50))
 
 
 # -- finding the corpus ----------------------------------------------------------------------------------------------

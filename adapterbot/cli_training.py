@@ -1,0 +1,190 @@
+"""The commands that make and judge models. Heavy imports happen inside them."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+Backbone = Annotated[str | None, typer.Option(help="embedded, dialogpt-small, ..., a folder or a hub id.")]
+Data = Annotated[str | None, typer.Option(help="A dialogue file (JSONL), a folder of corpora, or hub:NAME.")]
+Seed = Annotated[int | None, typer.Option(help="The same seed gives the same reply.")]
+Recipe = Annotated[Path | None, typer.Option(help="The recipe (TOML); left out, the one that ships.")]
+
+
+@app.command("train-skill")
+def train_skill(
+    name: Annotated[str, typer.Argument(help="A skill: a folder with a skill.toml.")],
+    data: Data = None,
+    backbone: Backbone = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data; left out, what skill.toml says.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder of skills to write into; left out, the user's home.")] = None,
+) -> None:
+    """Train one skill's adapter. A run that was killed goes on where it stopped."""
+    from adapterbot.backbone import load_backbone
+    from adapterbot.home import Home
+    from adapterbot.spec import SkillFolders
+    from adapterbot.terminal import show_corpus, show_trained
+    from adapterbot.training import train_skill as train
+
+    _stop_on_sigterm()
+    home = Home.at()
+    spec = SkillFolders(home).load(name)
+    model = load_backbone(backbone)
+    try:
+        trained = train(spec, model, home=home, data=data, epochs=epochs, seed=seed, out=out, announce=show_corpus)
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
+        raise typer.Exit(130) from None
+    show_trained(trained)
+
+
+@app.command("train-manager")
+def train_manager(
+    data: Annotated[
+        Path | None, typer.Option(help="A folder of corpora; left out, $ADAPTERBOT_CORPORA or our samples.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="minilm, backbone, a folder or a hub id.")] = None,
+    judge: Annotated[
+        Path | None, typer.Option(help="Messages with labels, kept out of training, to judge it on.")
+    ] = None,
+    backbone: Backbone = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+) -> None:
+    """Train the classifier that picks the skill, and report how well it does."""
+    from adapterbot.backbone import load_backbone
+    from adapterbot.data.corpora import corpora_folder
+    from adapterbot.home import Home
+    from adapterbot.manager.encoder import load_encoder
+    from adapterbot.manager.training import train_manager as train
+    from adapterbot.spec import SkillFolders
+    from adapterbot.terminal import show_scores
+
+    home = Home.at()
+    specs = SkillFolders(home).load_all()
+    chosen = load_encoder(encoder, load_backbone(backbone))
+    report = train(specs, corpora=corpora_folder(data), encoder=chosen, out=out or home.manager, judge=judge, seed=seed)
+    show_scores("manager", report)
+
+
+@app.command("train-ranker")
+def train_ranker(
+    data: Annotated[
+        Path | None, typer.Option(help="A folder of corpora; left out, $ADAPTERBOT_CORPORA or our samples.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+) -> None:
+    """Train the ranker that chooses among drafts, and report how often it finds the true reply."""
+    from adapterbot.data.corpora import corpora_folder
+    from adapterbot.home import Home
+    from adapterbot.manager.encoder import MINILM, load_encoder
+    from adapterbot.manager.ranking import train_ranker as train
+    from adapterbot.spec import SkillFolders
+    from adapterbot.terminal import show_scores
+
+    home = Home.at()
+    encoder = load_encoder(MINILM, None)
+    specs = SkillFolders(home).load_all()
+    show_scores(
+        "ranker", train(specs, corpora=corpora_folder(data), encoder=encoder, out=out or home.manager, seed=seed)
+    )
+
+
+@app.command()
+def evaluate(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Skills, 'manager' or 'backbone'; left out, all trained skills.")
+    ] = None,
+    data: Data = None,
+    as_json: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file as well.")] = None,
+    page: Annotated[Path, typer.Option(help="For 'backbone': the Markdown page of replies to write.")] = Path(
+        "backbone.md"
+    ),
+    most: Annotated[int, typer.Option(help="Replies to generate and score per skill.", min=1)] = 200,
+    seed: Annotated[int, typer.Option(help="Seed of the replies.")] = 0,
+    backbone: Backbone = None,
+) -> None:
+    """Perplexity, F1, BLEU and distinct-n on validation dialogues; accuracy for the manager; bits per byte, copying and
+    a page of replies for the backbone."""
+    from adapterbot.bot import Bot
+    from adapterbot.terminal import evaluate_all
+
+    bot = Bot.load(backbone, log=False)
+    for note in bot.roster.notes:
+        typer.echo(f"note: {note}", err=True)
+    evaluate_all(bot, names or [], data, as_json, most, seed, page)
+
+
+@app.command()
+def pretrain(
+    data: Annotated[Path, typer.Option(help="A folder of corpora (NAME/train.jsonl), or one dialogue file.")],
+    out: Annotated[Path, typer.Option(help="The model folder to write.")],
+    recipe: Recipe = None,
+    start: Annotated[str | None, typer.Option(help="A backbone to go on from, such as: embedded.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Budget; small data stops after 20 passes.", min=1)] = None,
+    vocabulary: Annotated[int | None, typer.Option(help="Pieces of the vocabulary.", min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, order and made-up names.")] = None,
+) -> None:
+    """Train a backbone on dialogues. A run that was killed goes on where it stopped.
+
+    Several devices: accelerate launch -m adapterbot.cli pretrain --data DIR --out DIR
+    """
+    from adapterbot.pretraining import pretrain as train
+    from adapterbot.recipe import read_recipe
+
+    _stop_on_sigterm()
+    begin = (
+        start if start or recipe else ""
+    )  # the shipped recipe goes on from the shipped model; a user's data need not
+    chosen = read_recipe(recipe).override(
+        backbone={"start": begin}, pretrain={"tokens": tokens, "seed": seed}, vocabulary={"size": vocabulary}
+    )
+    try:
+        done = train(data, out, chosen, exact_vocabulary=vocabulary is not None, announce=typer.echo)
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(
+        f"wrote {done.folder}: {done.parameters:,} parameters, {done.tokens:,} tokens at {done.tokens_per_second:,.0f} "
+        f"tokens/s" + (f", resumed at step {done.resumed_at}" if done.resumed_at else "")
+    )
+    for name, bits in done.bits_per_byte.items():
+        typer.echo(f"{name}  bits per byte {bits:.3f}")
+
+
+@app.command()
+def build(
+    data: Annotated[Path, typer.Option(help="A folder of corpora (NAME/train.jsonl).")],
+    recipe: Recipe = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder to write skills/, manager/ and data/ into; left out, this installation.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")] = False,
+) -> None:
+    """Make every model: vocabulary, backbone, skills, ranker, manager, cards, report. What is up to date stays."""
+    from adapterbot.build import build as run
+    from adapterbot.home import Home
+    from adapterbot.recipe import read_recipe
+
+    _stop_on_sigterm()
+    try:
+        run(data, recipe=read_recipe(recipe), root=root, dry_run=dry_run, announce=typer.echo, home=Home.at())
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
+        raise typer.Exit(130) from None
+
+
+def _stop_on_sigterm() -> None:
+    """A polite kill ends a training like Ctrl-C: the checkpoint stays."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)

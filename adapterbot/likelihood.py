@@ -1,0 +1,42 @@
+"""Cross-entropy of replies: what training takes its gradient of, and what perplexity and bits per byte are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from adapterbot.adapters import Residual
+from adapterbot.backbone import Backbone, pad_right
+from adapterbot.prompt import IGNORE
+from adapterbot.turn import Prompt
+
+
+def reply_nats(backbone: Backbone, adapters: Residual | None, rows: Sequence[Prompt]) -> Tensor:
+    """Cross-entropy in nats at every label of the rows, one row after the other: [labels].
+
+    Blocks below the adapters' `first_layer` run without gradients.
+    """
+    decoder, device = backbone.decoder, backbone.decoder.wte.weight.device
+    ids, _ = pad_right([row.ids for row in rows], backbone.tokenizer.separator, backbone.positions)  # [B, T]
+    labels = torch.full_like(ids, IGNORE)
+    for i, row in enumerate(rows):
+        labels[i, : len(row.labels)] = torch.tensor(row.labels)
+    ids, labels = ids.to(device), labels.to(device)
+    first = adapters.first_layer if adapters else 0
+    with torch.no_grad():
+        trunk = decoder.trunk(ids, first)
+    hidden = decoder.finish(trunk, first, adapters)[:, :-1]  # [B, T-1, d]
+    wanted = labels[:, 1:] != IGNORE
+    logits, labels = decoder.logits(hidden[wanted]), labels[:, 1:][wanted]
+    longest = max(row.facts for row in rows)
+    if adapters is None or adapters.copy is None or not longest:
+        return F.cross_entropy(logits.float(), labels, reduction="none")
+    embedded, said = decoder.wte(ids[:, :-1]), ids[:, :longest]
+    capitals = backbone.capitals.to(device)[said]
+    source = adapters.copy.read(hidden[:, :longest], embedded[:, :longest], said, capitals, [r.facts for r in rows])
+    plain, capital = adapters.copy.attend(hidden, embedded, source)
+    row = wanted.nonzero()[:, 0]  # [labels] which row each stands in
+    return adapters.copy.nats(logits, labels, plain[wanted], capital[wanted], said[row], capitals[row])

@@ -1,0 +1,131 @@
+"""What each step of `adapterbot build` does: it makes one model, or writes one page, and returns its figures.
+
+Whatever needs a backbone takes the one that this build has made, never the one that ships.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from adapterbot.backbone import Backbone, read_backbone
+from adapterbot.bot import Bot
+from adapterbot.errors import DataError
+from adapterbot.evaluation import evaluate_skill
+from adapterbot.examples import Corpus, load_corpus
+from adapterbot.home import written_by_rename
+from adapterbot.judgement import evaluate_backbone
+from adapterbot.manager.encoder import BACKBONE as BACKBONE_ENCODER
+from adapterbot.manager.encoder import MINILM, load_encoder
+from adapterbot.manager.ranking import train_ranker
+from adapterbot.manager.training import train_manager
+from adapterbot.pretraining import pretrain
+from adapterbot.records import Figures, Stage
+from adapterbot.stages import BACKBONE, BEGIN, END, RANK_HEADS, Job
+from adapterbot.training import train_skill
+
+Done = Mapping[str, Figures]  # by step
+TEXTS = {"prompts", "copy_failures"}  # of the backbone's judgement: what is no figure
+JUDGED = ("accuracy", "macro_f1", "calibration_error")
+
+
+def make(job: Job, stage: Stage, done: Done) -> Figures:
+    """Make what `stage` stands for; `done` are the figures of the steps before it.
+
+    Raises:
+        AdapterbotError: what the training of that kind raises; nothing half-made is left in its place.
+    """
+    makers: dict[str, Callable[[Job, str, Done], Figures]] = {
+        "backbone": _backbone,
+        "skill": _skill,
+        "rank heads": _rank_heads,
+        "manager": _manager,
+        "cards": _cards,
+        "report": _report,
+    }
+    return makers[stage.kind](job, stage.subject, done)
+
+
+def _backbone(job: Job, _: str, done: Done) -> Figures:
+    made = pretrain(job.data, job.place.backbone, job.recipe, announce=job.announce)
+    return {"parameters": made.parameters, "tokens": made.tokens, "bits_per_byte": dict(made.bits_per_byte)}
+
+
+def _skill(job: Job, name: str, done: Done) -> Figures:
+    spec = job.specs[name]
+
+    def announce(corpus: Corpus, rows: int, tokens: int) -> None:
+        job.announce(f"{corpus.origin}: {len(corpus.train):,} dialogues, {rows:,} windows, {tokens:,} tokens")
+
+    made = train_skill(
+        spec,
+        _model(job),
+        home=job.place,
+        data=job.source(spec),
+        epochs=job.epochs(spec),
+        out=job.place.skills,
+        announce=announce,
+    )
+    job.announce(f"perplexity on validation replies {made.before:.2f} before, {made.after:.2f} after")
+    return {"perplexity_before": round(made.before, 3), "perplexity_after": round(made.after, 3), "epochs": made.epochs}
+
+
+def _rank_heads(job: Job, _: str, done: Done) -> Figures:
+    encoder, seed = load_encoder(MINILM, None), job.recipe.manager.seed
+    return train_ranker(job.specs, corpora=job.data, encoder=encoder, out=job.place.weights, seed=seed)
+
+
+def _manager(job: Job, name: str, done: Done) -> Figures:
+    report = train_manager(
+        job.specs,
+        corpora=job.data,
+        encoder=load_encoder(name, None if name == MINILM else _model(job)),
+        out=job.place.classifier_folder(name),
+        seed=job.recipe.manager.seed,
+        judge=job.place.judge,
+    )
+    judged = {f"judged_{key}": report["judged"][key] for key in JUDGED[:2]} if "judged" in report else {}
+    return {key: report[key] for key in JUDGED} | judged
+
+
+def _cards(job: Job, _: str, done: Done) -> Figures:
+    """Put the backbone's figures between the marks of its card; a card without marks gets them at its end."""
+    path, figures = job.place.card, done[BACKBONE]
+    text = path.read_text(encoding="utf-8") if path.is_file() else "# The backbone\n"
+    if BEGIN not in text:
+        text = f"{text.rstrip()}\n\n{BEGIN}\n{END}\n"
+    before, _begin, rest = text.partition(BEGIN)
+    if END not in rest:
+        raise DataError(f"{path}: {BEGIN} stands without {END} after it; put that line where the figures end")
+    rows = {"parameters": f"{figures['parameters']:,}", "trained on": f"{figures['tokens']:,} tokens"}
+    rows |= {f"bits per byte, {name}": f"{bits:.3f}" for name, bits in figures["bits_per_byte"].items()}
+    table = ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]
+    with written_by_rename(path) as temporary:
+        parts = (before + BEGIN, *table, END + rest.partition(END)[2])
+        temporary.write_text("\n".join(parts), encoding="utf-8")
+    return {}
+
+
+def _report(job: Job, _: str, done: Done) -> Figures:
+    """Score everything as `adapterbot evaluate` does, and write that and the other steps' figures to one file."""
+    most, encoders = job.recipe.report.most, job.recipe.manager.encoders
+    used = job.place.classifier_folder(MINILM if MINILM in encoders else BACKBONE_ENCODER)
+    bot = Bot(_model(job), replace(job.place, used=used), log=False)
+    ranker = bot.manager.ranker if bot.manager else None
+    judged = evaluate_backbone(bot, job.data, mixture=job.recipe.mixture, most=most)
+    report: dict[str, Figures] = {"backbone": done[BACKBONE] | {k: v for k, v in judged.items() if k not in TEXTS}}
+    for name in job.trained:
+        spec, corpus = bot.roster.spec(name), load_corpus(job.specs[name], job.source(job.specs[name]))
+        scores = evaluate_skill(spec, bot.backbone, bot.bank, corpus.valid, ranker=ranker, most=most)
+        report[name] = {"data": corpus.origin, **scores}
+        job.announce(f"{name}: perplexity {scores['perplexity']:.2f}, F1 {scores['f1']:.1f}")
+    report |= {"ranker": done[RANK_HEADS]} if MINILM in encoders else {}
+    report["manager"] = {encoder: done[f"manager ({encoder})"] for encoder in encoders}
+    with written_by_rename(job.place.report) as temporary:
+        temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return {}
+
+
+def _model(job: Job) -> Backbone:
+    return read_backbone(job.place.backbone, "embedded")
