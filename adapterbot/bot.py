@@ -36,7 +36,6 @@ from adapterbot.turn import Choice, Draft, Fact, Prompt, Reply, given_facts
 if TYPE_CHECKING:
     from adapterbot.store import Store
 
-WORDS = re.compile(r"\S+\s*")
 RETRIES = 2  # fresh samples when no draft is acceptable
 REQUEST = ("message", "history", "skill", "seed", "facts")  # of one turn; any other name is a decode setting
 Past = History | Sequence[object] | None
@@ -259,7 +258,7 @@ class Bot:
         turn.timings["generate"] = time.perf_counter() - started
         reply = self._finish(turn, [draft(self.backbone, s) for s in grown])
         if not shown:
-            yield from WORDS.findall(reply.text)
+            yield from re.findall(r"\S+\s*", reply.text)
         return reply
 
     def _finish(self, turn: Turn, drafts: Sequence[Draft]) -> Reply:
@@ -294,7 +293,8 @@ class Bot:
     def _ranked(self, turn: Turn, drafts: Sequence[Draft]) -> list[Draft]:
         """Drafts, best first; with several, by how well they go with what was said."""
         manager = self._sound_manager() if len(drafts) > 1 else None
-        return best_first(drafts, turn.history.texts, manager.ranker if manager else None)
+        facts = [fact.text for fact in turn.facts if self.specs[turn.choice.skill].grounded]
+        return best_first(drafts, turn.history.texts, manager.ranker if manager else None, facts)
 
     def _acceptable(self, ranked: Sequence[Draft]) -> Draft | None:
         return next((d for d in ranked if self.guard.draft(d.text) is None), None)

@@ -35,12 +35,14 @@ def write_card(trained: Trained, spec: SkillSpec, backbone: Backbone) -> None:
     """Write README.md beside the adapter, by rename."""
     module = reader(spec.data.corpus) if "corpus" in trained.origin else None
     assert spec.adapter is not None
+    table = spec.adapter
+    copying = f", and a copy head (attention of width {table.copying})" if table.copying else ""
     text = CARD.format(
         name=spec.name,
         summary=spec.summary,
-        kind=spec.adapter.type,
-        bottleneck=spec.adapter.bottleneck,
-        first=spec.adapter.first_layer,
+        kind=table.type,
+        bottleneck=table.bottleneck,
+        first=f"{table.first_layer}{copying}",
         parameters=trained.parameters,
         share=trained.share,
         backbone=backbone.name,

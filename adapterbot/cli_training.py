@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer()
+FEW_PASSES = 8  # over the data of a pretraining without a recipe: minutes for a small folder
 
 Backbone = Annotated[str | None, typer.Option(help="embedded, dialogpt-small, ..., a folder or a hub id.")]
 Data = Annotated[str | None, typer.Option(help="A dialogue file (JSONL), a folder of corpora, or hub:NAME.")]
@@ -128,7 +129,9 @@ def pretrain(
     out: Annotated[Path, typer.Option(help="The model folder to write.")],
     recipe: Recipe = None,
     start: Annotated[str | None, typer.Option(help="A backbone to go on from, such as: embedded.")] = None,
-    tokens: Annotated[int | None, typer.Option(help="Budget; small data stops after 20 passes.", min=1)] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help=f"Budget; small data stops after {FEW_PASSES} passes.", min=1)
+    ] = None,
     vocabulary: Annotated[int | None, typer.Option(help="Pieces of the vocabulary.", min=1)] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, order and made-up names.")] = None,
 ) -> None:
@@ -140,12 +143,15 @@ def pretrain(
     from adapterbot.recipe import read_recipe
 
     _stop_on_sigterm()
-    begin = (
-        start if start or recipe else ""
-    )  # the shipped recipe goes on from the shipped model; a user's data need not
-    chosen = read_recipe(recipe).override(
-        backbone={"start": begin}, pretrain={"tokens": tokens, "seed": seed}, vocabulary={"size": vocabulary}
-    )
+    given: dict[str, dict[str, object]] = {
+        "pretrain": {"tokens": tokens, "seed": seed},
+        "vocabulary": {"size": vocabulary},
+        "backbone": {"start": start},
+    }
+    if recipe is None:  # the shipped recipe is for millions of words, and goes on from the shipped model
+        given["pretrain"]["passes"] = FEW_PASSES if tokens is None else None
+        given["backbone"]["start"] = start or ""
+    chosen = read_recipe(recipe).override(**given)
     try:
         done = train(data, out, chosen, exact_vocabulary=vocabulary is not None, announce=typer.echo)
     except KeyboardInterrupt:

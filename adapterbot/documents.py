@@ -28,6 +28,7 @@ HISTORY = 3  # utterances before a grounded reply
 CHARACTERS_PER_TOKEN = 3  # fewer than any text has: chunks of a long dialogue surely fit
 COMMON = 100  # a word that stands this often in the corpora belongs to everyday language
 CONTEXT_SHARE = 0.5  # of the dialogues that have a context show it
+DIALOGUES_PER_FRAME = 5  # at least: our own frames must not drown a small corpus
 LONG_TURN, SHARED_TURNS, SHARED_SHARE = 8, 2, 0.4  # words; turns in common with a validation dialogue that rule one out
 
 
@@ -174,7 +175,8 @@ def training_documents(
             for index in grounded:
                 for _ in range(_times(mixture.grounded, name, draw)):
                     yield _grounded(name, dialogue, index, draw, common if draw.random() < mixture.made_up else None)
-    for dialogue in frame_dialogues(mixture.frames, f"{seed} {number}"):
+    dialogues = sum(len(splits["train"]) for splits in corpora.splits.values())
+    for dialogue in frame_dialogues(min(mixture.frames, dialogues // DIALOGUES_PER_FRAME), f"{seed} {number}"):
         question, answer = dialogue.turns
         yield Document("frames", answer.knowledge, (question.text, answer.text), (1,))
 

@@ -138,7 +138,9 @@ def _answers(
         ]
         requests = [Request(p.ids, name, spec.decode, seed + start + i, p.facts) for i, p in enumerate(prompts)]
         made = generate(backbone, bank, requests)
-        texts += [best_first(d, w.utterances[:-1], ranker)[0].text for d, w in zip(made, part, strict=True)]
+        for drafts, w in zip(made, part, strict=True):
+            facts = w.facts if spec.grounded else ()
+            texts.append(best_first(drafts, w.utterances[:-1], ranker, facts)[0].text)
         advance(len(part))
     return texts
 

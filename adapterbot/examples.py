@@ -13,13 +13,13 @@ from adapterbot.data import DATA
 from adapterbot.data.corpora import Splits, corpora_folder, load, load_hub, load_path, split
 from adapterbot.data.dialogue import Dialogue, Turn, read_dialogues
 from adapterbot.errors import DataError
-from adapterbot.frames import frame_dialogues
+from adapterbot.frames import FRAME, frame_dialogues
 from adapterbot.madeup import everyday, with_made_up_names
 from adapterbot.prompt import Tokenizer, encode
 from adapterbot.spec import SkillSpec
 from adapterbot.turn import Prompt
 
-COMMON = 100  # a word that stands this often in a skill's corpus belongs to everyday language
+COMMON = 20  # a word that stands this often in a skill's corpus belongs to everyday language
 FRAMES_SHARE = 0.3  # dialogues from frames for each training dialogue of a skill that asks for frames
 EXAMPLES_SHARE = 0.2  # a skill's own examples.jsonl is repeated until it makes about this share of the training data
 
@@ -72,7 +72,8 @@ def load_corpus(spec: SkillSpec, data: str | None = None) -> Corpus:
         train += examples * max(1, round(EXAMPLES_SHARE * len(train) / len(examples))) if examples else []
         origin += f" and {len(examples)} examples of the skill's own"
     if spec.data.frames:
-        frames = list(frame_dialogues(max(8, round(FRAMES_SHARE * len(train))), spec.name, spec.data.frames))
+        count = max(8, round(FRAMES_SHARE * len(train)))
+        frames = list(frame_dialogues(count, spec.name, spec.data.frames, spec.knowledge.limit))
         train += frames
         origin += f" and {len(frames)} dialogues from frames ({', '.join(spec.data.frames)})"
     return Corpus(
@@ -173,7 +174,7 @@ def _augmented(corpus: Corpus, spec: SkillSpec, draw: random.Random, seed: int) 
     for dialogue in corpus.train:
         recase_it = random.Random(f"{seed} {dialogue.id}").random() < spec.data.recase
         for w in windows(recased(dialogue) if recase_it else dialogue, spec):
-            if w.facts and draw.random() < spec.data.made_up:
+            if w.facts and not dialogue.id.startswith(FRAME) and draw.random() < spec.data.made_up:
                 facts, utterances = with_made_up_names(w.facts, w.utterances, w.learn, common, draw)
                 yield Window(facts, utterances, w.learn)
             else:

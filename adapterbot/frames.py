@@ -18,39 +18,46 @@ from adapterbot.madeup import made_up_word
 
 FRAMES = DATA / "samples" / "frames.json"
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+FRAME = "frame-"  # how the id of such a dialogue starts
 SLOT = re.compile(r"\{(\w+)\}")
 CASUAL = 0.3  # of the questions come in lower case without a mark at the end
 ALONE = 0.4  # of the questions come with the one fact that answers them
 KINDS = {"fact": 0.5, "row": 0.15, "forecast": 0.35}  # sentences, table rows, forecast rows, and the share of each
 
 
-def frame_dialogues(count: int, seed: int | str, kinds: Sequence[str] = tuple(KINDS)) -> Iterator[Dialogue]:
-    """`count` dialogues of one question and one grounded answer, drawn by `seed`; `kinds` are some of KINDS."""
+def frame_dialogues(
+    count: int, seed: int | str, kinds: Sequence[str] = tuple(KINDS), most: int = 4
+) -> Iterator[Dialogue]:
+    """`count` dialogues of one question and one grounded answer, drawn by `seed`.
+
+    `kinds` are some of KINDS, and an answer has at most `most` facts.
+    """
     frames = json.loads(FRAMES.read_text(encoding="utf-8"))
     for i in range(count):
         draw = random.Random(f"{seed} frame {i}")
         (kind,) = draw.choices(kinds, [KINDS[k] for k in kinds])
-        facts, ask, tell = _forecast(frames, draw) if kind == "forecast" else _lookup(frames, kind, draw)
+        facts, ask, tell = (_forecast if kind == "forecast" else _lookup)(frames, kind, most, draw)
         if draw.random() < CASUAL:
             ask = ask.lower().rstrip("?.")
         answer = Turn("system", tell[:1].upper() + tell[1:], tuple(facts))
-        yield Dialogue(f"frame-{i}", (Turn("user", ask), answer))
+        yield Dialogue(f"{FRAME}{i}", (Turn("user", ask), answer))
 
 
-def _lookup(frames: Mapping[str, Any], kind: str, draw: random.Random) -> tuple[list[str], str, str]:
+def _lookup(frames: Mapping[str, Any], kind: str, most: int, draw: random.Random) -> tuple[list[str], str, str]:
     """One fact that answers, and up to three others around it."""
-    chosen, *others = draw.sample(frames[kind], 1 if draw.random() < ALONE else draw.choice((2, 3, 4)))
+    chosen, *others = draw.sample(frames[kind], min(most, 1 if draw.random() < ALONE else draw.choice((2, 3, 4))))
     values = _Values(frames, draw)
     facts = [values.fill(chosen["fact"]), *(_Values(frames, draw).fill(other["fact"]) for other in others)]
     draw.shuffle(facts)
     return facts, values.fill(draw.choice(chosen["ask"])), values.fill(draw.choice(chosen["tell"]))
 
 
-def _forecast(frames: Mapping[str, Any], draw: random.Random) -> tuple[list[str], str, str]:
+def _forecast(frames: Mapping[str, Any], kind: str, most: int, draw: random.Random) -> tuple[list[str], str, str]:
     """Forecast rows, as the weather skill gives them, and a question about one day in one of them."""
-    frame = draw.choice(frames["forecast"])
+    frame = draw.choice(frames[kind])
     today = draw.randrange(7)
-    places = [_Values(frames, draw)["place"] for _ in range(1 if "alone" in frame else draw.choice((1, 1, 1, 2, 3)))]
+    count = 1 if "alone" in frame else min(most, draw.choice((1, 1, 1, 2, 3)))
+    places = [_Values(frames, draw)["place"] for _ in range(count)]
     skies = {place: [draw.choice(frames["sky"]) for _ in DAYS] for place in places}
     lows = {place: [draw.randint(15, 80) for _ in DAYS] for place in places}
     highs = {place: [low + draw.randint(5, 20) for low in lows[place]] for place in places}

@@ -38,5 +38,5 @@ def reply_nats(backbone: Backbone, adapters: Residual | None, rows: Sequence[Pro
     capitals = backbone.capitals.to(device)[said]
     source = adapters.copy.read(hidden[:, :longest], embedded[:, :longest], said, capitals, [r.facts for r in rows])
     plain, capital = adapters.copy.attend(hidden, embedded, source)
-    row = wanted.nonzero()[:, 0]  # [labels] which row each stands in
-    return adapters.copy.nats(logits, labels, plain[wanted], capital[wanted], said[row], capitals[row])
+    where = wanted.nonzero()[:, 0]  # [labels] the row that each stands in
+    return adapters.copy.nats(logits, labels, plain[wanted], capital[wanted], said[where], capitals[where])

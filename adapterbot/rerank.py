@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Protocol
@@ -11,6 +11,9 @@ from typing import Protocol
 from adapterbot.turn import Draft
 
 REPETITION = 2.0  # times the share of its word pairs that stand in it more than once
+INVENTED = 1.5  # for every name and number of a grounded reply that stands neither in its facts nor in what was said
+PART = re.compile(r"\d+|[^\W\d_]+")
+VALUE = re.compile(r"\d+|(?<![^\W_])[^\W\d_]+")
 
 
 class Relevance(Protocol):
@@ -19,11 +22,38 @@ class Relevance(Protocol):
     def relevance(self, utterances: Sequence[str], replies: Sequence[str]) -> list[float]: ...
 
 
-def best_first(drafts: Sequence[Draft], utterances: Sequence[str], ranker: Relevance | None) -> list[Draft]:
-    """Drafts of the reply to `utterances` (newest last), best first; a single draft costs no ranking."""
-    if ranker is None or len(drafts) < 2:
+def best_first(
+    drafts: Sequence[Draft], utterances: Sequence[str], ranker: Relevance | None, facts: Sequence[str] = ()
+) -> list[Draft]:
+    """Drafts of the reply to `utterances` (newest last), best first; a single draft costs no ranking.
+
+    `facts` are those that a grounded reply has to keep to; drafts that invent names or numbers go back.
+    """
+    if len(drafts) < 2:
         return rank(drafts)
-    return rank(drafts, ranker.relevance(utterances, [draft.text for draft in drafts]))
+    texts = [draft.text for draft in drafts]
+    gains = ranker.relevance(utterances, texts) if ranker else [0.0] * len(texts)
+    if facts:
+        gains = [g - INVENTED * len(invented(t, [*facts, *utterances])) for g, t in zip(gains, texts, strict=True)]
+    return rank(drafts, gains)
+
+
+def invented(text: str, sources: Iterable[str]) -> list[str]:
+    """The numbers of `text`, and its names (capitals inside a sentence), that stand in none of `sources`, in order.
+
+    A name at the start of a sentence cannot be told from another word and is let pass.
+    """
+    known = {part.lower() for source in sources for part in PART.findall(source)}
+    return [
+        value[0]
+        for value in VALUE.finditer(text)
+        if value[0].lower() not in known and (value[0].isdigit() or _is_name(value))
+    ]
+
+
+def _is_name(word: re.Match[str]) -> bool:
+    inside = re.search(r"[^\s.!?][^.!?]*$", word.string[: word.start()])
+    return bool(inside) and word[0][0].isupper() and word[0] != "I"
 
 
 def rank(drafts: Sequence[Draft], relevance: Sequence[float] | None = None) -> list[Draft]:

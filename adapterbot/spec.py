@@ -111,6 +111,11 @@ class SkillSpec(Table):
     knowledge: KnowledgeTable = KnowledgeTable()
 
     @property
+    def grounded(self) -> bool:
+        """Whether its replies have to keep to their facts."""
+        return self.group in ("knowledge", "task")
+
+    @property
     def trainable(self) -> bool:
         """False for a skill that is the bare backbone."""
         return self.adapter is not None

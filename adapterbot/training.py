@@ -283,5 +283,6 @@ def _replies(
             backbone.tokenizer, facts, [message], positions=backbone.positions, reserve=spec.decode.max_tokens
         )
         drafts = generate(backbone, bank, [Request(prompt.ids, spec.name, spec.decode, seed + i, prompt.facts)])[0]
-        shown.append((message, best_first(drafts, [message], manager.ranker if manager else None)[0].text))
+        kept = facts if spec.grounded else ()
+        shown.append((message, best_first(drafts, [message], manager.ranker if manager else None, kept)[0].text))
     return tuple(shown)

@@ -92,9 +92,9 @@ def test_an_untrained_head_looks_where_the_last_token_stands_in_the_facts() -> N
 def trained(backbone: Backbone, seed: int, copy: int, gate: float = 0.0) -> AdapterFile:
     adapter = Adapter(backbone.shape, 4, seed=seed, copy=copy)
     with torch.no_grad():
-        adapter.up_weight.normal_(0.0, 0.3, generator=torch.Generator().manual_seed(seed))
+        adapter.tensors()["up.weight"].normal_(0.0, 0.3, generator=torch.Generator().manual_seed(seed))
         if copy:
-            adapter.copy_bias[0] = gate
+            adapter.tensors()["copy.bias"][0] = gate
     return AdapterFile(adapter.tensors(), {})
 
 

@@ -89,14 +89,15 @@ def test_a_templated_corpus_keeps_its_near_duplicates_and_its_case(tmp_path: Pat
     assert {d.utterances for d in made if "food" in d.utterances[0]} == {tuple(t["text"] for t in low["turns"])}
 
 
-def test_frames_come_as_often_as_the_recipe_says_and_anew_in_every_pass(tmp_path: Path) -> None:
-    corpus(tmp_path, "a", [talk("1", "Tea?", "Yes.")], VALID)
-    mixture = MixtureTable(frames=30)
+@pytest.mark.parametrize(("frames", "made"), [(20, 20), (1000, 30)])
+def test_frames_come_as_often_as_the_recipe_says_and_anew_in_every_pass(tmp_path: Path, frames: int, made: int) -> None:
+    corpus(tmp_path, "a", [talk(str(i), f"Tea {i}?", "Yes.") for i in range(150)], VALID)
+    mixture = MixtureTable(frames=frames)
     corpora = read_corpora(tmp_path, mixture, UNSAFE)
     passes = [
         [d for d in training_documents(corpora, mixture, 64, 0, n, str.islower) if d.corpus == "frames"] for n in (0, 1)
     ]
-    assert [len(p) for p in passes] == [30, 30]
+    assert [len(p) for p in passes] == [made, made]
     assert passes[0] != passes[1]
     assert all(d.facts and d.learn == (1,) for d in passes[0])
 

@@ -69,6 +69,12 @@ def test_where_has_one_answer() -> None:
     assert asked > 3
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_answer_has_more_facts_than_asked_for(kind: str) -> None:
+    counts = [[len(d.turns[1].knowledge) for d in frame_dialogues(60, 3, [kind], most)] for most in (1, 2, 4)]
+    assert [max(count) for count in counts] == [1, 2, 3 if kind == "forecast" else 4]
+
+
 def test_every_frame_fills_its_question_from_slots_that_can_be_drawn() -> None:
     for kind in KINDS:
         for frame in LISTS[kind]:

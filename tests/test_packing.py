@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import make_tiny
 
 from adapterbot.backbone import Backbone
 from adapterbot.decoder import Decoder
@@ -14,7 +15,6 @@ from adapterbot.documents import Document
 from adapterbot.errors import DataError
 from adapterbot.packing import PackedDecoder, load_packed, pack
 from adapterbot.prompt import IGNORE, encode
-from tests.conftest import make_tiny
 
 SAID = ("How was the trip?", "Long, but the view from the train was wonderful.", "Tell me more!", "We saw two lakes.")
 DOCUMENTS = [Document("a", (), SAID[: 1 + i % 4], tuple(range(1 + i % 4))) for i in range(30)] + [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapterbot.rerank import REPETITION, rank
+from adapterbot.rerank import INVENTED, REPETITION, best_first, invented, rank
 from adapterbot.turn import Draft
 
 DRAFTS = st.lists(
@@ -43,6 +43,22 @@ def test_ties_keep_their_order_and_one_draft_is_fine() -> None:
     same = [Draft("yes", -1.0, tokens=i) for i in range(4)]
     assert [d.tokens for d in rank(same)] == [0, 1, 2, 3]
     assert texts(Draft("", -5.0, finished=False)) == [""]
+
+
+def test_names_and_numbers_that_nothing_supports_are_found() -> None:
+    facts = ["The Quellmar is 240 km long.", "location: oslo, monday: dry, low of 12F"]
+    assert invented("Well, the Quellmar is 240 km long, in Oslo and 12F.", facts) == []
+    assert invented("It is the Danube, 99 km long. I like it!", facts) == ["Danube", "99"]
+    assert invented("Danube. What a river! Is it Ruritania's?", facts) == ["Ruritania"]
+    assert invented("I'd say it's dry, I think.", ()) == []
+
+
+def test_a_draft_that_invents_goes_back() -> None:
+    made = [Draft("It is in Rome.", -0.5), Draft("It is in Oslo.", -1.0)]
+    assert best_first(made, ["Where is it?"], None)[0].text == "It is in Rome."
+    ranked = best_first(made, ["Where is it?"], None, ["place: oslo"])
+    assert [d.text for d in ranked] == ["It is in Oslo.", "It is in Rome."]
+    assert ranked[1].score == -0.5 - INVENTED
 
 
 @given(DRAFTS)
