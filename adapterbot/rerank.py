@@ -12,6 +12,7 @@ from adapterbot.turn import Draft
 
 REPETITION = 2.0  # times the share of its word pairs that stand in it more than once
 INVENTED = 1.5  # for every name and number of a grounded reply that stands neither in its facts nor in what was said
+NAMED = 1.0  # for a grounded reply that tells a name of its facts which was not said before
 PART = re.compile(r"\d+|[^\W\d_]+")
 VALUE = re.compile(r"\d+|(?<![^\W_])[^\W\d_]+")
 
@@ -27,14 +28,15 @@ def best_first(
 ) -> list[Draft]:
     """Drafts of the reply to `utterances` (newest last), best first; a single draft costs no ranking.
 
-    `facts` are those that a grounded reply has to keep to; drafts that invent names or numbers go back.
+    `facts` are those that a grounded reply has to keep to: drafts that invent names or numbers go back, those that tell
+    a name come forward.
     """
     if len(drafts) < 2:
         return rank(drafts)
     texts = [draft.text for draft in drafts]
     gains = ranker.relevance(utterances, texts) if ranker else [0.0] * len(texts)
     if facts:
-        gains = [g - INVENTED * len(invented(t, [*facts, *utterances])) for g, t in zip(gains, texts, strict=True)]
+        gains = [g + _grounding(text, facts, utterances) for g, text in zip(gains, texts, strict=True)]
     return rank(drafts, gains)
 
 
@@ -43,12 +45,23 @@ def invented(text: str, sources: Iterable[str]) -> list[str]:
 
     A name at the start of a sentence cannot be told from another word and is let pass.
     """
-    known = {part.lower() for source in sources for part in PART.findall(source)}
-    return [
-        value[0]
-        for value in VALUE.finditer(text)
-        if value[0].lower() not in known and (value[0].isdigit() or _is_name(value))
-    ]
+    known = _words(sources)
+    return [value for value in _values(text) if value.lower() not in known]
+
+
+def _grounding(text: str, facts: Sequence[str], utterances: Sequence[str]) -> float:
+    new = _words(facts) - _words(utterances)
+    told = any(value.lower() in new and not value.isdigit() for value in _values(text))
+    return NAMED * told - INVENTED * len(invented(text, [*facts, *utterances]))
+
+
+def _words(texts: Iterable[str]) -> set[str]:
+    return {part.lower() for text in texts for part in PART.findall(text)}
+
+
+def _values(text: str) -> list[str]:
+    """Numbers, and names inside a sentence."""
+    return [value[0] for value in VALUE.finditer(text) if value[0].isdigit() or _is_name(value)]
 
 
 def _is_name(word: re.Match[str]) -> bool:
