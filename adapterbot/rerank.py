@@ -13,8 +13,8 @@ from adapterbot.turn import Draft
 REPETITION = 2.0  # times the share of its word pairs that stand in it more than once
 INVENTED = 1.5  # for every name and number of a grounded reply that stands neither in its facts nor in what was said
 NAMED = 1.0  # for a grounded reply that tells a name of its facts which was not said before
-PART = re.compile(r"\d+|[^\W\d_]+")
-VALUE = re.compile(r"\d+|(?<![^\W_])[^\W\d_]+")
+PART = re.compile(r"\d+|[^\W\d_]+")  # "12F" is 12 and F
+VALUE = re.compile(r"\d+|(?<![^\W_])[^\W\d_]+")  # "12F" is 12: a unit is no name
 
 
 class Relevance(Protocol):
