@@ -32,6 +32,8 @@ VOWELS = ("a", "a", "e", "e", "i", "i", "o", "o", "u", "ai", "ea", "ee", "ia", "
 JOINTS = ("", "", "", "l", "n", "r")
 CODAS = ("", "", "", "l", "ll", "m", "n", "nd", "nt", "r", "rd", "rn", "s", "sk", "ss", "st", "t", "th", "x")
 WORD = re.compile(r"\d+|[^\W\d_]+(?:['’-][^\W\d_]+)*")
+RUN = re.compile(r"\d+|[^\W\d_]+")  # a word has several where marks stand inside: O'Brien, Jean-Luc, Quellmar's
+SHORT = 2  # letters of a run that stays as it is: the O of O'Brien, a possessive s
 SENTENCE_START = re.compile(r"(?:^|[.!?:]\s+|\n)$")
 
 
@@ -56,20 +58,17 @@ def with_made_up_names(
     belongs to everyday language.
     """
     known = {word.lower() for fact in facts for word in WORD.findall(fact)}
-    new: dict[str, str] = {}
+    new: dict[str, list[str]] = {}  # for each run of a word what comes in its place; "" keeps it
     for match in (m for i in replies for m in WORD.finditer(utterances[i])):
         word = match[0].lower()
         if word in known and word not in new and _is_name(match, is_common):
-            new[word] = _number(word, draw) if word.isdigit() else made_up_word(draw)
+            new[word] = [_made_up(run, draw) for run in RUN.findall(match[0])]
     if not new:
         return tuple(facts), tuple(utterances)
 
     def replaced(match: re.Match[str]) -> str:
-        old = match[0]
-        word = new.get(old.lower(), old)
-        if word == old or old.islower():
-            return word
-        return word.upper() if old.isupper() and len(old) > 1 else word[:1].upper() + word[1:]
+        names = iter(new.get(match[0].lower(), ()))
+        return RUN.sub(lambda run: _cased(next(names, ""), run[0]) or run[0], match[0])
 
     return tuple(WORD.sub(replaced, f) for f in facts), tuple(WORD.sub(replaced, u) for u in utterances)
 
@@ -82,6 +81,19 @@ def _is_name(match: re.Match[str], is_common: Callable[[str], bool]) -> bool:
         return False
     inside = not SENTENCE_START.search(match.string[: match.start()])
     return (word[0].isupper() and inside) or not is_common(word.lower())
+
+
+def _made_up(run: str, draw: random.Random) -> str:
+    if run.isdigit():
+        return _number(run, draw)
+    return made_up_word(draw) if len(run) > SHORT else ""
+
+
+def _cased(name: str, old: str) -> str:
+    """`name` in the case of `old`."""
+    if old.islower():
+        return name
+    return name.upper() if old.isupper() and len(old) > 1 else name[:1].upper() + name[1:]
 
 
 def _number(digits: str, draw: random.Random) -> str:

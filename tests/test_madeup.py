@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapterbot.madeup import everyday, made_up_word, with_made_up_names
@@ -34,6 +34,19 @@ def test_a_rare_word_in_lower_case_is_a_name_too() -> None:
     assert said[1] == f"the low in {place[1]} is {place[2]}F"
 
 
+def test_marks_inside_a_name_and_a_possessive_stay() -> None:
+    facts, said = swap(["Ann O'Brien met JEAN-LUC."], ["who", "It was O'Brien and Jean-Luc. Quellmar's it was"])
+    names = re.fullmatch(r"Ann O'([A-Z][a-z]+) met ([A-Z]+-[A-Z]+)\.", facts[0])
+    assert names
+    assert "Brien" not in facts[0]
+    assert said[1] == f"It was O'{names[1]} and {names[2].title()}. Quellmar's it was"
+    (fact,), (*_, told) = swap(["It is Quellmar's."], ["whose", "That is Quellmar's."])
+    name = re.fullmatch(r"It is (\w+)'s\.", fact)
+    assert name
+    assert name[1] != "Quellmar"
+    assert told == f"That is {name[1]}'s."
+
+
 def test_everyday_words_stay_even_when_a_sentence_begins_with_them() -> None:
     assert swap(["Jazz is from the city."], ["hm", "Jazz is it."]) == (
         ("Jazz is from the city.",),
@@ -54,6 +67,7 @@ def test_the_same_draw_gives_the_same_names() -> None:
 @given(
     st.integers(), st.lists(st.text(max_size=30), max_size=3), st.lists(st.text(max_size=30), min_size=1, max_size=3)
 )
+@example(0, ["A'A"], ["A'A"])
 def test_any_text_keeps_its_shape(seed: int, facts: list[str], said: list[str]) -> None:
     new_facts, new_said = swap(facts, said, seed)
     assert (len(new_facts), len(new_said)) == (len(facts), len(said))
