@@ -29,7 +29,7 @@ from adapterbot.packing import Batch, Packed, PackedDecoder, load_packed, pack
 from adapterbot.prompt import Tokenizer
 from adapterbot.recipe import Recipe
 from adapterbot.safety import WordList
-from adapterbot.snapshot import Snapshot, claim, open_snapshot, remove_snapshot
+from adapterbot.snapshot import Snapshot, claim, open_snapshot, remove_snapshot, undisturbed
 from adapterbot.training import mixed_precision
 from adapterbot.vocabulary import train_vocabulary
 
@@ -146,8 +146,10 @@ class Run:
                         packed = self._pass(at.number)
                     first = at.row + size * accelerator.process_index
                     rows = [r % len(packed.rows) for r in range(first, first + size)]
-                    loss = self._step(network, packed.batch(rows, self.tokenizer.separator))
-                    at.advance(together, round(packed.fill * together), time.monotonic() - started)
+                    loss = self._gradients(network, packed.batch(rows, self.tokenizer.separator))
+                    with undisturbed():
+                        self._update()
+                        at.advance(together, round(packed.fill * together), time.monotonic() - started)
                     self._note(loss, bar)
                     if time.monotonic() - saved > SNAPSHOT_SECONDS:
                         self._save()
@@ -155,16 +157,11 @@ class Run:
         finally:  # Ctrl-C loses nothing; nor does a loss that is no number, which is seen before the weights change
             self._save()
 
-    def _step(self, network: nn.Module, batch: Batch) -> float:
-        """One update; returns the loss in nats per learnt token."""
-        factor = rate(self.at.step, self.at.steps, self.recipe.pretrain)
-        for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = factor * group.setdefault("full_lr", group["lr"])
+    def _gradients(self, network: nn.Module, batch: Batch) -> float:
+        """Compute the gradients of one update; returns the loss in nats per learnt token."""
         with self.accelerator.autocast():
             loss = network(batch.to(self.accelerator.device))
-        for optimizer in self.optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
+        self.decoder.zero_grad()
         self.accelerator.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.decoder.parameters(), CLIP)
         if not (torch.isfinite(loss) and torch.isfinite(norm)):
@@ -173,10 +170,16 @@ class Run:
                 f"the loss is {float(loss.detach())} at step {self.at.step}: lower muon_lr ({table.muon_lr:g}) and "
                 f"adam_lr ({table.adam_lr:g}) in [pretrain]; the last good checkpoint stays in {self.work}"
             )
+        return float(loss.detach())
+
+    def _update(self) -> None:
+        """Change the weights."""
+        factor = rate(self.at.step, self.at.steps, self.recipe.pretrain)
         self.at.whole = False
         for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = factor * group.setdefault("full_lr", group["lr"])
             optimizer.step()
-        return float(loss.detach())
 
     def _pass(self, number: int) -> Packed:
         """The packed rows of pass `number`; written once, read by all processes and after a kill."""

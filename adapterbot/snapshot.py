@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,8 @@ FILE = "state.safetensors"
 class Snapshot:
     """`step` counts updates, `number` passes over the data, `row` the rows of this pass that are done.
 
-    Between the first change of a weight and `advance` it is not `whole`, and must not be saved.
+    Between the first change of a weight and `advance` it is not `whole`, and must not be saved: an error there (memory
+    that ran out) leaves the last file. Signals wait meanwhile (`undisturbed`).
     """
 
     step: int = 0
@@ -51,6 +55,23 @@ class Snapshot:
                     tensors[f"{kind}/{name}/{moment}"] = torch.as_tensor(tensor).detach().cpu().contiguous()
         with written_by_rename(folder / FILE) as temporary:
             save_file(tensors, temporary, {"state": json.dumps(asdict(self))})
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C and a polite kill wait until the block has ended. Outside the main thread no signal arrives anyway."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+    before = {s: signal.signal(s, lambda number, _: waiting.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    if waiting:
+        signal.raise_signal(waiting[0])
 
 
 def claim(folder: Path, key: Mapping[str, Any]) -> None:

@@ -149,6 +149,33 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert pretrain(SAMPLES / "chitchat.jsonl", out, recipe(), quiet=True).resumed_at == 4
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_an_update_waits_until_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    whole, state = torch.optim.AdamW.step, tmp_path / "out" / "checkpoint" / snapshot.FILE
+    calls = iter(range(1, 100))
+
+    def step(self: torch.optim.AdamW, *arguments: Any) -> None:
+        whole(self, *arguments)
+        if next(calls) == 5:
+            os.kill(os.getpid(), number)
+
+    before = signal.signal(number, stop)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.optim.AdamW, "step", step)
+            with pytest.raises(KeyboardInterrupt):
+                pretrain(SAMPLES / "chitchat.jsonl", tmp_path / "out", recipe(), quiet=True)
+        assert signal.getsignal(number) is stop
+    finally:
+        signal.signal(number, before)
+    assert _step(state) == 5
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = _stopped(tmp_path, monkeypatch, recipe())
     (out / "checkpoint" / snapshot.FILE).write_bytes(b"not weights")
