@@ -31,11 +31,13 @@ from adapterbot.roster import Roster
 from adapterbot.safety import Guard
 from adapterbot.session import Session
 from adapterbot.spec import FALLBACK, SkillSpec
+from adapterbot.support import Evidence
 from adapterbot.turn import Choice, Draft, Fact, Prompt, Reply, given_facts
 
 if TYPE_CHECKING:
     from adapterbot.store import Store
 
+ENCODED = ("passages", "claims")  # the sources that compare sentences
 RETRIES = 2  # fresh samples when no draft is acceptable
 REQUEST = ("message", "history", "skill", "seed", "facts")  # of one turn; any other name is a decode setting
 Past = History | Sequence[object] | None
@@ -183,7 +185,7 @@ class Bot:
         with self._lock:
             if skill not in self._sources:
                 spec = self.specs[skill]
-                encoder = self._sentence_encoder() if spec.knowledge.source == "passages" else None
+                encoder = self._sentence_encoder() if spec.knowledge.source in ENCODED else None
                 self._sources[skill] = open_source(spec, self.home, encoder)
             return self._sources[skill]
 
@@ -210,17 +212,16 @@ class Bot:
     ) -> Turn:
         """Stages 1 to 4."""
         clock = [time.perf_counter()]
-        text, warnings = self.guard.message(message)
-        past = History.of(history)
+        (text, warnings), past = self.guard.message(message), History.of(history)
         choice = self._choose(text, past, skill)
         spec, now = self.roster.spec(choice.skill), past.add_user(text)
         settings = spec.decode.override({**decode, "seed": seed})
         clock.append(time.perf_counter())
         found = self.source(spec.name).retrieve(now) if facts is None else given_facts(facts)
         clock.append(time.perf_counter())
-        reserve = min(settings.max_tokens, self.backbone.positions // 2)
-        lines, texts = [fact.text for fact in found], now.window(spec.turns).texts
-        prompt = encode(self.backbone.tokenizer, lines, texts, positions=self.backbone.positions, reserve=reserve)
+        size, lines, texts = self.backbone.positions, [fact.text for fact in found], now.window(spec.turns).texts
+        reserve = min(settings.max_tokens, size // 2)
+        prompt = encode(self.backbone.tokenizer, lines, texts, positions=size, reserve=reserve)
         drawn = secrets.randbelow(2**31) if settings.seed is None else settings.seed
         request = Request(prompt.ids, self.roster.row(spec.name), settings, drawn, prompt.facts)
         clock.append(time.perf_counter())
@@ -250,7 +251,8 @@ class Bot:
         started, shown = time.perf_counter(), ""
         for samples in sample(self.backbone, self.bank, [turn.request]):
             grown = samples[0]
-            piece = pieces(self.backbone, grown[0], shown) if len(grown) == 1 else ""
+            at_once = len(grown) == 1 and not self.specs[turn.choice.skill].strict
+            piece = pieces(self.backbone, grown[0], shown) if at_once else ""
             if piece and self.guard.draft(shown + piece) is None:
                 turn.timings.setdefault("first_token", time.perf_counter() - started)
                 shown += piece
@@ -264,12 +266,11 @@ class Bot:
     def _finish(self, turn: Turn, drafts: Sequence[Draft]) -> Reply:
         """Stages 6 and 7: the best acceptable draft as a Reply."""
         started, warnings = time.perf_counter(), turn.warnings
-        ranked = self._ranked(turn, drafts)
-        best = self._acceptable(ranked)
-        for attempt in range(1, RETRIES + 1):
-            if best is None:
-                fresh = replace(turn.request, seed=turn.request.seed + attempt)
-                best = self._acceptable(self._ranked(turn, generate(self.backbone, self.bank, [fresh])[0]))
+        ranked, attempt = self._ranked(turn, drafts), 0
+        while (best := self.guard.first(ranked)) is None and attempt < RETRIES:
+            attempt += 1
+            fresh = replace(turn.request, seed=turn.request.seed + attempt)
+            ranked = self._ranked(turn, generate(self.backbone, self.bank, [fresh])[0])
         if best is None:
             best = replace(ranked[0], text=self.guard.masked(ranked[0].text))
             warnings = (*warnings, "no draft was acceptable; words were masked")
@@ -293,8 +294,7 @@ class Bot:
     def _ranked(self, turn: Turn, drafts: Sequence[Draft]) -> list[Draft]:
         """Drafts, best first; with several, by how well they go with what was said."""
         manager = self._sound_manager() if len(drafts) > 1 else None
-        facts = [fact.text for fact in turn.facts if self.specs[turn.choice.skill].grounded]
-        return best_first(drafts, turn.history.texts, manager.ranker if manager else None, facts)
-
-    def _acceptable(self, ranked: Sequence[Draft]) -> Draft | None:
-        return next((d for d in ranked if self.guard.draft(d.text) is None), None)
+        spec = self.specs[turn.choice.skill]
+        evidence = Evidence.of(spec, (fact.text for fact in turn.facts), self.backbone.tokenizer.everyday)
+        ranker, style = manager.ranker if manager else None, self.roster.style(spec)
+        return best_first(drafts, turn.history.texts, ranker, evidence, style)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from adapterbot.backbone import Backbone
 from adapterbot.data.corpora import reader
 from adapterbot.home import written_by_rename
+from adapterbot.marks import BEGIN, END
 from adapterbot.spec import SkillSpec
 
 if TYPE_CHECKING:
@@ -28,7 +30,45 @@ CARD = """# {name}
 Made by `adapterbot train-skill {name}`. Unedited replies to messages that stand in its skill.toml:
 
 {replies}
+{limits}
+## Figures
+
+{begin}
+Not evaluated since it was trained: `adapterbot evaluate {name}`.
+{end}
 """
+SHOWN = {
+    "replies": ("validation replies that it was judged on", "{:,.0f}"),
+    "perplexity": ("perplexity", "{:.2f}"),
+    "perplexity_backbone": ("perplexity of the bare backbone", "{:.2f}"),
+    "bits_per_byte": ("bits per byte", "{:.3f}"),
+    "f1": ("word F1", "{:.1f}"),
+    "f1_constant": ("word F1 of the best constant reply", "{:.1f}"),
+    "f1_copied_facts": ("word F1 of the facts read out", "{:.1f}"),
+    "bleu": ("BLEU", "{:.2f}"),
+    "rouge_l": ("Rouge-L", "{:.1f}"),
+    "relevance": ("relevance (chance 0.05)", "{:.2f}"),
+    "relevance_reference": ("relevance of people's replies", "{:.2f}"),
+    "distinct_2": ("distinct-2", "{:.2f}"),
+    "distinct_2_reference": ("distinct-2 of people's replies", "{:.2f}"),
+    "knowledge_f1": ("word F1 of reply and facts", "{:.1f}"),
+    "copied_4grams": ("4-grams of a fact copied in a row", "{:.0%}"),
+    "unsupported": ("replies with an unsupported value", "{:.1%}"),
+    "length_ratio": ("length against people's replies", "{:.2f}"),
+    "style success, bare": ("replies in style, bare backbone", "{:.0%}"),
+    "style success, 1 draft": ("replies in style, one draft", "{:.0%}"),
+    "style success, 10 drafts": ("replies in style, best of ten drafts", "{:.0%}"),
+}  # figure -> what it is called on a card, and its form
+
+
+def skill_rows(figures: Mapping[str, Any]) -> dict[str, str]:
+    """The figures of one skill in a report, as a card shows them; 95 % intervals in brackets."""
+    rows = {}
+    for name, (title, form) in SHOWN.items():
+        if figures.get(name) is not None:
+            ends = [form.format(figures[f"{name}_{end}"]) for end in ("low", "high") if f"{name}_{end}" in figures]
+            rows[title] = form.format(figures[name]) + (f" ({' to '.join(ends)})" if ends else "")
+    return rows
 
 
 def write_card(trained: Trained, spec: SkillSpec, backbone: Backbone) -> None:
@@ -52,6 +92,9 @@ def write_card(trained: Trained, spec: SkillSpec, backbone: Backbone) -> None:
         before=trained.before,
         after=trained.after,
         licence=module.LICENCE if module else "that of the dialogues given",
+        limits="".join(("\nKnown failures:\n\n", *(f"- {limit}\n" for limit in spec.limits))) if spec.limits else "",
+        begin=BEGIN,
+        end=END,
         replies="\n".join(f"- *{message}*\n  {reply}" for message, reply in trained.replies),
     )
     with written_by_rename(trained.folder / "README.md") as temporary:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapterbot import cli_training
+from adapterbot import cli_knowledge, cli_training
 from adapterbot.cli_training import Backbone, Seed
 from adapterbot.errors import AdapterbotError
 
@@ -25,9 +26,13 @@ app = typer.Typer(
 )
 sessions_app = typer.Typer(no_args_is_help=True, help="List, show and delete stored conversations.")
 app.add_typer(sessions_app, name="sessions")
-app.add_typer(cli_training.app)  # train-skill, train-manager, pretrain, build, evaluate
+app.add_typer(cli_knowledge.app, name="knowledge")
+app.add_typer(cli_training.app)  # train-skill, train-manager, ..., pretrain, build, evaluate
 
 SkillOption = Annotated[str | None, typer.Option(help="Answer with this skill; left out, the manager picks.")]
+Demo = Annotated[
+    bool, typer.Option("--demo", help="Answer from a sample forecast and a sample calendar where there is no other.")
+]
 NoLog = Annotated[bool, typer.Option("--no-log", help="Do not store the conversation.")]
 Temperature = Annotated[float | None, typer.Option(help="0 is greedy; below 1 safer, above 1 wilder.")]
 TopP = Annotated[float | None, typer.Option(help="Nucleus: sample from the likeliest tokens that hold this much.")]
@@ -61,9 +66,10 @@ def respond(
     drafts: Drafts = None,
     backbone: Backbone = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole Reply.")] = False,
+    demo: Demo = False,
 ) -> None:
     """Answer one message."""
-    bot = _bot(backbone, log=False)
+    bot = _bot(backbone, log=False, demo=demo)
     decode = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "drafts": drafts}
     reply = bot.respond(text, _history(history), skill=skill, seed=seed, facts=fact, **decode)
     if as_json:
@@ -83,11 +89,12 @@ def chat(
     seed: Seed = None,
     backbone: Backbone = None,
     no_log: NoLog = False,
+    demo: Demo = False,
 ) -> None:
     """Talk in the terminal. /skill NAME, /auto, /undo and /quit are understood."""
     from adapterbot.terminal import talk
 
-    talk(_bot(backbone, log=session is not None and not no_log), session or "terminal", skill, seed)
+    talk(_bot(backbone, log=session is not None and not no_log, demo=demo), session or "terminal", skill, seed)
 
 
 @app.command()
@@ -95,13 +102,14 @@ def ui(
     host: Annotated[str, typer.Option(help="Address to listen on; 127.0.0.1 is this machine alone.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(help="Port; left out, 7860 or the next free one.")] = None,
     backbone: Backbone = None,
+    demo: Demo = False,
 ) -> None:
     """Open the chat app in a browser."""
     try:
         from adapterbot.ui.app import main as run
     except ImportError as error:
         raise AdapterbotError(f"the chat app needs gradio ({error}): pip install 'adapterbot[ui]'") from None
-    run(lambda: _bot(backbone, log=False), host=host, port=port)
+    run(lambda: _bot(backbone, log=False, demo=demo), host=host, port=port)
 
 
 @app.command()
@@ -158,9 +166,11 @@ def sessions_rm(id: Annotated[str, typer.Argument(help="The conversation's name.
     typer.echo(f"removed {id}")
 
 
-def _bot(backbone: str | None, *, log: bool) -> Bot:
+def _bot(backbone: str | None, *, log: bool, demo: bool = False) -> Bot:
     from adapterbot.bot import Bot
 
+    if demo:
+        os.environ["ADAPTERBOT_DEMO"] = "1"  # read by the sources of the weather and of the calendar
     bot = Bot.load(backbone, log=log)
     for note in bot.roster.notes:
         typer.echo(f"note: {note}", err=True)

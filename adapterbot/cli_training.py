@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,13 @@ Backbone = Annotated[str | None, typer.Option(help="embedded, dialogpt-small, ..
 Data = Annotated[str | None, typer.Option(help="A dialogue file (JSONL), a folder of corpora, or hub:NAME.")]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same reply.")]
 Recipe = Annotated[Path | None, typer.Option(help="The recipe (TOML); left out, the one that ships.")]
+
+
+class Compared(StrEnum):
+    """What `evaluate` compares a skill with."""
+
+    bare = "bare"
+    full = "full"
 
 
 @app.command("train-skill")
@@ -98,29 +106,67 @@ def train_ranker(
     )
 
 
+@app.command("train-heads")
+def train_heads(
+    data: Annotated[
+        Path | None, typer.Option(help="A folder of corpora with labelled texts; left out, $ADAPTERBOT_CORPORA.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
+    backbone: Backbone = None,
+    seed: Annotated[int, typer.Option(help="Seed of the texts that are taken.")] = 0,
+) -> None:
+    """Train the rank heads that choose among the drafts of the style skills."""
+    from adapterbot.backbone import load_backbone
+    from adapterbot.data.corpora import corpora_folder
+    from adapterbot.errors import DataError
+    from adapterbot.heads import train_heads as train
+    from adapterbot.home import Home
+
+    folder = corpora_folder(data)
+    if folder is None:
+        raise DataError("rank heads learn from labelled texts: give a folder of corpora by --data")
+    train(load_backbone(backbone), folder, out or Home.at().manager, seed=seed, announce=typer.echo)
+
+
 @app.command()
 def evaluate(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Skills, 'manager' or 'backbone'; left out, all trained skills.")
+        list[str] | None,
+        typer.Argument(help="Skills, manager, backbone, styles, claims; left out, all trained skills."),
     ] = None,
     data: Data = None,
-    as_json: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file as well.")] = None,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file as well.", dir_okay=False)
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page with tables, pictures and replies to this file.", dir_okay=False)
+    ] = None,
+    compare: Annotated[
+        list[Compared] | None,
+        typer.Option(help="bare: the backbone alone replies as well; full: so does one with all weights trained."),
+    ] = None,
     page: Annotated[Path, typer.Option(help="For 'backbone': the Markdown page of replies to write.")] = Path(
         "backbone.md"
     ),
     most: Annotated[int, typer.Option(help="Replies to generate and score per skill.", min=1)] = 200,
+    epochs: Annotated[
+        int | None, typer.Option(help="For --compare full; left out, what skill.toml says.", min=1, max=1000)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the replies.")] = 0,
     backbone: Backbone = None,
 ) -> None:
-    """Perplexity, F1, BLEU and distinct-n on validation dialogues; accuracy for the manager; bits per byte, copying and
-    a page of replies for the backbone."""
+    """Judge skills on dialogues that they did not learn from: perplexity, F1 beside what a constant reply and the
+    copied facts get, relevance, distinct-n, values without support. A dialogue file given by --data is taken as it is.
+
+    Accuracy for the manager; bits per byte, copying and a page of replies for the backbone."""
     from adapterbot.bot import Bot
-    from adapterbot.terminal import evaluate_all
+    from adapterbot.scoring import evaluate_all
 
     bot = Bot.load(backbone, log=False)
     for note in bot.roster.notes:
         typer.echo(f"note: {note}", err=True)
-    evaluate_all(bot, names or [], data, as_json, most, seed, page)
+    asked = dict.fromkeys(kind.value for kind in compare or ())
+    evaluate_all(bot, names or [], data, as_json, most, seed, page, html=html, compare=list(asked), epochs=epochs)
 
 
 @app.command()
@@ -173,15 +219,24 @@ def build(
         Path | None, typer.Option(help="Folder to write skills/, manager/ and data/ into; left out, this installation.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")] = False,
+    jobs: Annotated[int, typer.Option(help="Skills to train at a time, each with its share of the cores.", min=1)] = 1,
 ) -> None:
-    """Make every model: vocabulary, backbone, skills, ranker, manager, cards, report. What is up to date stays."""
+    """Make every model: backbone, rank heads, skills, ranker, manager, cards, report. What is up to date stays."""
     from adapterbot.build import build as run
     from adapterbot.home import Home
     from adapterbot.recipe import read_recipe
 
     _stop_on_sigterm()
     try:
-        run(data, recipe=read_recipe(recipe), root=root, dry_run=dry_run, announce=typer.echo, home=Home.at())
+        run(
+            data,
+            recipe=read_recipe(recipe),
+            root=root,
+            dry_run=dry_run,
+            jobs=jobs,
+            announce=typer.echo,
+            home=Home.at(),
+        )
     except KeyboardInterrupt:
         typer.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
         raise typer.Exit(130) from None

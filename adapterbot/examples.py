@@ -20,7 +20,8 @@ from adapterbot.spec import SkillSpec
 from adapterbot.turn import Prompt
 
 COMMON = 20  # a word that stands this often in a skill's corpus belongs to everyday language
-FRAMES_SHARE = 0.3  # dialogues from frames for each training dialogue of a skill that asks for frames
+FRAMES_SHARE = 0.3  # dialogues from frames for each other training dialogue, where a skill asks for frames
+FEWEST_FRAMES = 1_200
 EXAMPLES_SHARE = 0.2  # a skill's own examples.jsonl is repeated until it makes about this share of the training data
 
 
@@ -72,7 +73,7 @@ def load_corpus(spec: SkillSpec, data: str | None = None) -> Corpus:
         train += examples * max(1, round(EXAMPLES_SHARE * len(train) / len(examples))) if examples else []
         origin += f" and {len(examples)} examples of the skill's own"
     if spec.data.frames:
-        count = max(8, round(FRAMES_SHARE * len(train)))
+        count = max(FEWEST_FRAMES, round(FRAMES_SHARE * len(train)))
         frames = list(frame_dialogues(count, spec.name, spec.data.frames, spec.knowledge.limit))
         train += frames
         origin += f" and {len(frames)} dialogues from frames ({', '.join(spec.data.frames)})"
@@ -92,7 +93,7 @@ def _find(spec: SkillSpec, data: str | None) -> tuple[Splits, str]:
     if spec.data.path and not data:
         return load_path(spec.folder / spec.data.path), spec.data.path
     if folder and spec.data.corpus:
-        return load(spec.data.corpus, folder), f"corpus {spec.data.corpus}"
+        return load(spec.data.corpus, folder, spec.data.domain), f"corpus {spec.data.corpus}"
     samples = DATA / "samples" / f"{spec.name}.jsonl"
     if samples.is_file():
         return split(read_dialogues(samples), str(samples)), "the sample dialogues that ship with adapterbot"

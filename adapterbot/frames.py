@@ -1,7 +1,7 @@
 """Dialogues from frames of our own: a question whose answer stands in facts that were made up on the spot.
 
 No name in them can be known by heart, so all that a model can learn from them is to look into its facts and to copy.
-The frames are in `data/samples/frames.json`.
+The frames are in `data/samples/`: `frames.json` for backbones and skills, `skill_frames.json` for skills alone.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from adapterbot.data import DATA
 from adapterbot.data.dialogue import Dialogue, Turn
 from adapterbot.madeup import made_up_word
 
-FRAMES = DATA / "samples" / "frames.json"
+FRAMES, OF_SKILLS = DATA / "samples" / "frames.json", DATA / "samples" / "skill_frames.json"
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 FRAME = "frame-"  # how the id of such a dialogue starts
 SLOT = re.compile(r"\{(\w+)\}")
 CASUAL = 0.3  # of the questions come in lower case without a mark at the end
+SHUFFLED = 0.3  # of the facts of the kinds in NEAR stand in any order
 ALONE = 0.4  # of the questions come with the one fact that answers them
-KINDS = {"fact": 0.5, "row": 0.15, "forecast": 0.35}  # sentences, table rows, forecast rows, and the share of each
+# Sentences, table rows and forecast rows, with the share of each that a backbone reads.
+KINDS = {"fact": 0.5, "row": 0.15, "forecast": 0.35}
+NEAR = {"triple": 1.0, "event_row": 1.0}  # kinds of OF_SKILLS, whose frames bring their own further facts
 
 
 def frame_dialogues(
@@ -30,13 +33,15 @@ def frame_dialogues(
 ) -> Iterator[Dialogue]:
     """`count` dialogues of one question and one grounded answer, drawn by `seed`.
 
-    `kinds` are some of KINDS, and an answer has at most `most` facts.
+    `kinds` are some of KINDS and NEAR, and an answer has at most `most` facts.
     """
-    frames = json.loads(FRAMES.read_text(encoding="utf-8"))
+    frames = json.loads(FRAMES.read_text(encoding="utf-8")) | json.loads(OF_SKILLS.read_text(encoding="utf-8"))
+    shares = KINDS | NEAR
     for i in range(count):
         draw = random.Random(f"{seed} frame {i}")
-        (kind,) = draw.choices(kinds, [KINDS[k] for k in kinds])
-        facts, ask, tell = (_forecast if kind == "forecast" else _lookup)(frames, kind, most, draw)
+        (kind,) = draw.choices(kinds, [shares[k] for k in kinds])
+        make = _near if kind in NEAR else _forecast if kind == "forecast" else _lookup
+        facts, ask, tell = make(frames, kind, most, draw)
         if draw.random() < CASUAL:
             ask = ask.lower().rstrip("?.")
         answer = Turn("system", tell[:1].upper() + tell[1:], tuple(facts))
@@ -50,6 +55,16 @@ def _lookup(frames: Mapping[str, Any], kind: str, most: int, draw: random.Random
     facts = [values.fill(chosen["fact"]), *(_Values(frames, draw).fill(other["fact"]) for other in others)]
     draw.shuffle(facts)
     return facts, values.fill(draw.choice(chosen["ask"])), values.fill(draw.choice(chosen["tell"]))
+
+
+def _near(frames: Mapping[str, Any], kind: str, most: int, draw: random.Random) -> tuple[list[str], str, str]:
+    """The facts that answer, and perhaps others about the same thing after or around them."""
+    frame, values = draw.choice(frames[kind]), _Values(frames, draw)
+    others = draw.sample(frame["others"], draw.randint(0, len(frame["others"])))
+    facts = [values.fill(fact) for fact in [*frame["facts"], *others][:most]]
+    if draw.random() < SHUFFLED:
+        draw.shuffle(facts)
+    return facts, values.fill(draw.choice(frame["ask"])), values.fill(draw.choice(frame["tell"]))
 
 
 def _forecast(frames: Mapping[str, Any], kind: str, most: int, draw: random.Random) -> tuple[list[str], str, str]:

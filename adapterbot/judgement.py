@@ -21,9 +21,10 @@ from adapterbot.data.corpora import load_path
 from adapterbot.data.dialogue import Dialogue
 from adapterbot.documents import find_corpora, validation_documents
 from adapterbot.errors import AdapterbotError, DataError
-from adapterbot.evaluation import bits_per_byte, distinct, words
+from adapterbot.evaluation import bits_per_byte
 from adapterbot.home import written_by_rename
 from adapterbot.recipe import MixtureTable, read_recipe
+from adapterbot.scores import distinct, words
 from adapterbot.spec import FALLBACK
 
 FOLDER = DATA / "judgement"
@@ -109,7 +110,7 @@ def holds_name(reply: str, names: Iterable[str]) -> bool:
 
 
 def repetition_rate(replies: Sequence[str]) -> float:
-    """The share of replies in which some three words in a row stand twice (words as in `evaluation.words`)."""
+    """The share of replies in which some three words in a row stand twice (words as in `scores.words`)."""
 
     def repeats(reply: str) -> bool:
         said = words(reply)

@@ -11,18 +11,21 @@ from dataclasses import replace
 
 from adapterbot.backbone import Backbone, read_backbone
 from adapterbot.bot import Bot
-from adapterbot.errors import DataError
+from adapterbot.card import skill_rows
 from adapterbot.evaluation import evaluate_skill
 from adapterbot.examples import Corpus, load_corpus
+from adapterbot.heads import train_heads
 from adapterbot.home import written_by_rename
 from adapterbot.judgement import evaluate_backbone
 from adapterbot.manager.encoder import BACKBONE as BACKBONE_ENCODER
 from adapterbot.manager.encoder import MINILM, load_encoder
 from adapterbot.manager.ranking import train_ranker
 from adapterbot.manager.training import train_manager
+from adapterbot.marks import fill
 from adapterbot.pretraining import pretrain
 from adapterbot.records import Figures, Stage
-from adapterbot.stages import BACKBONE, BEGIN, END, RANK_HEADS, Job
+from adapterbot.stages import BACKBONE, RANK_HEADS, RANKER, Job
+from adapterbot.styling import evaluate_styles
 from adapterbot.training import train_skill
 
 Done = Mapping[str, Figures]  # by step
@@ -40,6 +43,7 @@ def make(job: Job, stage: Stage, done: Done) -> Figures:
         "backbone": _backbone,
         "skill": _skill,
         "rank heads": _rank_heads,
+        "ranker": _ranker,
         "manager": _manager,
         "cards": _cards,
         "report": _report,
@@ -72,6 +76,11 @@ def _skill(job: Job, name: str, done: Done) -> Figures:
 
 
 def _rank_heads(job: Job, _: str, done: Done) -> Figures:
+    seed = job.recipe.manager.seed
+    return dict(train_heads(_model(job), job.data, job.place.weights, seed=seed, announce=job.announce))
+
+
+def _ranker(job: Job, _: str, done: Done) -> Figures:
     encoder, seed = load_encoder(MINILM, None), job.recipe.manager.seed
     return train_ranker(job.specs, corpora=job.data, encoder=encoder, out=job.place.weights, seed=seed)
 
@@ -90,20 +99,13 @@ def _manager(job: Job, name: str, done: Done) -> Figures:
 
 
 def _cards(job: Job, _: str, done: Done) -> Figures:
-    """Put the backbone's figures between the marks of its card; a card without marks gets them at its end."""
-    path, figures = job.place.card, done[BACKBONE]
-    text = path.read_text(encoding="utf-8") if path.is_file() else "# The backbone\n"
-    if BEGIN not in text:
-        text = f"{text.rstrip()}\n\n{BEGIN}\n{END}\n"
-    before, _begin, rest = text.partition(BEGIN)
-    if END not in rest:
-        raise DataError(f"{path}: {BEGIN} stands without {END} after it; put that line where the figures end")
+    """Put the figures of the report into the cards of the backbone and of the skills."""
+    report, figures = json.loads(job.place.report.read_text(encoding="utf-8")), done[BACKBONE]
     rows = {"parameters": f"{figures['parameters']:,}", "trained on": f"{figures['tokens']:,} tokens"}
     rows |= {f"bits per byte, {name}": f"{bits:.3f}" for name, bits in figures["bits_per_byte"].items()}
-    table = ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]
-    with written_by_rename(path) as temporary:
-        parts = (before + BEGIN, *table, END + rest.partition(END)[2])
-        temporary.write_text("\n".join(parts), encoding="utf-8")
+    fill(job.place.card, "The backbone", rows)
+    for name in job.trained:
+        fill(job.place.skills / name / "README.md", name, skill_rows(report[name]))
     return {}
 
 
@@ -117,10 +119,14 @@ def _report(job: Job, _: str, done: Done) -> Figures:
     report: dict[str, Figures] = {"backbone": done[BACKBONE] | {k: v for k, v in judged.items() if k not in TEXTS}}
     for name in job.trained:
         spec, corpus = bot.roster.spec(name), load_corpus(job.specs[name], job.source(job.specs[name]))
-        scores = evaluate_skill(spec, bot.backbone, bot.bank, corpus.valid, ranker=ranker, most=most)
+        style = bot.roster.style(spec)
+        scores = evaluate_skill(spec, bot.backbone, bot.bank, corpus.valid, ranker=ranker, style=style, most=most)
         report[name] = {"data": corpus.origin, **scores}
         job.announce(f"{name}: perplexity {scores['perplexity']:.2f}, F1 {scores['f1']:.1f}")
-    report |= {"ranker": done[RANK_HEADS]} if MINILM in encoders else {}
+    for name, success in evaluate_styles(bot, job.data, list(job.trained), most=most).items():
+        report[name] |= {f"style success, {way}": value for way, value in success.items()}
+    report |= {"rank heads": done[RANK_HEADS]} if RANK_HEADS in done else {}
+    report |= {"ranker": done[RANKER]} if MINILM in encoders else {}
     report["manager"] = {encoder: done[f"manager ({encoder})"] for encoder in encoders}
     with written_by_rename(job.place.report) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -19,6 +19,7 @@ from adapterbot.turn import Prompt
 
 SEPARATOR = "<|endoftext|>"
 IGNORE = -100  # label of a position without loss
+EVERYDAY = 2  # pieces of a word of everyday language at most
 STARTS = " ▁Ġ"  # how vocabularies write the space before a word
 
 
@@ -57,6 +58,10 @@ class Tokenizer:
         text = text.encode("utf-8", "replace").decode()
         ids: list[int] = self._fast.encode(text, add_special_tokens=False).ids
         return ids
+
+    def everyday(self, word: str) -> bool:
+        """Whether a word in lower case is common enough for the vocabulary to write it in at most two pieces."""
+        return len(self.encode(f"the {word}")) - len(self.encode("the")) <= EVERYDAY
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`; separators are left out."""

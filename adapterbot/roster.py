@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from adapterbot.adapters import AdapterBank, AdapterFile, load_adapter
 from adapterbot.backbone import Backbone
-from adapterbot.errors import AdapterbotError, AdapterError, InputError, SpecError, UnknownNameError
+from adapterbot.errors import AdapterbotError, AdapterError, InputError, SpecError, UnknownNameError, WeightsError
+from adapterbot.heads import Heads, load_heads
 from adapterbot.home import Home
+from adapterbot.rerank import Style
 from adapterbot.spec import SkillFolders, SkillSpec
 
 
@@ -20,6 +22,7 @@ class Roster:
     problems: Mapping[str, AdapterbotError]
     bank: AdapterBank
     notes: tuple[str, ...]
+    heads: Heads | None = None
 
     @classmethod
     def load(cls, backbone: Backbone, home: Home) -> Roster:
@@ -36,7 +39,11 @@ class Roster:
             except (AdapterError, SpecError, UnknownNameError) as error:
                 problems[name] = error
         notes = tuple(note for adapter in adapters.values() for note in adapter.notes)
-        return cls(specs, problems, AdapterBank(backbone.shape, adapters), notes)
+        try:
+            heads = load_heads(backbone, home)
+        except WeightsError as error:  # styles answer without them
+            heads, notes = None, (*notes, str(error))
+        return cls(specs, problems, AdapterBank(backbone.shape, adapters), notes, heads)
 
     @property
     def skills(self) -> list[str]:
@@ -57,6 +64,10 @@ class Roster:
         if name not in self.specs:
             raise UnknownNameError("skill", name, self.specs)
         return self.specs[name]
+
+    def style(self, spec: SkillSpec) -> Style | None:
+        """What chooses among the drafts of a skill with `rerank`, where there are rank heads for this backbone."""
+        return self.heads.style(spec.rerank) if spec.rerank and self.heads else None
 
     def row(self, name: str) -> str | None:
         """The name of the skill's row in the bank, None for the bare backbone."""

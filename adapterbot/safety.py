@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from adapterbot.errors import InputError
+from adapterbot.turn import Draft
 
 if TYPE_CHECKING:
     from glin_profanity import Filter
@@ -115,6 +116,10 @@ class Guard:
     def draft(self, text: str) -> str | None:
         """Why a sampled reply must not be sent, or None."""
         return self._check(text) if text.strip() else "it is empty"
+
+    def first(self, drafts: Iterable[Draft]) -> Draft | None:
+        """The first draft that may be sent, or None."""
+        return next((draft for draft in drafts if self.draft(draft.text) is None), None)
 
     def masked(self, text: str) -> str:
         """`text` without its unacceptable words, or `NOT_SAID` when that does not make it acceptable."""

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from adapterbot.data.attributes import ATTRIBUTES
 from adapterbot.errors import SpecError, UnknownNameError, nearest, shorten
 from adapterbot.home import PACKAGE, Home
 from adapterbot.turn import Decode
@@ -43,7 +44,9 @@ class DataTable(Table):
     facts: Literal["auto", "none", "context", "knowledge"] = "auto"
     recase: float = Field(0.0, ge=0, le=1)  # share of the training dialogues that get capitals at sentence starts
     made_up: float = Field(0.0, ge=0, le=1)  # share of the training windows whose facts and replies get made-up names
-    frames: tuple[Literal["fact", "row", "forecast"], ...] = ()  # what of our own frames it learns from as well
+    frames: tuple[
+        Literal["fact", "row", "forecast", "triple", "event_row"], ...
+    ] = ()  # what of our own frames it learns from as well
 
     @field_validator("path")
     @classmethod
@@ -87,11 +90,12 @@ class RoutingTable(Table):
 class KnowledgeTable(Table):
     """The source of facts. `when_empty` is the fact line that stands for 'nothing was found'."""
 
-    source: Literal["none", "persona", "passages"] = "none"
+    source: Literal["none", "persona", "passages", "graph", "table", "weather", "calendar", "claims"] = "none"
     file: str = ""
     lines: tuple[str, ...] = ()
     limit: int = Field(5, ge=1, le=20)  # facts given to the model at most
     threshold: float | None = None
+    units: Literal["imperial", "metric"] = "imperial"  # of a weather source
     when_empty: str = ""
 
 
@@ -102,6 +106,7 @@ class SkillSpec(Table):
     folder: Path
     summary: str
     group: Group
+    limits: tuple[str, ...] = ()  # known failures, for its card
     turns: int = Field(5, ge=1, le=50)
     data: DataTable = DataTable()
     adapter: AdapterTable | None = AdapterTable()  # `adapter = false`: the backbone alone
@@ -109,11 +114,26 @@ class SkillSpec(Table):
     train: TrainTable = TrainTable()
     routing: RoutingTable = RoutingTable()
     knowledge: KnowledgeTable = KnowledgeTable()
+    rerank: str = ""  # `attribute:label` of a rank head that chooses among the drafts (see `heads`)
+
+    @field_validator("rerank")
+    @classmethod
+    def _known_label(cls, value: str) -> str:
+        attribute, _, label = value.partition(":")
+        if value and label not in ATTRIBUTES.get(attribute, ()):
+            known = [f"{name}:{label}" for name, labels in ATTRIBUTES.items() for label in labels]
+            raise ValueError(f"no rank head has this label; {nearest(value, known)}")
+        return value
 
     @property
     def grounded(self) -> bool:
         """Whether its replies have to keep to their facts."""
         return self.group in ("knowledge", "task")
+
+    @property
+    def strict(self) -> bool:
+        """Whether no reply may hold a number, name, time or place that its facts lack (see `support`)."""
+        return self.group == "task" or self.knowledge.source == "claims"
 
     @property
     def trainable(self) -> bool:

@@ -1,4 +1,4 @@
-"""The steps of `adapterbot build` in order: backbone -> every skill -> rank heads -> manager -> cards -> report.
+"""The steps of `adapterbot build`: backbone -> rank heads -> every skill -> ranker -> manager -> report -> cards.
 
 Each says what it is made from and what it writes; `making` makes it. Nothing heavy is imported here: a plan takes
 seconds.
@@ -11,20 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapterbot.data import DATA
-from adapterbot.data.corpora import reader
+from adapterbot.data.attributes import FOLDERS as LABELLED
+from adapterbot.data.attributes import SOURCES
+from adapterbot.data.corpora import folders
 from adapterbot.errors import DataError, SpecError, UnknownNameError
-from adapterbot.frames import FRAMES
+from adapterbot.frames import FRAMES, KINDS, NEAR, OF_SKILLS
 from adapterbot.home import Home
+from adapterbot.marks import figures_in
 from adapterbot.recipe import Recipe
 from adapterbot.records import CORPUS, RECIPE, Stage, digest, hash_corpora, hash_file
 from adapterbot.spec import SkillFolders, SkillSpec
 
-BACKBONE, RANK_HEADS = "backbone (vocabulary and weights)", "rank heads"
+BACKBONE, RANK_HEADS, RANKER = "backbone (vocabulary and weights)", "rank heads", "ranker"
+REPORT = "evaluation report"
 CONFIGS = ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json")
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
 CLASSIFIER = ("classifier.safetensors", "report.json", "confusion.png", "README.md")
 SAMPLES = DATA / "samples"
-BEGIN, END = "<!-- figures: `adapterbot build` writes from here -->", "<!-- figures: to here -->"
 # What the ranker learns from beside the skills' corpora (manager.ranking, which imports torch, has the same list).
 BESIDES = ("dailydialog", "esconv", "topicalchat")
 JUDGE = "tests/data/manager_messages.jsonl"  # messages that the manager is tried on, where the root has them
@@ -137,10 +140,11 @@ class Job:
             DataError: a corpus that a skill learns from is missing.
         """
         encoders = [e for e in ("backbone", "minilm") if e in self.recipe.manager.encoders]
-        models = [self._backbone(), *map(self._skill, self.trained.values())]
-        models += [self._rank_heads()] if "minilm" in encoders else []  # they read MiniLM's vectors
+        styles = any(spec.rerank for spec in self.specs.values())
+        models = [self._backbone(), *([self._rank_heads()] if styles else []), *map(self._skill, self.trained.values())]
+        models += [self._ranker()] if "minilm" in encoders else []  # it reads MiniLM's vectors
         models += [self._manager(encoder, encoders) for encoder in encoders]
-        return [*models, self._cards(), self._report(tuple(stage.name for stage in models))]
+        return [*models, self._report(tuple(stage.name for stage in models)), self._cards()]
 
     def _backbone(self) -> Stage:
         return Stage(
@@ -150,7 +154,7 @@ class Job:
             inputs={
                 RECIPE: digest(self.recipe.flat),
                 **self._read(self._mixed()),
-                **(self._frames() if self.recipe.mixture.frames else {}),
+                **self._frames(*(KINDS if self.recipe.mixture.frames else ())),
             },
             after=(),
             outputs=lambda: self._lying(self.place.backbone, *CONFIGS, *WEIGHTS),
@@ -160,27 +164,38 @@ class Job:
 
     def _skill(self, spec: SkillSpec) -> Stage:
         epochs = self.epochs(spec)
-        corpus = "" if spec.data.path else folder_of(spec.data.corpus, self.corpora)
-        if corpus and not (self.data / corpus).is_dir():
+        corpus = "" if spec.data.path else spec.data.corpus
+        read = folders_of(corpus, self.corpora) if corpus else []
+        if corpus and not (self.data / read[0]).is_dir():
             raise DataError(
-                f"skill {spec.name!r} learns from the corpus {corpus!r}, but {self.data} has no folder of that name "
+                f"skill {spec.name!r} learns from the corpus {read[0]!r}, but {self.data} has no folder of that name "
                 f"(it has {', '.join(self.corpora)}); add it, or name the other skills in the recipe's [skills] train"
             )
         return Stage(
             f"skill {spec.name}",
             kind="skill",
             subject=spec.name,
-            inputs={RECIPE: digest(epochs), **self._read([corpus]), **self._files([spec], samples=not corpus)},
+            inputs={RECIPE: digest(epochs), **self._read(read), **self._learnt(spec, samples=not corpus)},
             after=(BACKBONE,),
-            outputs=lambda: self._lying(self.place.skills / spec.name, "adapter.safetensors", "README.md"),
-            budget=f"at most {epochs} epochs of {spec.data.path or corpus or 'our samples'}",
+            outputs=lambda: self._lying(self.place.skills / spec.name, "adapter.safetensors"),
+            budget=f"at most {epochs} epochs of {spec.data.path or ', '.join(read) or 'our samples'}",
         )
 
     def _rank_heads(self) -> Stage:
-        learnt = [spec.data.corpus for spec in self.specs.values() if spec.routing.auto]
         return Stage(
             RANK_HEADS,
             kind="rank heads",
+            subject="",
+            inputs={RECIPE: digest([self.recipe.manager.seed, SOURCES]), **self._read(LABELLED)},
+            after=(BACKBONE,),
+            outputs=lambda: self._lying(self.place.weights, "heads.safetensors"),
+        )
+
+    def _ranker(self) -> Stage:
+        learnt = [spec.data.corpus for spec in self.specs.values() if spec.routing.auto]
+        return Stage(
+            RANKER,
+            kind="ranker",
             subject="",
             inputs={RECIPE: digest(self.recipe.manager.seed), **self._read([*learnt, *BESIDES])},
             after=(),
@@ -189,9 +204,10 @@ class Job:
         )
 
     def _manager(self, encoder: str, encoders: Sequence[str]) -> Stage:
-        routed = [text.partition(":")[0] for spec in self.specs.values() for text in spec.routing.corpora]
-        learnt = [*routed, *(spec.data.corpus for spec in self.specs.values())]
-        files = self._files(self.specs.values(), samples=True)
+        routable = [spec for spec in self.specs.values() if spec.routing.auto]
+        routed = [text.partition(":")[0] for spec in routable for text in spec.routing.corpora]
+        learnt = [*routed, *(spec.data.corpus for spec in routable)]
+        files = self._files(routable, samples=True)
         files |= {JUDGE: hash_file(self.place.judge)} if self.place.judge else {}
         files["data/samples/manager.jsonl"] = hash_file(SAMPLES / "manager.jsonl")
         minilm = encoder == "minilm"
@@ -207,15 +223,15 @@ class Job:
         )
 
     def _cards(self) -> Stage:
-        """The skills' and the manager's cards come with their trainings; what is left is the backbone's."""
-        card = self.place.card
+        """The trainings write the cards; what is left are the figures in them."""
+        cards = [self.place.card, *(self.place.skills / name / "README.md" for name in self.trained)]
         return Stage(
             "cards",
             kind="cards",
             subject="",
             inputs={},
-            after=(BACKBONE,),
-            outputs=lambda: {self._below(card): digest(figures_in(card))},
+            after=(REPORT,),
+            outputs=lambda: {self._below(card): digest(figures_in(card)) for card in cards},
         )
 
     def _report(self, models: tuple[str, ...]) -> Stage:
@@ -223,7 +239,7 @@ class Job:
         asked = {f"data/judgement/{path.name}": hash_file(path) for path in (DATA / "judgement").glob("*.json")}
         files = self._files(self.trained.values()) | asked
         return Stage(
-            "evaluation report",
+            REPORT,
             kind="report",
             subject="",
             inputs={RECIPE: digest(self.recipe.report.most), **self._read(judged), **files},
@@ -239,15 +255,20 @@ class Job:
 
     def _read(self, names: Iterable[str]) -> dict[str, str]:
         """Hashes of those of these corpora that are there."""
-        folders = {folder_of(name, self.corpora) for name in names}
-        return {CORPUS + name: self.corpora[name] for name in sorted(folders & self.corpora.keys())}
+        found = {folder for name in names for folder in folders_of(name, self.corpora)}
+        return {CORPUS + name: self.corpora[name] for name in sorted(found & self.corpora.keys())}
+
+    def _learnt(self, spec: SkillSpec, samples: bool) -> dict[str, str]:
+        """What a skill's adapter depends on: all of its folder but how it is chosen and decoded."""
+        said = spec.model_dump(mode="json", exclude={"folder", "routing", "summary", "limits", "decode", "rerank"})
+        return self._files([spec], samples) | {f"skills/{spec.name}/skill.toml": digest(said)}
 
     def _files(self, specs: Iterable[SkillSpec], samples: bool = False) -> dict[str, str]:
         """Hashes of what the skills' folders (and our samples) give to a step; a spec counts by what it says."""
         found = {}
         for spec in specs:
             found[f"skills/{spec.name}/skill.toml"] = digest(spec.model_dump(mode="json", exclude={"folder"}))
-            found |= self._frames() if spec.data.frames else {}
+            found |= self._frames(*spec.data.frames)
             for name in filter(None, ("examples.jsonl", spec.data.path)):
                 if (spec.folder / name).is_file():
                     found[f"skills/{spec.name}/{name}"] = hash_file(spec.folder / name)
@@ -255,8 +276,10 @@ class Job:
                 found[f"data/samples/{sample.name}"] = hash_file(sample)
         return found
 
-    def _frames(self) -> dict[str, str]:
-        return {f"data/samples/{FRAMES.name}": hash_file(FRAMES)}
+    def _frames(self, *kinds: str) -> dict[str, str]:
+        """Hashes of the files that frames of these kinds come from."""
+        files = [path for path, of in ((FRAMES, KINDS), (OF_SKILLS, NEAR)) if of.keys() & set(kinds)]
+        return {f"data/samples/{path.name}": hash_file(path) for path in files}
 
     def _lying(self, folder: Path, *patterns: str) -> dict[str, str]:
         """Hashes of the files in `folder` that fit one of the patterns."""
@@ -267,13 +290,8 @@ class Job:
         return path.relative_to(self.place.root).as_posix()
 
 
-def folder_of(corpus: str, present: Mapping[str, str]) -> str:
-    """The folder of a corpus: as its reader calls it, unless only one of the corpus' own name is present."""
-    module = reader(corpus)
-    return module.FOLDER if module and (module.FOLDER in present or corpus not in present) else corpus
-
-
-def figures_in(card: Path) -> str:
-    """What stands between the marks of a card, empty when it has none or is not there."""
-    text = card.read_text(encoding="utf-8") if card.is_file() else ""
-    return text.partition(BEGIN)[2].partition(END)[0]
+def folders_of(corpus: str, present: Mapping[str, str]) -> list[str]:
+    """The folders of a corpus that are there: as its reader calls them, else of the corpus' own name, else the first
+    that is missed."""
+    named = folders(corpus)
+    return [n for n in named if n in present] or [n for n in (corpus,) if n in present] or list(named[:1])

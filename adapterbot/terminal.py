@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from adapterbot.errors import AdapterbotError
-from adapterbot.home import written_by_rename
 from adapterbot.turn import Reply
 
 if TYPE_CHECKING:
@@ -108,104 +104,6 @@ def show_scores(name: str, report: Mapping[str, Any]) -> None:
             console.print(f"{name}  {key}: {value:.4g}")
         elif isinstance(value, int | str):
             console.print(f"{name}  {key}: {value}", markup=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Scoring:
-    """One thing to score and how: a skill's name, or one of SPECIAL. `advance` is told steps just done and in all."""
-
-    bot: Bot
-    name: str
-    data: str | None
-    most: int
-    seed: int
-    page: Path
-    advance: Callable[[int, int], None]
-
-
-def evaluate_all(
-    bot: Bot, names: Sequence[str], data: str | None, out: Path | None, most: int, seed: int, page: Path | None = None
-) -> None:
-    """Score skills, the manager or the backbone: a table, JSON to `out`, the backbone's replies to `page`."""
-    chosen = list(names) or [n for n in bot.skills if n in bot.bank.rows]
-    figures: dict[str, dict[str, Any]] = {}
-    with Progress(console=console, transient=True) as bar:
-        for name in chosen:
-            task = bar.add_task(name, total=None)
-
-            def advance(done: int, total: int, task: TaskID = task) -> None:
-                bar.update(task, advance=done, total=total)
-
-            score = SPECIAL.get(name, _skill_report)
-            figures[name] = score(Scoring(bot, name, data, most, seed, page or Path("backbone.md"), advance))
-    table = Table("skill", "figure", "value")
-    for name, report in figures.items():
-        for key, value in _figures(report):
-            table.add_row(name, key, f"{value:.4g}" if isinstance(value, float) else str(value))
-    console.print(table)
-    if out is not None:
-        with written_by_rename(out) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2), encoding="utf-8")
-
-
-def _figures(report: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """What a table shows of a report: single values, and figures by name one level down."""
-    for key, value in report.items():
-        if not isinstance(value, dict | list):
-            yield key, value
-        elif isinstance(value, dict) and all(isinstance(figure, float) for figure in value.values()):
-            yield from ((f"{key}, {name}", figure) for name, figure in value.items())
-
-
-def _skill_report(asked: Scoring) -> dict[str, Any]:
-    """A skill's figures on its validation dialogues."""
-    from adapterbot.evaluation import evaluate_skill
-    from adapterbot.examples import load_corpus
-
-    bot = asked.bot
-    spec = bot.roster.spec(asked.name)  # raises for an unknown or unusable skill
-    corpus = load_corpus(spec, asked.data)
-    return {"data": corpus.origin} | evaluate_skill(
-        spec,
-        bot.backbone,
-        bot.bank,
-        corpus.valid,
-        ranker=bot.manager.ranker if bot.manager else None,
-        most=asked.most,
-        seed=asked.seed,
-        advance=lambda done: asked.advance(done, asked.most),
-    )
-
-
-def _manager_report(asked: Scoring) -> dict[str, Any]:
-    """The manager's figures on messages with the skill each should lead to."""
-    from adapterbot.manager.report import evaluate_messages
-
-    if asked.bot.manager is None:
-        raise AdapterbotError("no manager was trained for this backbone: adapterbot train-manager")
-    if asked.data is None:
-        raise AdapterbotError(
-            'evaluate manager needs --data FILE with {"history": [...], "message": "...", "label": "<skill>"} a line'
-        )
-    return dict(evaluate_messages(asked.bot.manager, Path(asked.data)))
-
-
-def _backbone_report(asked: Scoring) -> dict[str, Any]:
-    """The backbone's figures; its replies go to the page."""
-    from adapterbot.data.corpora import corpora_folder
-    from adapterbot.judgement import evaluate_backbone, write_page
-
-    folder = corpora_folder(Path(asked.data) if asked.data else None)
-    if folder is None:
-        console.print("no bits per byte: they need --data FOLDER (or ADAPTERBOT_CORPORA)", style="yellow")
-    report = evaluate_backbone(asked.bot, folder, most=asked.most, seed=asked.seed, advance=asked.advance)
-    write_page(report, asked.page)
-    console.print(f"its replies: {asked.page}", markup=False, soft_wrap=True)
-    return report
-
-
-# What `evaluate` knows beside the skills.
-SPECIAL: dict[str, Callable[[Scoring], dict[str, Any]]] = {"manager": _manager_report, "backbone": _backbone_report}
 
 
 def list_skills(bot: Bot, as_json: bool) -> bool:

@@ -25,6 +25,7 @@ from adapterbot.errors import AdapterbotError, SettingError, SpecError
 from adapterbot.evaluation import perplexity
 from adapterbot.examples import Corpus, load_corpus, training_rows, validation_rows
 from adapterbot.generate import Request, generate
+from adapterbot.heads import load_heads
 from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.knowledge import open_source
@@ -33,6 +34,7 @@ from adapterbot.manager.router import Manager
 from adapterbot.prompt import encode
 from adapterbot.rerank import best_first
 from adapterbot.spec import AdapterTable, SkillSpec
+from adapterbot.support import Evidence
 from adapterbot.turn import Prompt
 
 CHECKPOINT_SECONDS = 5.0
@@ -275,7 +277,8 @@ def _replies(
 ) -> tuple[tuple[str, str], ...]:
     """(message, reply) for a few messages of the spec's own: what the card and the terminal show."""
     bank, source = AdapterBank(backbone.shape, {spec.name: best}), open_source(spec, home, None)
-    manager = Manager.load(home, backbone)
+    manager, heads = Manager.load(home, backbone), load_heads(backbone, home)
+    style = heads.style(spec.rerank) if heads and spec.rerank else None
     shown = []
     for i, message in enumerate(spec.routing.examples[:5] or ("Hello!", "How are you today?", "Tell me more.")):
         facts = [fact.text for fact in source.retrieve(History().add_user(message))]
@@ -283,6 +286,7 @@ def _replies(
             backbone.tokenizer, facts, [message], positions=backbone.positions, reserve=spec.decode.max_tokens
         )
         drafts = generate(backbone, bank, [Request(prompt.ids, spec.name, spec.decode, seed + i, prompt.facts)])[0]
-        kept = facts if spec.grounded else ()
-        shown.append((message, best_first(drafts, [message], manager.ranker if manager else None, kept)[0].text))
+        evidence = Evidence.of(spec, facts, backbone.tokenizer.everyday)
+        ranked = best_first(drafts, [message], manager.ranker if manager else None, evidence, style)
+        shown.append((message, ranked[0].text))
     return tuple(shown)

@@ -51,7 +51,7 @@ def read_dialogues(path: Path) -> Iterator[Dialogue]:
         DataError: the first line that is not a dialogue, as `file:line: what is wrong`.
     """
     seen: dict[str, int] = {}
-    for line, item in _objects(path):
+    for line, item in objects(path):
         try:
             dialogue = parse(item, default_id=f"{path.stem}-{line}")
         except DataError as error:
@@ -86,7 +86,8 @@ def in_validation(dialogue_id: str, share: float = 0.1) -> bool:
     return int(hashlib.sha256(dialogue_id.encode("utf-8", "replace")).hexdigest()[:8], 16) < share * 2**32
 
 
-def _objects(path: Path) -> Iterator[tuple[int, Any]]:
+def objects(path: Path) -> Iterator[tuple[int, Any]]:
+    """(line, JSON value) of a .jsonl, .jsonl.gz or .json file; raises DataError as `file:line: what is wrong`."""
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rb") as stream:

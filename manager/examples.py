@@ -6,7 +6,6 @@ A label that one skill claims by name (`clinc_oos:weather`) is taken out of what
 
 from __future__ import annotations
 
-import json
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from adapterbot.data import DATA, corpora
-from adapterbot.data.dialogue import Dialogue, in_validation, read_dialogues
+from adapterbot.data.dialogue import Dialogue, in_validation, objects, read_dialogues
 from adapterbot.errors import DataError
 from adapterbot.manager.classifier import HISTORY
 from adapterbot.manager.style import restyle
@@ -164,11 +163,10 @@ def _from_corpus(
 
 
 def _read(corpus: str, folder: Path) -> Iterator[Example]:
-    reader = corpora.reader(corpus)
-    place = next((folder / n for n in (getattr(reader, "FOLDER", corpus), corpus) if (folder / n).is_dir()), None)
-    if place is None:
+    places = [folder / n for n in (*corpora.folders(corpus), corpus) if (folder / n).is_dir()]
+    if not places:
         raise FileNotFoundError(corpus)
-    texts = _labelled_texts(place)
+    texts = None if hasattr(corpora.reader(corpus), "read") else _labelled_texts(places[0])
     if texts is not None:
         yield from (replace(e, source=corpus) for e in texts)
         return
@@ -183,25 +181,13 @@ def _labelled_texts(place: Path) -> list[Example] | None:
     found: list[Example] = []
     for split in ("train", "valid"):
         path = next((p for p in sorted(place.glob(f"{split}.jsonl*"))), None)
-        for number, item in enumerate(_json_lines(path) if path else (), 1):
+        for number, item in objects(path) if path else ():
             if not isinstance(item, dict) or not isinstance(item.get("text"), str):
                 if number == 1:
                     return None
                 raise DataError(f'{path}:{number}: not {{"text", "label"}}')
             found.append(Example(item["text"], str(item.get("label") or ""), "", valid=split == "valid"))
     return found or None
-
-
-def _json_lines(path: Path) -> Iterator[object]:
-    import gzip
-
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise DataError(f"{path}:{number}: not JSON: {error}") from None
 
 
 def _sample(pools: list[list[Example]], skills: int, seed: int) -> Iterator[Example]:

@@ -62,7 +62,8 @@ def test_a_drained_stream_is_the_reply(shared_bot: Bot, skill: str) -> None:
             shared_bot.respond("Tell me more!", TALK, skill=skill, seed=seed, max_tokens=15, drafts=1)
         )
         assert "".join(pieces) == streamed.text
-        assert "first_token" in streamed.timings or len(pieces) == 1
+        at_once = not shared_bot.specs[skill].strict  # a strict skill is looked at before it speaks
+        assert "first_token" in streamed.timings or len(pieces) == 1 or not at_once
 
 
 def test_with_several_drafts_the_best_is_streamed_word_by_word(shared_bot: Bot) -> None:
@@ -126,7 +127,7 @@ def test_different_skills_answer_differently(shared_bot: Bot) -> None:
 def test_an_unknown_skill_is_refused(shared_bot: Bot, name: str) -> None:
     with pytest.raises(UnknownNameError, match="unknown skill") as caught:
         shared_bot.respond("Hello", skill=name)
-    assert len(str(caught.value)) < 300
+    assert len(str(caught.value)) < 400
 
 
 # -- skills with a fault ---------------------------------------------------------------------------------------------

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from test_stages import STEPS, Place, place_at, recipe, write
 
 from adapterbot import judgement
@@ -19,7 +21,8 @@ from adapterbot.backbone import read_backbone
 from adapterbot.data import DATA
 from adapterbot.errors import DataError
 from adapterbot.manager import examples, ranking, training
-from adapterbot.stages import BACKBONE, BEGIN, END, JUDGE
+from adapterbot.marks import BEGIN, END
+from adapterbot.stages import BACKBONE, JUDGE
 
 RUN = """
 import sys
@@ -170,7 +173,7 @@ def test_only_what_reads_a_changed_corpus_is_made_again(copy: Place) -> None:
     assert not copy.plan()
     add(copy.data / "clinc_oos" / "train.jsonl", {"text": "is it cold", "label": "weather"})
     before = contents(copy.root)
-    assert copy.build().made == ("manager (backbone)", "manager (minilm)", "evaluation report")
+    assert copy.build().made == ("manager (backbone)", "manager (minilm)", "evaluation report", "cards")
     changed = {
         str(Path(p).relative_to(copy.root).parent) for p, was in contents(copy.root).items() if before.get(p) != was
     }
@@ -184,11 +187,11 @@ def test_a_corpus_that_the_backbone_learns_from_changes_all_that_stands_on_it(co
     plan = copy.plan()
     assert plan[BACKBONE] == "corpora changed: talk"
     assert plan["skill weather"] == plan["cards"] == f"upstream changed: {BACKBONE}"
-    assert "rank heads" not in plan  # no skill and no ranker reads it
+    assert "ranker" not in plan  # no skill and no ranker reads it
     add(copy.data / "kvret" / "train.jsonl", {"id": "new", "turns": turns})
     plan = copy.plan()
     assert plan[BACKBONE] == "corpora changed: kvret, talk"
-    assert plan["skill weather"] == plan["rank heads"] == "corpora changed: kvret"
+    assert plan["skill weather"] == plan["ranker"] == "corpora changed: kvret"
     assert plan["skill empathetic"] == f"upstream changed: {BACKBONE}"
 
 
@@ -200,11 +203,24 @@ def test_an_output_that_is_gone_or_changed_is_made_again(copy: Place) -> None:
     path = copy.root / "manager" / "weights" / "ranker.safetensors"
     whole = path.read_bytes()
     path.write_bytes(b"changed")
-    assert copy.plan()["rank heads"] == "file changed: manager/weights/ranker.safetensors"
+    assert copy.plan()["ranker"] == "file changed: manager/weights/ranker.safetensors"
     path.unlink()
-    assert copy.plan()["rank heads"] == "file changed: manager/weights/ranker.safetensors"
-    assert copy.build().made == ("rank heads",)  # it came out the same, so the report stays
+    assert copy.plan()["ranker"] == "file changed: manager/weights/ranker.safetensors"
+    assert copy.build().made == ("ranker",)  # it came out the same, so the report stays
     assert path.read_bytes() == whole
+
+
+def test_skills_that_are_trained_side_by_side_are_the_same(copy: Place) -> None:
+    made = [copy.root / "skills" / name / "adapter.safetensors" for name in ("empathetic", "weather")]
+    before = [load_file(path) for path in made]
+    for path in made:
+        path.unlink()
+    assert set(copy.build(jobs=2).made) == {"skill empathetic", "skill weather"}
+    for path, tensors in zip(made, before, strict=True):
+        again = load_file(path)
+        assert again.keys() == tensors.keys()
+        assert all(torch.allclose(again[name], tensors[name], atol=1e-3) for name in tensors)
+    assert not copy.plan()
 
 
 def test_hand_written_parts_of_the_card_are_nobodys_business(copy: Place) -> None:
@@ -227,7 +243,7 @@ def test_hand_written_parts_of_the_card_are_nobodys_business(copy: Place) -> Non
     [
         ({"pretrain": {"tokens": 4000}}, BACKBONE),
         ({"backbone": {"start": "embedded"}}, BACKBONE),
-        ({"manager": {"seed": 1}}, "rank heads"),
+        ({"manager": {"seed": 1}}, "ranker"),
         ({"report": {"most": 5}}, "evaluation report"),
     ],
 )

@@ -21,7 +21,7 @@ from adapterbot.home import Home
 from adapterbot.judgement import evaluate_backbone, holds_name, read_validation, repetition_rate, write_page
 from adapterbot.prompt import Tokenizer, encode
 from adapterbot.recipe import MixtureTable
-from adapterbot.terminal import evaluate_all
+from adapterbot.scoring import evaluate_all
 from adapterbot.turn import Decode
 
 FACT = "Pim wrote it."

@@ -17,8 +17,9 @@ from adapterbot.errors import KnowledgeError
 from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.knowledge import Similarity, open_source
+from adapterbot.knowledge.cutting import opening
 from adapterbot.knowledge.index import Index, read_passages
-from adapterbot.knowledge.passages import SHIPPED, PassageSource, opening, write_vectors
+from adapterbot.knowledge.passages import SHIPPED, PassageSource, write_vectors
 from adapterbot.knowledge.query import MAX_TERMS, queries, terms
 from adapterbot.manager.encoder import Encoder, load_encoder
 from adapterbot.spec import KnowledgeTable, SkillSpec

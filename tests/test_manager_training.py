@@ -17,7 +17,7 @@ from adapterbot.data import DATA
 from adapterbot.data.dialogue import read_dialogues
 from adapterbot.errors import DataError
 from adapterbot.history import History
-from adapterbot.manager import training
+from adapterbot.manager import examples, training
 from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, Settings, load_classifier
 from adapterbot.manager.examples import Example, collect
 from adapterbot.manager.mixing import encode_all
@@ -140,7 +140,14 @@ def test_what_is_missing_or_broken_is_named(specs: dict[str, SkillSpec], corpora
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Few steps, and of our dialogues that change the subject those among three skills."""
+    lines = examples.SWITCHES.read_text(encoding="utf-8").splitlines()
+    few = [
+        x for x in lines if {t.get("label", "") for t in json.loads(x)["turns"]} <= {"", "chitchat", "weather", "wiki"}
+    ]
+    (tmp_path / "switches.jsonl").write_text("\n".join(few), encoding="utf-8")
+    monkeypatch.setattr(examples, "SWITCHES", tmp_path / "switches.jsonl")
     monkeypatch.setattr(training, "HEADS", 2)
     monkeypatch.setattr(training, "STEPS", 100)
     monkeypatch.setattr(training, "CLEANING_STEPS", 60)

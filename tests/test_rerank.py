@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapterbot.rerank import INVENTED, NAMED, REPETITION, best_first, invented, rank
+from adapterbot.rerank import INVENTED, NAMED, REPETITION, best_first, rank
+from adapterbot.support import Evidence, invented
 from adapterbot.turn import Draft
 
 DRAFTS = st.lists(
@@ -56,14 +57,14 @@ def test_names_and_numbers_that_nothing_supports_are_found() -> None:
 def test_a_draft_that_invents_goes_back() -> None:
     made = [Draft("It is in Rome.", -0.5), Draft("It is in Oslo.", -1.0)]
     assert best_first(made, ["Where is it?"], None)[0].text == "It is in Rome."
-    ranked = best_first(made, ["Where is it?"], None, ["place: oslo"])
+    ranked = best_first(made, ["Where is it?"], None, Evidence(("place: oslo",)))
     assert [d.text for d in ranked] == ["It is in Oslo.", "It is in Rome."]
     assert ranked[1].score == -0.5 - INVENTED
 
 
 def test_a_draft_that_tells_a_new_name_of_the_facts_comes_forward() -> None:
     made = [Draft("It is a city in Norway.", -0.5), Draft("It is Oslo.", -1.0)]
-    ranked = best_first(made, ["Which city in Norway is it?"], None, ["name: oslo, in Norway"])
+    ranked = best_first(made, ["Which city in Norway is it?"], None, Evidence(("name: oslo, in Norway",)))
     assert [(d.text, d.score) for d in ranked] == [("It is Oslo.", NAMED - 1.0), ("It is a city in Norway.", -0.5)]
 
 

@@ -13,6 +13,8 @@ from adapterbot.errors import WeightsError
 from adapterbot.evaluation import perplexity
 from adapterbot.examples import load_corpus, validation_rows
 from adapterbot.home import Home
+from adapterbot.spec import FALLBACK, PACKAGE_SKILLS
+from adapterbot.support import unsupported
 
 
 @pytest.fixture(scope="module")
@@ -20,26 +22,56 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Bot:
     return Bot(load_backbone(), Home(tmp_path_factory.mktemp("home")), log=False)
 
 
+SKILLS = sorted(path.parent.name for path in PACKAGE_SKILLS.glob("*/skill.toml"))
+ADAPTED = [name for name in SKILLS if name != FALLBACK]
+STRICT = ("attraction", "calendar", "covid_claims", "hotel", "navigation", "restaurant", "taxi", "train", "weather")
+
+
 def test_every_shipped_skill_can_answer(shipped: Bot) -> None:
-    assert set(TRAINED) <= set(shipped.skills)
+    assert len(SKILLS) == 26
+    assert shipped.skills == SKILLS
+    assert len(shipped.routable) == 15
     assert not shipped.roster.problems
     assert not shipped.roster.notes  # no adapter without effect
 
 
 def test_an_adapter_is_small(shipped: Bot) -> None:
-    for name in TRAINED:
+    for name in ADAPTED:
         stacked = shipped.bank.select([name])
         assert stacked is not None
         count = sum(tensor.numel() for layer in stacked.layers for tensor in layer)
         assert count < 0.08 * shipped.backbone.parameter_count, name
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", SKILLS)
 def test_a_forced_skill_answers_in_words(shipped: Bot, name: str) -> None:
     reply = shipped.respond("What will you do tomorrow?", skill=name, seed=1)
     assert reply.text.strip()
     assert reply.skill == name
     assert reply.routed_by == "forced"
+
+
+@pytest.mark.parametrize("name", STRICT)
+def test_a_strict_skill_says_nothing_that_its_facts_do_not_hold(shipped: Bot, name: str) -> None:
+    assert shipped.specs[name].strict
+    for i, message in enumerate(shipped.specs[name].routing.examples[:6]):
+        reply = shipped.respond(message, skill=name, seed=i, drafts=4)
+        assert unsupported(reply.text, [fact.text for fact in reply.facts], [message]) == [], reply.text
+
+
+def test_sources_find_facts(shipped: Bot) -> None:
+    asked = {
+        "restaurant": "I want cheap Italian food.",
+        "graph": "Who directed Jaws?",
+        "covid_qa": "What are the symptoms of COVID-19?",
+        "covid_claims": "5G towers spread the coronavirus.",
+        "navigation": "Where is the nearest gas station?",
+        "wiki": "Tell me something about jazz.",
+    }
+    for name, message in asked.items():
+        reply = shipped.respond(message, skill=name, seed=1, drafts=2)
+        assert reply.facts, name
+        assert reply.facts[0].text != shipped.specs[name].knowledge.when_empty, name
 
 
 @pytest.mark.corpora

@@ -14,11 +14,13 @@ import pytest
 
 from adapterbot.build import Built, build
 from adapterbot.data import DATA
+from adapterbot.data.corpora import folders
 from adapterbot.errors import AdapterbotError, DataError, MissingPartError, SpecError, UnknownNameError
 from adapterbot.home import Home
 from adapterbot.manager import ranking
 from adapterbot.recipe import Recipe, read_recipe
-from adapterbot.stages import BACKBONE, BESIDES
+from adapterbot.spec import SkillFolders
+from adapterbot.stages import BACKBONE, BESIDES, RANK_HEADS
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "mixture": {"leave_out": ["clinc_oos"]},
@@ -32,11 +34,11 @@ STEPS = (
     BACKBONE,
     "skill empathetic",
     "skill weather",
-    "rank heads",
+    "ranker",
     "manager (backbone)",
     "manager (minilm)",
-    "cards",
     "evaluation report",
+    "cards",
 )
 # Short replies and few phrases: what a test does not look at should not take its time.
 SKILL = """summary = "s"
@@ -68,10 +70,15 @@ class Place:
         return self.folder / "root"
 
     def build(
-        self, chosen: Recipe | None = None, *, dry: bool = False, announce: Callable[[str], None] = print
+        self,
+        chosen: Recipe | None = None,
+        *,
+        dry: bool = False,
+        jobs: int = 1,
+        announce: Callable[[str], None] = print,
     ) -> Built:
-        home = Home(self.folder / "home")
-        return build(self.data, recipe=chosen or recipe(), root=self.root, dry_run=dry, announce=announce, home=home)
+        options: dict[str, Any] = {"home": Home(self.folder / "home"), "announce": announce, "jobs": jobs}
+        return build(self.data, recipe=chosen or recipe(), root=self.root, dry_run=dry, **options)
 
     def plan(self, **changes: dict[str, Any]) -> dict[str, str]:
         """Why, of the steps that would be made under a changed recipe."""
@@ -105,12 +112,13 @@ def place_at(folder: Path) -> Place:
 
 def test_the_shipped_recipe_makes_everything_that_ships(tmp_path: Path, home: Home) -> None:
     data = place_at(tmp_path).data
-    for corpus in ("persona", "wow"):
-        shutil.copytree(data / "talk", data / corpus)
+    specs = {name: spec for name, spec in SkillFolders(home).load_all().items() if spec.trainable}
+    for corpus in {folder for spec in specs.values() if spec.data.corpus for folder in folders(spec.data.corpus)}:
+        shutil.copytree(data / "talk", data / corpus, dirs_exist_ok=True)
     lines: list[str] = []
     done = build(data, recipe=read_recipe(), dry_run=True, announce=lines.append, home=home)
-    skills = [f"skill {name}" for name in ("empathetic", "persona", "weather", "wiki")]
-    assert list(done.plan) == [BACKBONE, *skills, *STEPS[3:]]
+    assert len(specs) == 25
+    assert list(done.plan) == [BACKBONE, RANK_HEADS, *(f"skill {name}" for name in specs), *STEPS[3:]]
     assert done.root == DATA.parent
     assert len(lines) == 1 + len(done.plan)
     assert not home.root.exists()
@@ -118,7 +126,7 @@ def test_the_shipped_recipe_makes_everything_that_ships(tmp_path: Path, home: Ho
 
 def test_the_managers_encoder_is_a_choice(tmp_path: Path) -> None:
     place = place_at(tmp_path)
-    assert "rank heads" not in place.plan(manager={"encoders": ["backbone"]})
+    assert "ranker" not in place.plan(manager={"encoders": ["backbone"]})
     assert "manager (backbone)" not in place.plan(manager={"encoders": ["minilm"]})
 
 

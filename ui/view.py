@@ -14,6 +14,7 @@ from typing import TypedDict
 from adapterbot.history import History
 from adapterbot.spec import SkillSpec
 from adapterbot.turn import Draft, Fact, Reply, RoutedBy
+from adapterbot.ui.graph_picture import picture
 
 AUTO = ""  # value of "Auto" in the skill picker
 GROUPS = ("conversation", "knowledge", "task", "style")
@@ -114,8 +115,8 @@ def _bar(bar: Bar) -> str:
 
 
 def facts_html(facts: Sequence[Fact]) -> str:
-    """The evidence, each line with its title and source."""
-    return "".join(_fact(fact) for fact in facts)
+    """The evidence, each line with its title and source; above triples of a graph a picture of them."""
+    return picture([fact for fact in facts if fact.source == "graph"]) + "".join(_fact(fact) for fact in facts)
 
 
 def _fact(fact: Fact) -> str:
@@ -169,8 +170,11 @@ def skill_choices(specs: Mapping[str, SkillSpec], usable: Iterable[str]) -> list
 
 
 def examples(specs: Mapping[str, SkillSpec], usable: Iterable[str]) -> list[str]:
-    """Messages to click: the first routing example of each usable skill."""
-    given = (specs[name].routing.examples[:1] for name in usable)
+    """Messages to click: the first routing example of skills that the manager chooses, of all groups by turns."""
+    known = sorted((specs[name] for name in usable if specs[name].routing.auto), key=lambda spec: spec.name)
+    groups = [[spec for spec in known if spec.group == group] for group in GROUPS]
+    turns = (spec for row in itertools.zip_longest(*groups) for spec in row if spec)
+    given = (spec.routing.examples[:1] for spec in turns)
     return [text for texts in given for text in texts][:MOST_EXAMPLES] or list(GREETINGS)
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -63,20 +64,15 @@ class OrElse:
 def open_source(spec: SkillSpec, home: Home, similarity: Similarity | None = None) -> Source:
     """The source that a skill's `[knowledge]` table names. Without `similarity` passages are ranked by bm25 alone.
 
+    Each kind of source is a module of its name with a function `open_source` like this one.
+
     Raises:
         KnowledgeError: the table's file is missing, unreadable or outside the skill's folder, or a line of it is bad.
     """
     table = spec.knowledge
     source: Source = NoSource()
-    if table.source == "persona":
-        from adapterbot.knowledge.persona import PersonaSource, read_lines
-
-        source = PersonaSource(table.lines or read_lines(skill_file(spec)))
-    elif table.source == "passages":
-        from adapterbot.knowledge.passages import SHIPPED, PassageSource
-
-        path = skill_file(spec) if table.file else SHIPPED
-        source = PassageSource(path, home, similarity, limit=table.limit, threshold=table.threshold)
+    if table.source != "none":
+        source = import_module(f"adapterbot.knowledge.{table.source}").open_source(spec, home, similarity)
     return OrElse(source, Fact(table.when_empty, source=table.source)) if table.when_empty else source
 
 

@@ -6,8 +6,8 @@ model is the start of the best passage.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,14 +18,18 @@ from adapterbot.data import DATA
 from adapterbot.errors import KnowledgeError
 from adapterbot.history import History
 from adapterbot.home import Home, written_by_rename
-from adapterbot.knowledge import Similarity
-from adapterbot.knowledge.index import MARK, Hit, Index, Passage, content_digest, read_passages
+from adapterbot.knowledge import Similarity, skill_file
+from adapterbot.knowledge.cutting import excerpt, opening
+from adapterbot.knowledge.index import MARK, UNMARK, Hit, Index, Passage, content_digest, read_passages
+from adapterbot.knowledge.own import OwnIndex, OwnPassages, add, remove
 from adapterbot.knowledge.query import Query, queries, terms
+from adapterbot.spec import SkillSpec
 from adapterbot.turn import Fact
 
+__all__ = ["SHIPPED", "PassageSource", "add", "open_source", "remove", "write_vectors"]
 SHIPPED = DATA / "knowledge" / "passages.jsonl"
 CANDIDATES = 20
-MAX_WORDS, MAX_SENTENCES = 40, 2
+OWN_CANDIDATES = 10  # of what the user added: none has a vector yet, and MiniLM takes 30 ms for one on one core
 
 # A passage's score is its relevance plus a bonus for the share of its title that the query names. (bonus, threshold),
 # measured on the 158 conversations marked "tuning" in tests/data/passage_queries.jsonl. The right passage, or rightly
@@ -34,9 +38,23 @@ COSINE = (0.1, 0.45)  # relevance = cosine of the encoder
 BM25 = (0.5, 1.75)  # relevance = normalised bm25
 
 Rows: TypeAlias = NDArray[np.float32]
-# A sentence ends at . ! or ? before a capital or digit, but not after an initial or a title such as Dr.
-NOT_AFTER = r"(?<!\b[A-Z]\.)(?<!\b(?:Dr|Mr|Ms|St|vs|No)\.)(?<!\bMrs\.)"
-SENTENCE_END = re.compile(NOT_AFTER + r"""(?:(?<=[.!?])|(?<=[.!?]["']))\s+(?=["'A-Z0-9])""")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A hit with its score and the index that it is from."""
+
+    score: float
+    hit: Hit
+    index: Index
+
+
+def open_source(spec: SkillSpec, home: Home, similarity: Similarity | None) -> PassageSource:
+    """The passages of the spec's `file`, else those that ship and those that the user added."""
+    table = spec.knowledge
+    path = skill_file(spec) if table.file else SHIPPED
+    own = None if table.file else OwnPassages(home)
+    return PassageSource(path, home, similarity, limit=table.limit, threshold=table.threshold, own=own)
 
 
 class PassageSource:
@@ -50,13 +68,14 @@ class PassageSource:
         *,
         limit: int = 1,
         threshold: float | None = None,
+        own: OwnPassages | None = None,
     ) -> None:
-        """`threshold` replaces the measured one.
+        """`threshold` replaces the measured one; `own` is searched as well.
 
         Raises:
             KnowledgeError: the file cannot be read, or a line of it is bad.
         """
-        self._index = Index.open(path, home.knowledge)
+        self._index, self._own = Index.open(path, home.knowledge), own
         self._similarity, self._limit = similarity, limit
         self._bonus, measured = BM25 if similarity is None else COSINE
         self._threshold = measured if threshold is None else threshold
@@ -64,31 +83,40 @@ class PassageSource:
             self._take_shipped_vectors(path, similarity.fingerprint)
 
     def retrieve(self, history: History) -> list[Fact]:
-        """At most `limit` facts that reach the threshold, best first; `Fact.score` is the passage's score."""
+        """At most `limit` facts that reach the threshold, best first; `Fact.score` is the passage's score.
+
+        Raises:
+            KnowledgeError: the file of the index, or of what the user added, is damaged.
+        """
+        added = self._own.index() if self._own else None
+        indexes = (self._index, added) if added else (self._index,)
         for query in queries(history):
-            ranked = sorted(self._scored(query), key=lambda pair: -pair[0])
-            best = [(score, hit.passage) for score, hit in ranked[: self._limit] if score >= self._threshold]
-            if best:
-                return [Fact(opening(p.text), "passages", p.title, round(score, 4)) for score, p in best]
+            ranked = sorted(self._scored(query, indexes), key=lambda found: -found.score)
+            if best := [found for found in ranked[: self._limit] if found.score >= self._threshold]:
+                return [_fact(found) for found in best]
         return []
 
-    def _scored(self, query: Query) -> list[tuple[float, Hit]]:
-        hits = self._index.search(query.terms, CANDIDATES)
-        if self._similarity is None or not hits:
+    def _scored(self, query: Query, indexes: Sequence[Index]) -> list[Found]:
+        found, asked = list[Found](), None
+        for index in indexes:
+            hits = index.search(query.terms, CANDIDATES if index is self._index else OWN_CANDIDATES)
             relevance = [hit.bm25 for hit in hits]
-        else:
-            asked = np.asarray(self._similarity.encode([query.text]), dtype=np.float32)  # [1, width]
-            relevance = (self._vectors([hit.passage for hit in hits], self._similarity) @ asked[0]).tolist()
-        return [(r + self._bonus * _title_share(hit), hit) for r, hit in zip(relevance, hits, strict=True)]
+            if self._similarity is not None and hits:
+                if asked is None:
+                    asked = np.asarray(self._similarity.encode([query.text]), dtype=np.float32)[0]  # [width]
+                relevance = (self._vectors([hit.passage for hit in hits], index, self._similarity) @ asked).tolist()
+            scores = (r + self._bonus * _title_share(hit) for r, hit in zip(relevance, hits, strict=True))
+            found += [Found(score, hit, index) for score, hit in zip(scores, hits, strict=True)]
+        return found
 
-    def _vectors(self, passages: Sequence[Passage], similarity: Similarity) -> Rows:
-        """Vectors [N, width] of passages; each passage is encoded once per encoder and then kept in the index."""
-        kept = self._index.vectors(similarity.fingerprint, [p.row for p in passages])
+    def _vectors(self, passages: Sequence[Passage], index: Index, similarity: Similarity) -> Rows:
+        """Vectors [N, width] of passages; each passage is encoded once per encoder and then kept in its index."""
+        kept = index.vectors(similarity.fingerprint, [p.row for p in passages])
         new = [p for p in passages if p.row not in kept]
         if new:
             rows = np.asarray(similarity.encode([_encoded_text(p) for p in new]), dtype=np.float16)
             fresh = {p.row: row.tobytes() for p, row in zip(new, rows, strict=True)}
-            self._index.put_vectors(similarity.fingerprint, fresh)
+            index.put_vectors(similarity.fingerprint, fresh)
             kept |= fresh
         return np.stack([np.frombuffer(kept[p.row], dtype=np.float16) for p in passages]).astype(np.float32)
 
@@ -127,15 +155,13 @@ def write_vectors(similarity: Similarity, path: Path = SHIPPED) -> Path:
     return target
 
 
-def opening(text: str) -> str:
-    """The first sentence or two of `text`, at most `MAX_WORDS` words."""
-    sentences = SENTENCE_END.split(text)
-    chosen = sentences[0]
-    for sentence in sentences[1:MAX_SENTENCES]:
-        if len(chosen.split()) + len(sentence.split()) <= MAX_WORDS:
-            chosen = f"{chosen} {sentence}"
-    words = chosen.split()
-    return chosen if len(words) <= MAX_WORDS else " ".join(words[:MAX_WORDS]) + " …"
+def _fact(found: Found) -> Fact:
+    """The start of a passage; of one that the user added, which need not begin with its point, what the query names."""
+    passage, score = found.hit.passage, round(found.score, 4)
+    if isinstance(found.index, OwnIndex):
+        text = excerpt(found.hit.marked_text, MARK, UNMARK)
+        return Fact(text, f"passages: {found.index.file_name(passage.row)}", passage.title, score)
+    return Fact(opening(passage.text), "passages", passage.title, score)
 
 
 def _encoded_text(passage: Passage) -> str:

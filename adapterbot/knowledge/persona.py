@@ -10,7 +10,15 @@ from pathlib import Path
 
 from adapterbot.errors import KnowledgeError
 from adapterbot.history import History
+from adapterbot.home import Home
+from adapterbot.knowledge import Similarity, skill_file
+from adapterbot.spec import SkillSpec
 from adapterbot.turn import Fact
+
+
+def open_source(spec: SkillSpec, home: Home, similarity: Similarity | None) -> PersonaSource:
+    """The persona in the spec's `lines`, else in its `file`."""
+    return PersonaSource(spec.knowledge.lines or read_lines(skill_file(spec)))
 
 
 class PersonaSource:

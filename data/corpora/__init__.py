@@ -1,7 +1,8 @@
 """Readers of public dialogue corpora, one file each, and `load`: a corpus by name from wherever it is.
 
 A reader says where the corpus lies in a corpora folder (`FOLDER`), on the hub (`HUB`), under which licence, and
-turns the hub's rows into dialogues. A corpus without a reader is read from `<folder>/<name>/{train,valid}.jsonl[.gz]`.
+turns the hub's rows into dialogues. One that makes its dialogues from several corpora names them (`FOLDERS`) and has a
+function `read(folder, domain)`. A corpus without a reader is read from `<folder>/<name>/{train,valid}.jsonl[.gz]`.
 """
 
 from __future__ import annotations
@@ -12,11 +13,21 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 from adapterbot.data.dialogue import Dialogue, in_validation, read_dialogues
 from adapterbot.errors import DataError, MissingPartError
 
-READERS = ("empathetic_dialogues", "persona_chat", "wizard_of_wikipedia", "in_car")
+READERS = (
+    "empathetic_dialogues",
+    "persona_chat",
+    "wizard_of_wikipedia",
+    "in_car",
+    "open_dialkg",
+    "styles",
+    "covid_qa",
+    "multiwoz",
+)
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
 Splits = dict[str, list[Dialogue]]
 
@@ -32,20 +43,37 @@ def corpora_folder(path: Path | None = None) -> Path | None:
     return Path(chosen).expanduser() if chosen else None
 
 
-def load(corpus: str, folder: Path) -> Splits:
-    """Train and valid dialogues of a named corpus from a corpora folder.
+def folders(corpus: str) -> tuple[str, ...]:
+    """The folders of a corpora folder that a corpus is read from."""
+    module = reader(corpus)
+    own = (module.FOLDER,) if module and hasattr(module, "FOLDER") else (corpus,)
+    return tuple(getattr(module, "FOLDERS", own))
+
+
+def load(corpus: str, folder: Path, domain: str = "") -> Splits:
+    """Train and valid dialogues of a named corpus from a corpora folder; a reader may make those of `domain` alone.
 
     Raises:
         DataError: the folder lacks the corpus (the message lists what it has), or a line is bad.
     """
     module = reader(corpus)
-    names = [module.FOLDER, corpus] if module else [corpus]
+    if module and hasattr(module, "read"):
+        return cast("Splits", module.read(folder, domain))
+    return load_folder(folder, *folders(corpus), corpus)
+
+
+def load_folder(folder: Path, *names: str) -> Splits:
+    """Train and valid dialogues of the first of these folders that is there.
+
+    Raises:
+        DataError: none is (the message lists what there is), or a line is bad.
+    """
     for name in names:
         if (folder / name).is_dir():
             return load_path(folder / name)
     have = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
     raise DataError(
-        f"no corpus {corpus!r} in {folder}; expected a folder {names[0]!r}. There: {', '.join(have) or 'none'}"
+        f"no corpus {names[-1]!r} in {folder}; expected a folder {names[0]!r}. There: {', '.join(have) or 'none'}"
     )
 
 

@@ -1,0 +1,126 @@
+"""3 · Reading and importing triples: subject, relation and object on each line, tab-separated (or CSV).
+
+OpenDialKG's release (Moon et al. 2019), where a relation that begins with "~" is read backwards, is understood too.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from adapterbot.errors import KnowledgeError, shorten
+from adapterbot.home import written_by_rename
+
+LONGEST = 300  # characters of a name or relation
+LONGEST_LINE = 16 * LONGEST  # bytes
+BATCH = 10_000  # triples between two calls of `advance`
+HEADER = ("subject", "relation", "object")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+COLUMNS = "write subject, relation and object on each line, with a tab between them"
+
+
+class Triple(NamedTuple):
+    """One edge of the graph; `line` is what a prompt shows."""
+
+    subject: str
+    relation: str
+    object: str
+
+    @property
+    def line(self) -> str:
+        """Subject, relation and object with tabs between them."""
+        return "\t".join(self)
+
+
+def read_triples(path: Path) -> Iterator[Triple]:
+    """The triples of a .tsv, .txt or .csv file, one at a time; blank lines and a heading are passed over.
+
+    Raises:
+        KnowledgeError: the first bad line, as `file:line: what is wrong`.
+    """
+    first = True
+    for where, fields in _rows(path):
+        triple = _triple(fields, where)
+        if not (first and tuple(map(str.lower, triple)) == HEADER):
+            yield triple
+        first = False
+
+
+def import_triples(path: Path, target: Path, advance: Callable[[int], None]) -> tuple[int, int]:
+    """Write the triples of `path` to `target`, each once; returns how many triples and entities there are.
+
+    `target` appears whole or not at all. `advance` is told how many triples were read so far.
+
+    Raises:
+        KnowledgeError: a bad line, no triple at all, or `target` cannot be written.
+    """
+    seen, names, count = set[bytes](), set[bytes](), 0
+    try:
+        with written_by_rename(target) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
+            for count, triple in enumerate(read_triples(path), 1):
+                if count % BATCH == 0:
+                    advance(count)
+                mark = _mark(triple.line)
+                if mark not in seen:
+                    seen.add(mark)
+                    names |= {_mark(triple.subject), _mark(triple.object)}
+                    out.write(triple.line + "\n")
+            if not seen:
+                raise KnowledgeError(f"{path}: no triples; {COLUMNS}")
+    except OSError as error:
+        raise KnowledgeError(f"{target}: cannot be written: {error.strerror}") from None
+    advance(count)
+    return len(seen), len(names)
+
+
+def _mark(text: str) -> bytes:
+    """A short stand-in for a text, so that millions of them fit into memory."""
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=12).digest()
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Sequence[str]]]:
+    """(`file:line`, columns) of each line that is not blank."""
+    lines = (line for line in _lines(path))
+    if path.suffix.lower() != ".csv":
+        yield from ((f"{path}:{number}", line.split("\t")) for number, line in lines if line.strip())
+        return
+    reader = csv.reader((line for _, line in lines), strict=True)
+    try:
+        yield from ((f"{path}:{reader.line_num}", row) for row in reader if any(map(str.strip, row)))
+    except csv.Error as error:
+        raise KnowledgeError(f"{path}:{reader.line_num}: not CSV: {error}") from None
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    number = 0
+    try:
+        with path.open("rb") as stream:
+            while raw := stream.readline(LONGEST_LINE):
+                number += 1
+                if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
+                    raise KnowledgeError(f"{path}:{number}: longer than {LONGEST_LINE} bytes; {COLUMNS}")
+                yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise KnowledgeError(f"{path}:{number}: not UTF-8 (byte {error.start}); convert the file to UTF-8") from None
+    except OSError as error:
+        raise KnowledgeError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _triple(fields: Sequence[str], where: str) -> Triple:
+    if len(fields) != 3:
+        raise KnowledgeError(f"{where}: {len(fields)} column(s) instead of three; {COLUMNS}")
+    subject, relation, other = (" ".join(CONTROL.sub(" ", field).split()) for field in fields)
+    if relation.startswith("~"):
+        subject, relation, other = other, relation[1:].strip(), subject
+    for name, value in zip(HEADER, (subject, relation, other), strict=True):
+        if not value:
+            raise KnowledgeError(f"{where}: the {name} is empty; {COLUMNS}")
+        if len(value) > LONGEST:
+            raise KnowledgeError(
+                f"{where}: the {name} {shorten(value, 30)!r} has {len(value)} characters; at most {LONGEST} are allowed"
+            )
+    return Triple(subject, relation, other)

@@ -1,0 +1,172 @@
+"""Do style skills have their style? Judged by a classifier that saw none of the labels by which they were made.
+
+The rank heads and the selection of the training replies rest on GoEmotions, SST-2 and AG News (`data.attributes`). The
+judge is another model on other labels: logistic regression on the sentence encoder's vectors, learnt from the emotions
+that DailyDialog and EmpatheticDialogues are annotated with, and from the subjects of service dialogues and chats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adapterbot.bot import Bot
+from adapterbot.data.attributes import balanced
+from adapterbot.data.corpora import load_path
+from adapterbot.data.dialogue import objects
+from adapterbot.errors import AdapterbotError, DataError
+from adapterbot.evaluation import perplexity
+from adapterbot.examples import Window, encode_windows
+from adapterbot.heads import fit_linear
+from adapterbot.manager.encoder import MINILM, Encoder, load_encoder
+from adapterbot.spec import FALLBACK
+
+TEXTS = 6_000  # that one judge learns from
+MESSAGES = "dailydialog"  # whose validation openings are answered
+BATCH = 8
+WAYS: Mapping[str, Mapping[str, Any]] = {"bare": {"drafts": 1}, "1 draft": {"drafts": 1}, "10 drafts": {"drafts": 10}}
+EMOTIONS = {
+    "joy": ("happiness", "joyful", "excited", "proud", "grateful", "content"),
+    "sadness": ("sadness", "sad", "lonely", "devastated", "disappointed"),
+    "anger": ("anger", "angry", "furious", "annoyed"),
+    "fear": ("fear", "afraid", "terrified", "anxious"),
+    "surprise": ("surprise", "surprised"),
+    "neutral": ("no emotion",),
+}
+SENTIMENTS = {
+    "positive": EMOTIONS["joy"],
+    "negative": (*EMOTIONS["sadness"], *EMOTIONS["anger"], "disgust", "disgusted"),
+}
+SENTIMENTS["neutral"] = EMOTIONS["neutral"]
+SUBJECTS = {
+    "business": ("finance", "insurance", "Work", "Finance", "balance", "interest_rate", "income", "taxes", "rate"),
+    "sport": ("nfl football", "baseball", "basketball", "icehockey"),
+    "sci_tech": ("software", "Computers", "Internet"),
+    "other": (
+        "music",
+        "movies",
+        "fashion",
+        "airline",
+        "fastfood",
+        "Relationship",
+        "Ordinary Life",
+        "recipe",
+        "weather",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Tells the label of a text: `weight` [labels, w + 1] over the encoder's vectors."""
+
+    encoder: Encoder
+    labels: tuple[str, ...]
+    weight: Tensor
+
+    @torch.inference_mode()
+    def guess(self, texts: Sequence[str]) -> list[str]:
+        """The likeliest label of each text."""
+        logits = self.encoder.encode(list(texts)) @ self.weight[:, :-1].T + self.weight[:, -1]
+        return [self.labels[i] for i in logits.argmax(-1).tolist()]
+
+
+def evaluate_styles(
+    bot: Bot, corpora: Path, names: Sequence[str] = (), *, most: int = 100, seed: int = 0,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, dict[str, float]]:  # fmt: skip
+    """For each style skill and each of WAYS the share of `most` replies that the judge finds in style, and `fluency`:
+    the perplexity of these replies under the plain backbone.
+
+    Raises:
+        DataError: a corpus that a judge learns from is missing.
+    """
+    wanted = {n: s.rerank for n in (names or bot.skills) if (s := bot.specs[n]).rerank}
+    if not wanted:
+        return {}
+    messages = _messages(corpora, most)
+    judges = {a: _judge(a, corpora, seed) for a in {w.partition(":")[0] for w in wanted.values()} - {"question"}}
+    bare = _answers(bot, FALLBACK, messages, seed, WAYS["bare"])
+    report: dict[str, dict[str, float]] = {}
+    for done, (name, rerank) in enumerate(wanted.items()):
+        attribute, _, label = rerank.partition(":")
+        told = {"bare": bare} | {w: _answers(bot, name, messages, seed, WAYS[w]) for w in list(WAYS)[1:]}
+        report[name] = {}
+        for way, replies in told.items():
+            right = [r.rstrip().endswith("?") for r in replies]
+            if attribute in judges:
+                right = [g == label for g in judges[attribute].guess(replies)]
+            report[name][way] = sum(right) / len(right)
+            report[name][f"fluency, {way}"] = _fluency(bot, messages, replies)
+        advance(done + 1, len(wanted))
+    return report
+
+
+def _messages(corpora: Path, most: int) -> list[str]:
+    """Opening messages of validation dialogues, evenly spread."""
+    openings = [d.turns[0].text for d in load_path(corpora / MESSAGES)["valid"]]
+    return openings[:: max(1, len(openings) // most)][:most]
+
+
+def _answers(bot: Bot, name: str, messages: Sequence[str], seed: int, way: Mapping[str, Any]) -> list[str]:
+    texts: list[str] = []
+    for start in range(0, len(messages), BATCH):
+        part = messages[start : start + BATCH]
+        asked = [{"message": m, "skill": name, "seed": seed + start + i, **way} for i, m in enumerate(part)]
+        for reply in bot.respond_batch(asked):
+            if isinstance(reply, AdapterbotError):
+                raise reply
+            texts.append(reply.text)
+    return texts
+
+
+def _fluency(bot: Bot, messages: Sequence[str], replies: Sequence[str]) -> float:
+    windows = [Window((), (m, r), (1,)) for m, r in zip(messages, replies, strict=True) if r.strip()]
+    return perplexity(bot.backbone, None, encode_windows(windows, bot.backbone.tokenizer, bot.backbone.positions))
+
+
+@dataclass(slots=True)
+class _Pool:
+    """(text, label) pairs as an attribute names its labels."""
+
+    names: Mapping[str, Sequence[str]]
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+
+    def take(self, text: str, label: str) -> None:
+        """Keep a text whose label is one of the attribute's."""
+        self.pairs += [(text, ours) for ours, theirs in self.names.items() if label in theirs]
+
+
+def _judge(attribute: str, corpora: Path, seed: int) -> Judge:
+    pool = _Pool({"emotion": EMOTIONS, "sentiment": SENTIMENTS, "topic": SUBJECTS}[attribute])
+    for text, label in (_subjects if attribute == "topic" else _feelings)(corpora):
+        pool.take(text, label)
+    pairs = balanced(pool.pairs, TEXTS, f"{seed} judge {attribute}")
+    if not pairs:
+        raise DataError(f"{corpora} has no texts with a label of {attribute!r} to judge by")
+    labels, encoder = tuple(pool.names), load_encoder(MINILM, None)
+    rows = encoder.encode([text for text, _ in pairs]).clone()  # out of inference mode
+    return Judge(
+        encoder, labels, fit_linear(rows, torch.tensor([labels.index(x) for _, x in pairs]), len(labels), seed)
+    )
+
+
+def _feelings(corpora: Path) -> Iterator[tuple[str, str]]:
+    for dialogue in load_path(corpora / "dailydialog")["train"]:
+        yield from ((t.text, t.label.partition("/")[0]) for t in dialogue.turns)
+    for dialogue in load_path(corpora / "ed")["train"]:
+        yield from ((t.text, dialogue.label) for t in dialogue.turns if t.speaker == "user")
+
+
+def _subjects(corpora: Path) -> Iterator[tuple[str, str]]:
+    for corpus in ("selfdialogue", "dailydialog"):
+        for dialogue in load_path(corpora / corpus)["train"]:
+            yield from ((t.text, dialogue.domain) for t in dialogue.turns)
+    for corpus, key in (("multidogo", "domain"), ("clinc_oos", "label")):
+        for _, item in objects(next((corpora / corpus).glob("train.jsonl*"))):
+            yield item["text"], str(item.get(key))

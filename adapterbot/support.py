@@ -1,0 +1,146 @@
+"""6 · What a grounded reply may say: every number, name, time and place of it stands in its facts or was said before.
+
+`unsupported` lists what does not; `read_out` is a reply that holds nothing but the facts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from adapterbot.spec import SkillSpec
+
+PART = re.compile(r"\d+|[^\W\d_]+")  # "12F" is 12 and F
+VALUE = re.compile(r"\d+|(?<![^\W_])[^\W\d_]+")  # "12F" is 12: a unit is no name
+ROW = re.compile(r"^[a-z][\w ]*: \S")  # how a row begins: "name: ..., area: ..."
+CELL = re.compile(r", (?=[A-Za-z][\w ]*: )")
+WORD = re.compile(r"\w+")
+SPELT = WORD.findall("two three four five six seven eight nine ten eleven twelve")  # "one" is a pronoun as well
+DIGITS = {word: str(number) for number, word in enumerate(SPELT, 2)}
+# Words that are values whatever their case: days, months, what the sky does, parts of a town, prices, verdicts.
+VALUES = frozenset(
+    WORD.findall("""
+    monday tuesday wednesday thursday friday saturday sunday
+    january february april june july august september october november december
+    sunny rainy cloudy snowy windy foggy stormy humid frosty overcast drizzling drizzle misty hailing hail raining rain
+    snowing snow blizzard fog frost storm thunderstorm
+    north south east west centre cheap moderate expensive contradicted supported
+    """)
+)
+# One thing under several names: whoever has one of a group has all of them.
+ALIKE = tuple(
+    frozenset(group.split())
+    for group in (
+        "rain rainy raining drizzle drizzling", "snow snowy snowing blizzard", "hail hailing", "fog foggy mist misty",
+        "storm stormy thunderstorm", "frost frosty", "centre center", "moderate moderately", "sunny sun",
+    )
+)  # fmt: skip
+HEADS = ("name", "poi", "event", "location", "trainID", "trainid")  # the cells that a row goes by
+NOTHING = "I have nothing on that."
+Everyday = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a reply has to keep to. `strict`: a draft with an unsupported value is never shown.
+
+    `everyday` tells whether a word in lower case is one of everyday language; others count as names.
+    """
+
+    facts: tuple[str, ...] = ()
+    strict: bool = False
+    everyday: Everyday | None = None
+
+    @classmethod
+    def of(cls, spec: SkillSpec, facts: Iterable[str], everyday: Everyday) -> Evidence | None:
+        """What replies of this skill have to keep to; None for a skill that is not grounded."""
+        return cls(tuple(facts), spec.strict, everyday) if spec.grounded else None
+
+    def against(self, text: str, utterances: Sequence[str]) -> list[str]:
+        """The values of a draft that nothing supports. Of several rows one has to support them all: the one that the
+        draft names, or any when it names none; a draft that names several may tell of each."""
+        rows = [fact for fact in self.facts if len(_cells(fact)) > 1]
+        others = [fact for fact in self.facts if fact not in rows]
+        said = parts([text])
+        named = [row for row in rows if any(said.issuperset(parts([cell])) for cell in _heads(row))]
+        if len(rows) < 2 or len(named) > 1:
+            return unsupported(text, self.facts, utterances, self.everyday)
+        tried = (unsupported(text, [row, *others], utterances, self.everyday) for row in named or rows)
+        return min(tried, key=len)
+
+
+def unsupported(
+    text: str, facts: Iterable[str], utterances: Iterable[str] = (), everyday: Everyday | None = None
+) -> list[str]:
+    """The values of `text` that stand neither in `facts` nor in `utterances`, in order.
+
+    Values are numbers (spelt ones from two to twelve as well), names (capitals inside a sentence), the words of
+    VALUES and, with `everyday`, every word that is none of everyday language. A name at the start of a sentence can be
+    told from another word by `everyday` alone.
+    """
+    known = _known([*facts, *utterances])
+    return [value for value in _values(text, everyday) if value.lower() not in known]
+
+
+def invented(text: str, sources: Iterable[str]) -> list[str]:
+    """The numbers in digits and the names inside a sentence of `text` that stand in none of `sources`, in order."""
+    known = parts(sources)
+    return [value for value in named(text) if value.lower() not in known]
+
+
+def parts(texts: Iterable[str]) -> set[str]:
+    """All words and numbers of `texts`, lower case."""
+    return {part.lower() for text in texts for part in PART.findall(text)}
+
+
+def named(text: str) -> list[str]:
+    """Numbers in digits, and names inside a sentence."""
+    return [value[0] for value in VALUE.finditer(text) if value[0].isdigit() or _is_name(value)]
+
+
+def read_out(facts: Sequence[str]) -> str:
+    """The first fact as a reply, so that nothing in it is made up; rows become clauses."""
+    fact = " ".join(facts[0].split()) if facts else ""
+    if not ROW.match(fact):
+        return fact or NOTHING
+    cells = _cells(fact)
+    if len(cells) == 1:  # a line that stands for 'nothing was found', such as "forecast: not available"
+        return f"{fact[0].upper()}{fact[1:]}."
+    return f"Here is what I have: {', '.join(f'{name} {value}' for name, value in cells)}."
+
+
+def _cells(fact: str) -> list[tuple[str, str]]:
+    """Name and value of each cell of a row; empty for a fact that is no row."""
+    if not ROW.match(fact):
+        return []
+    return [(name, value) for name, _, value in (cell.partition(": ") for cell in CELL.split(fact))]
+
+
+def _heads(row: str) -> list[str]:
+    """What a row goes by."""
+    return [value for name, value in _cells(row) if name in HEADS]
+
+
+def _known(texts: Sequence[str]) -> set[str]:
+    known = parts(texts)
+    for group in ALIKE:
+        if known & group:
+            known |= group
+    known |= {DIGITS[word] for word in known & DIGITS.keys()}
+    return known | {word for word, digit in DIGITS.items() if digit in known}
+
+
+def _values(text: str, everyday: Everyday | None) -> list[str]:
+    found = []
+    for value in VALUE.finditer(text):
+        word = value[0].lower()
+        rare = everyday is not None and len(word) > 2 and not word.isdigit() and not everyday(word)
+        if word.isdigit() or word in DIGITS or word in VALUES or rare or _is_name(value):
+            found.append(value[0])
+    return found
+
+
+def _is_name(word: re.Match[str]) -> bool:
+    inside = re.search(r"[^\s.!?][^.!?]*$", word.string[: word.start()])
+    return bool(inside) and word[0][0].isupper() and word[0] != "I"

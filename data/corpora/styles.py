@@ -1,0 +1,89 @@
+"""Replies that carry a style, each with the two utterances before it, selected from public dialogues.
+
+A naive Bayes classifier (`data.attributes`) scores every reply; those that carry the style of `domain` most clearly are
+kept. A reply carries the style `question` when it ends with a question mark and has only that one sentence or two.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from adapterbot.data import attributes
+from adapterbot.data.corpora import Splits, load_path
+from adapterbot.data.dialogue import Dialogue, Turn
+from adapterbot.errors import DataError
+
+DIALOGUES = ("dailydialog", "dream", "mutual", "ed", "topicalchat", "selfdialogue", "persona")
+FOLDERS = tuple(dict.fromkeys((*DIALOGUES, *attributes.FOLDERS)))
+HUB = None
+LICENCE = "those of the dialogues, several non-commercial (CC BY-NC)"
+MOST = {"train": 1_500, "valid": 150}  # replies of a style
+TEXTS = 30_000  # labelled ones that the classifier learns from
+WORDS = range(4, 31)  # of a reply
+SHARE = 0.4  # of the replies at most come from one corpus
+PER_CORPUS = {"train": 60_000, "valid": 6_000}  # replies that are looked at
+ATTRIBUTE = {name: a for a in ("emotion", "sentiment", "topic") for name in attributes.ATTRIBUTES[a]}  # of a style
+Scored = tuple[float, Dialogue]
+
+
+def read(folder: Path, domain: str) -> Splits:
+    """The dialogues of one style, the clearest first.
+
+    Raises:
+        DataError: no such style, or one of the corpora is missing.
+    """
+    if domain != "question" and domain not in ATTRIBUTE:
+        raise DataError(f"no style {domain!r}; there are: {', '.join(sorted([*ATTRIBUTE, 'question']))}")
+    there = [name for name in DIALOGUES if (folder / name).is_dir()]
+    if not there:
+        raise DataError(f"{folder} has none of the corpora that styles are selected from: {', '.join(DIALOGUES)}")
+    judge = None
+    if domain != "question":
+        pairs = attributes.labelled(ATTRIBUTE[domain], folder)
+        judge = attributes.Bayes(attributes.balanced(pairs, TEXTS, domain))
+    corpora = {name: load_path(folder / name) for name in there}
+    return {part: _select(corpora, part, domain, judge) for part in ("train", "valid")}
+
+
+def _select(corpora: dict[str, Splits], part: str, domain: str, judge: attributes.Bayes | None) -> list[Dialogue]:
+    found: list[Scored] = []
+    for name, splits in corpora.items():
+        scored = sorted(_scored(name, splits[part], part, domain, judge), key=lambda pair: -pair[0])
+        found += scored[: round(SHARE * MOST[part])]
+    found.sort(key=lambda pair: -pair[0])
+    return [dialogue for score, dialogue in found[: MOST[part]] if score > 0]
+
+
+def _scored(
+    corpus: str, dialogues: list[Dialogue], part: str, domain: str, judge: attributes.Bayes | None
+) -> Iterator[Scored]:
+    """Each reply with what comes before it, as a dialogue of its own, and how clearly it carries the style."""
+    seen: set[str] = set()
+    looked = 0
+    for dialogue in dialogues:
+        for i in range(1, len(dialogue.turns)):
+            text = dialogue.turns[i].text
+            if len(text.split()) not in WORDS or text.lower() in seen:
+                continue
+            seen.add(text.lower())
+            looked += 1
+            score = judge.margin(text, domain) if judge else _asks(text)
+            if score > 0:
+                yield score, _cut(corpus, dialogue, i, domain)
+        if looked >= PER_CORPUS[part]:
+            return
+
+
+def _asks(text: str) -> float:
+    """A short question scores higher than a long text that ends with one."""
+    return 1 / len(text.split()) if re.fullmatch(r"[^?]*\?", text) and text.count(".") <= 1 else 0.0
+
+
+def _cut(corpus: str, dialogue: Dialogue, index: int, domain: str) -> Dialogue:
+    """At most two utterances and the reply, which the system says."""
+    texts = [t.text for t in dialogue.turns[max(0, index - 2) : index + 1]]
+    speakers = ("system", "user", "system")[-len(texts) :]
+    turns = tuple(Turn(speaker, text) for speaker, text in zip(speakers, texts, strict=True))
+    return Dialogue(f"{corpus}-{dialogue.id}-{index}", turns, domain=domain)

@@ -1,0 +1,99 @@
+"""What a grounded reply may say: no number, name, time or place that its facts lack."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapterbot.prompt import Tokenizer
+from adapterbot.rerank import best_first
+from adapterbot.support import NOTHING, Evidence, invented, read_out, unsupported
+from adapterbot.turn import Draft
+
+ROW = "name: Golden Fig, area: centre, food: turkish, phone: 555-0187, pricerange: cheap"
+ASKED = ["I want something Turkish for two people."]
+
+
+def everyday(word: str) -> bool:
+    return not word.startswith("x")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("The Golden Fig is a cheap Turkish place in the center. Call 555-0187.", []),
+        ("Table for 2 at Golden Fig?", []),
+        ("The Silver Fig is in the north. It costs 20 pounds.", ["Silver", "north", "20"]),
+        ("Seven people like it on Monday.", ["Seven", "Monday"]),
+        ("it is a xorbic place", ["xorbic"]),
+        ("One of them is the Golden Fig, I think.", []),
+    ],
+)
+def test_values_that_nothing_supports_are_found(text: str, found: list[str]) -> None:
+    assert unsupported(text, [ROW], ASKED, everyday) == found
+
+
+def test_words_for_one_thing_support_each_other() -> None:
+    assert unsupported("It will be raining, with a drizzle.", ["monday: rain"]) == []
+    assert unsupported("It will snow.", ["monday: rain"]) == ["snow"]
+
+
+@given(st.lists(st.sampled_from(ROW.replace(",", "").replace(":", "").split())))
+def test_what_is_copied_is_supported(words: list[str]) -> None:
+    assert unsupported(" ".join(words), [ROW]) == []
+
+
+@given(st.text(max_size=80), st.lists(st.text(max_size=40), max_size=3))
+def test_what_is_invented_is_unsupported_too(text: str, facts: list[str]) -> None:
+    assert set(invented(text, facts)) <= set(unsupported(text, facts)) | {w for w in ("two",) if w in text}
+
+
+@pytest.mark.parametrize("facts", [[ROW], ["forecast: not available"], ["Plain words about a fig."], [], ["a\nb: c"]])
+def test_facts_that_are_read_out_hold_nothing_else(facts: list[str]) -> None:
+    told = read_out(facts)
+    assert told == NOTHING if not facts else told
+    assert unsupported(told, facts) == []
+
+
+def test_a_strict_skill_never_shows_an_unsupported_value() -> None:
+    made = [Draft("Try the Silver Fig in the north.", -0.1), Draft("The Golden Fig is cheap.", -3.0)]
+    loose, strict = Evidence((ROW,)), Evidence((ROW,), strict=True, everyday=everyday)
+    assert best_first(made, ASKED, None, strict)[0].text == "The Golden Fig is cheap."
+    only = best_first(made[:1], ASKED, None, strict)
+    assert unsupported(only[0].text, [ROW]) == []
+    assert "Golden Fig" in only[0].text
+    assert only[1].text == made[0].text, "the draft is still there to be looked at"
+    assert best_first(made[:1], ASKED, None, loose)[0].text == made[0].text
+
+
+def test_values_of_one_row_do_not_support_another() -> None:
+    rows = (
+        "poi: Tea Shed, address: 700 Elm Drive",
+        "poi: Bean Harbor, address: 296 Finch Lane",
+        "restaurant: 40 found",
+    )
+    evidence = Evidence(rows, strict=True)
+    assert evidence.against("The Tea Shed is at 700 Elm Drive.", ()) == []
+    assert evidence.against("The Tea Shed is at 296 Finch Lane.", ()) == ["296", "Finch", "Lane"]
+    assert evidence.against("Tea Shed is at 700 Elm Drive, Bean Harbor at 296 Finch Lane.", ()) == []
+    assert evidence.against("It is at 296 Elm Drive.", ()) != []
+    assert evidence.against("It is at 296 Finch Lane, one of 40.", ()) == []
+
+
+def test_style_decides_among_drafts() -> None:
+    made = [Draft("So so.", -0.5), Draft("Great!", -0.6)]
+    ranked = best_first(made, ["How is it?"], None, None, lambda texts: [float("!" in t) for t in texts])
+    assert [d.text for d in ranked] == ["Great!", "So so."]
+
+
+def test_the_vocabulary_tells_everyday_words(embedded: Tokenizer) -> None:
+    assert all(map(embedded.everyday, ("restaurant", "tomorrow", "expensive", "unfortunately")))
+    assert not any(map(embedded.everyday, ("quellmar", "xalvora", "brindelmoor")))
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Tokenizer:
+    from adapterbot.data import DATA
+
+    return Tokenizer.from_folder(DATA / "backbone")
