@@ -223,7 +223,7 @@ def test_copying_is_measured_with_the_adapter_and_without(
 ) -> None:
     wiki = trained.respond("Who wrote it?", facts=[FACT], skill="wiki", seed=7).text
     alone = trained.respond("Who wrote it?", facts=[FACT], skill="chitchat", seed=8).text
-    said = next(w for w in re.findall(r"[A-Za-z]{4,}", wiki) if holds_name(wiki, [w]) and not holds_name(alone, [w]))
+    said = next(w for w in re.findall(r"[A-Za-z]{3,}", wiki) if holds_name(wiki, [w]) and not holds_name(alone, [w]))
     told: list[tuple[int, int]] = []
     asked(monkeypatch, tmp_path, [case(said.upper()), case("Nobodysaysthis"), case(said[:-1], skill="weather")])
     report = evaluate_backbone(trained, None, seed=7, advance=lambda done, total: told.append((done, total)))

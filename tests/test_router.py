@@ -135,10 +135,10 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Manager:
 @needs_minilm
 def test_the_shipped_manager_reaches_its_floor_on_messages_written_by_hand(shipped: Manager) -> None:
     report = evaluate_messages(shipped, MESSAGES)
-    assert report["n"] == 240
-    assert report["accuracy"] >= 0.87
-    assert report["macro_f1"] >= 0.87
-    assert min(report["accuracy_of"].values()) >= 0.77
+    assert report["n"] == 444
+    assert report["accuracy"] >= 0.85
+    assert report["macro_f1"] >= 0.85
+    assert min(report["accuracy_of"].values()) >= 0.72
 
 
 @needs_minilm
