@@ -174,10 +174,13 @@ def test_only_what_reads_a_changed_corpus_is_made_again(copy: Place) -> None:
     add(copy.data / "clinc_oos" / "train.jsonl", {"text": "is it cold", "label": "weather"})
     before = contents(copy.root)
     assert copy.build().made == ("manager (backbone)", "manager (minilm)", "evaluation report", "cards")
-    changed = {
-        str(Path(p).relative_to(copy.root).parent) for p, was in contents(copy.root).items() if before.get(p) != was
-    }
-    assert changed == {"manager/weights", "manager/weights/backbone", "data"}
+    now = contents(copy.root).items()
+    changed = {Path(p).relative_to(copy.root).as_posix() for p, was in now if before.get(p) != was}
+    cards = {card.relative_to(copy.root).as_posix() for card in copy.root.glob("*/*/README.md")}
+    assert "skills/weather/README.md" in cards
+    made = {path for path in changed if path.startswith("manager/weights/")}
+    assert made
+    assert changed == made | cards | {"data/report.json", "data/models.json"}
     assert not copy.plan()
 
 
@@ -186,7 +189,8 @@ def test_a_corpus_that_the_backbone_learns_from_changes_all_that_stands_on_it(co
     add(copy.data / "talk" / "train.jsonl", {"id": "new", "turns": turns})
     plan = copy.plan()
     assert plan[BACKBONE] == "corpora changed: talk"
-    assert plan["skill weather"] == plan["cards"] == f"upstream changed: {BACKBONE}"
+    assert plan["skill weather"] == f"upstream changed: {BACKBONE}"
+    assert plan["cards"] == "upstream changed: evaluation report"
     assert "ranker" not in plan  # no skill and no ranker reads it
     add(copy.data / "kvret" / "train.jsonl", {"id": "new", "turns": turns})
     plan = copy.plan()
@@ -215,7 +219,7 @@ def test_skills_that_are_trained_side_by_side_are_the_same(copy: Place) -> None:
     before = [load_file(path) for path in made]
     for path in made:
         path.unlink()
-    assert set(copy.build(jobs=2).made) == {"skill empathetic", "skill weather"}
+    assert set(copy.build(jobs=2).made) == {"skill empathetic", "skill weather", "evaluation report", "cards"}
     for path, tensors in zip(made, before, strict=True):
         again = load_file(path)
         assert again.keys() == tensors.keys()
@@ -255,7 +259,7 @@ def test_a_changed_setting_changes_what_it_is_for(built: Place, changes: dict[st
 
 
 def test_a_cap_on_epochs_counts_only_below_what_the_skill_says(built: Place) -> None:
-    assert set(built.plan(skills={"epochs": 2})) == {"skill empathetic", "skill weather", "evaluation report"}
+    assert set(built.plan(skills={"epochs": 2})) == {"skill empathetic", "skill weather", "evaluation report", "cards"}
     own = {name: built.plan(skills={"epochs": cap}) for name, cap in (("five", 5), ("a thousand", 1000))}
     assert own["five"] == own["a thousand"]
 

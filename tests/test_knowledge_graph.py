@@ -196,14 +196,14 @@ def test_the_shipped_triples_are_valid_and_never_twice() -> None:
     assert {t.subject for t in triples if t.relation == "alias"} <= names
 
 
-def test_the_examples_are_what_the_source_finds(graph: GraphSource) -> None:
+def test_the_examples_are_what_the_source_finds(graph: GraphSource, home: Home) -> None:
     known = {triple.line for triple in read_triples(SHIPPED)}
     folder = PACKAGE_SKILLS / "graph"
     dialogues = list(read_dialogues(folder / "examples.jsonl"))
     assert len(dialogues) >= 80
     assert {fact for d in dialogues for turn in d.turns for fact in turn.knowledge} <= known
     spec = read_spec(folder)
-    assert open_source(spec, Home(folder / "nowhere")).retrieve(talk("hm"))[0].text == spec.knowledge.when_empty
+    assert open_source(spec, home).retrieve(talk("hm"))[0].text == spec.knowledge.when_empty
 
 
 # -- the cache -------------------------------------------------------------------------------------------------------
