@@ -153,24 +153,6 @@ def held_out(spec: SkillSpec, data: str | None) -> tuple[SkillSpec, list[Dialogu
     return spec, dialogues, f"{path} ({len(dialogues):,} dialogues, all of them)"
 
 
-def evaluate_skill(
-    spec: SkillSpec,
-    backbone: Backbone,
-    bank: AdapterBank,
-    dialogues: Sequence[Dialogue],
-    *,
-    ranker: Relevance | None = None,
-    style: Style | None = None,
-    most: int = 200,
-    seed: int = 0,
-    advance: Callable[[int], None] = lambda _: None,
-) -> dict[str, float]:
-    """The figures of `judge_skill` alone."""
-    return judge_skill(
-        spec, backbone, bank, dialogues, ranker=ranker, style=style, most=most, seed=seed, advance=advance
-    ).figures
-
-
 def judge_skill(
     spec: SkillSpec,
     backbone: Backbone,

@@ -12,7 +12,7 @@ from dataclasses import replace
 from adapterbot.backbone import Backbone, read_backbone
 from adapterbot.bot import Bot
 from adapterbot.card import skill_rows
-from adapterbot.evaluation import evaluate_skill
+from adapterbot.evaluation import judge_skill
 from adapterbot.examples import Corpus, load_corpus
 from adapterbot.heads import train_heads
 from adapterbot.home import written_by_rename
@@ -120,7 +120,8 @@ def _report(job: Job, _: str, done: Done) -> Figures:
     for name in job.trained:
         spec, corpus = bot.roster.spec(name), load_corpus(job.specs[name], job.source(job.specs[name]))
         style = bot.roster.style(spec)
-        scores = evaluate_skill(spec, bot.backbone, bot.bank, corpus.valid, ranker=ranker, style=style, most=most)
+        judged_skill = judge_skill(spec, bot.backbone, bot.bank, corpus.valid, ranker=ranker, style=style, most=most)
+        scores = judged_skill.figures
         report[name] = {"data": corpus.origin, **scores}
         job.announce(f"{name}: perplexity {scores['perplexity']:.2f}, F1 {scores['f1']:.1f}")
     for name, success in evaluate_styles(bot, job.data, list(job.trained), most=most).items():

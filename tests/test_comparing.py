@@ -24,7 +24,7 @@ from adapterbot.comparing import Comparison, judge_named, trained_whole, trainin
 from adapterbot.data import DATA
 from adapterbot.data.dialogue import read_dialogues
 from adapterbot.errors import AdapterbotError, DataError, MissingPartError, UnknownNameError
-from adapterbot.evaluation import Judged, evaluate_skill, perplexity
+from adapterbot.evaluation import Judged, judge_skill, perplexity
 from adapterbot.examples import Corpus, load_corpus, training_rows, validation_rows
 from adapterbot.home import Home
 from adapterbot.report_page import write_report_page
@@ -123,14 +123,14 @@ def test_all_compared_are_asked_the_same(bot: Bot, judged: dict[str, Judged]) ->
         assert len({figures[f"{name}{end}"] for end in MODELS.values()}) == 3, name
     for name in ("f1", "f1_low", "rouge_l", "bleu", "distinct_2"):
         assert all(f"{name}{end}" in figures for end in MODELS.values()), name
-    bare = evaluate_skill(
+    bare = judge_skill(
         bot.specs["talker"],
         bot.backbone,
         AdapterBank(bot.backbone.shape),
         load_corpus(bot.specs["talker"]).valid,
         ranker=bot.manager.ranker if bot.manager else None,
         most=24,
-    )
+    ).figures
     for name in ("perplexity", "bits_per_byte", "f1", "distinct_2", "f1_constant"):
         assert bare[name] == pytest.approx(figures.get(f"{name}_backbone", figures[name])), name
     assert figures["parameters_full"] == bot.backbone.parameter_count > figures["parameters"] > 0

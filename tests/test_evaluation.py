@@ -19,7 +19,7 @@ from adapterbot.bot import Bot
 from adapterbot.data import DATA
 from adapterbot.data.dialogue import Dialogue, Turn, read_dialogues
 from adapterbot.errors import DataError
-from adapterbot.evaluation import evaluate_skill, held_out, judge_skill, parameters, perplexity, predicted
+from adapterbot.evaluation import held_out, judge_skill, parameters, perplexity, predicted
 from adapterbot.examples import replies
 from adapterbot.home import Home
 from adapterbot.spec import SkillFolders, SkillSpec
@@ -64,20 +64,20 @@ def test_a_skill_is_scored_on_its_dialogues(tiny: Backbone, home: Home, tmp_path
     random_adapter(tiny, path, 0)
     bank = AdapterBank(tiny.shape, {"empathetic": load_adapter(path, tiny.shape, tiny.fingerprint)})
     told: list[int] = []
-    figures = evaluate_skill(spec, tiny, bank, dialogues, most=5, seed=3, advance=told.append)
+    figures = judge_skill(spec, tiny, bank, dialogues, most=5, seed=3, advance=told.append).figures
     assert figures["replies"] == sum(told) == 5
     assert figures["perplexity"] != figures["perplexity_backbone"]
     assert all(math.isfinite(v) and v >= 0 for v in figures.values())
     assert 0 < figures["distinct_1"] <= 1
-    assert figures == evaluate_skill(spec, tiny, bank, dialogues, most=5, seed=3)
-    bare = evaluate_skill(spec, tiny, AdapterBank(tiny.shape), dialogues, most=5, seed=3)
+    assert figures == judge_skill(spec, tiny, bank, dialogues, most=5, seed=3).figures
+    bare = judge_skill(spec, tiny, AdapterBank(tiny.shape), dialogues, most=5, seed=3).figures
     assert bare["perplexity"] == pytest.approx(bare["perplexity_backbone"])
 
 
 def test_dialogues_without_a_reply_are_refused(tiny: Backbone, home: Home) -> None:
     alone = [Dialogue("d", (Turn("user", "Hi!"),))]
     with pytest.raises(DataError, match="no system reply to score for skill 'empathetic'"):
-        evaluate_skill(SkillFolders(home).load("empathetic"), tiny, AdapterBank(tiny.shape), alone)
+        judge_skill(SkillFolders(home).load("empathetic"), tiny, AdapterBank(tiny.shape), alone)
 
 
 def test_bits_per_byte_are_those_of_the_replies(tiny: Backbone, home: Home) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ TOPICS = {
 CHAT = ["What happened today?", "Tell me about it.", "And how was the evening then?"]
 
 
-def write(folder: Path, name: str, lines: list[dict[str, object]]) -> None:
+def write(folder: Path, name: str, lines: Sequence[Mapping[str, object]]) -> None:
     (folder / name).mkdir(parents=True)
     for part in ("train", "valid"):
         text = "".join(json.dumps(line) + "\n" for line in lines)

@@ -46,7 +46,8 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Home:
         (home.skills / name).mkdir(parents=True)
         adapter = "false" if name == "chitchat" else "{ bottleneck = 8 }"
         (home.skills / name / "skill.toml").write_text(
-            f'summary = "Short."\ngroup = "conversation"\nadapter = {adapter}\ndecode = {{ drafts = 2, max_tokens = 12 }}\n'
+            f'summary = "Short."\ngroup = "conversation"\nadapter = {adapter}\n'
+            "decode = { drafts = 2, max_tokens = 12 }\n"
         )
     return home
 

@@ -29,7 +29,7 @@ def opened(target: Path, digest: str, fill: Fill) -> sqlite3.Connection:
 def _ready(target: Path, digest: str) -> sqlite3.Connection | None:
     connection = None
     try:
-        connection = sqlite3.connect(f"{target.as_uri()}?mode=ro", uri=True, timeout=WAIT, check_same_thread=False)
+        connection = sqlite3.connect(f"{target.as_uri()}?mode=rw", uri=True, timeout=WAIT, check_same_thread=False)
         if connection.execute("SELECT value FROM about WHERE key = 'digest'").fetchone() == (digest,):
             return connection
     except (OSError, sqlite3.Error):

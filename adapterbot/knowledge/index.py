@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from adapterbot.errors import KnowledgeError
-from adapterbot.home import written_by_rename
+from adapterbot.knowledge.cache import opened
 
 FORMAT = 1  # of the index file; another number makes it be built again
 RANKING = "bm25(4.0, 1.0)"  # a hit in the title counts as four in the text
@@ -29,9 +29,7 @@ MARK, UNMARK = "\x02", "\x03"  # around each hit in a highlighted title
 RANKED = 10_000  # passages that one statement ranks at most
 SCANNED = 200_000  # passages that the frequent words of a query may have
 KEPT = 100_000  # vectors that an index keeps, the newest (77 MB with MiniLM)
-WAIT = 1.0  # seconds to wait for another process that writes vectors
 TABLES = """
-    CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
     CREATE TABLE vector (encoder TEXT, passage INTEGER, row BLOB NOT NULL, PRIMARY KEY (encoder, passage));
     CREATE VIRTUAL TABLE passage USING fts5(title, text, tokenize = "porter unicode61 remove_diacritics 2");
 """
@@ -66,7 +64,7 @@ class Index:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db, self._lock = connection, threading.Lock()
         weakref.finalize(self, connection.close)
-        self.size = int(_about(connection)["passages"])
+        self.size = int(connection.execute("SELECT value FROM about WHERE key = 'passages'").fetchone()[0])
         # FTS5's inverse document frequency of a word that one passage has (sqlite.org/fts5.html, section 5.1.1).
         self._counts: dict[str, int] = {}
         self._rare = max(math.log((self.size - 0.5) / 1.5), 1e-6) if self.size else 1.0
@@ -78,10 +76,10 @@ class Index:
         Raises:
             KnowledgeError: the passages cannot be read, or a line of them is bad.
         """
-        digest = content_digest(path)
+        digest = f"{FORMAT} {content_digest(path)}"
         place = hashlib.sha256(str(path.absolute()).encode("utf-8", "surrogatepass")).hexdigest()[:8]
         target = folder / f"{path.stem}-{place}.sqlite3"
-        return cls(_ready(target, digest) or _built(target, path, digest))
+        return cls(opened(target, digest, lambda connection: _fill(connection, path)))
 
     def search(self, terms: Sequence[str], limit: int) -> list[Hit]:
         """The `limit` best passages with any of `terms`, best first. Terms are plain text, whatever is in them.
@@ -202,47 +200,9 @@ def parse_passage(raw: bytes, where: str) -> tuple[str, str]:
     return title, text
 
 
-def _ready(target: Path, digest: str) -> sqlite3.Connection | None:
-    """A connection to `target` if it is an index in today's format over that content, else None."""
-    connection = None
-    try:
-        connection = sqlite3.connect(f"{target.as_uri()}?mode=rw", uri=True, timeout=WAIT, check_same_thread=False)
-        about = _about(connection)
-        if about["format"] == str(FORMAT) and about["digest"] == digest:
-            return connection
-    except (OSError, sqlite3.Error, KeyError):
-        pass  # missing, damaged or of another format
-    if connection is not None:
-        connection.close()
-    return None
-
-
-def _built(target: Path, path: Path, digest: str) -> sqlite3.Connection:
-    """A new index in `target`, or in memory where that cannot be written."""
-    made = None
-    try:
-        with written_by_rename(target) as temporary, contextlib.closing(sqlite3.connect(temporary)) as new:
-            _fill(new, path, digest)
-        made = _ready(target, digest)
-    except (OSError, sqlite3.Error):
-        pass  # a full or read-only disk, or a file that another program holds
-    if made is None:
-        made = sqlite3.connect(":memory:", check_same_thread=False)
-        _fill(made, path, digest)
-    return made
-
-
-def _fill(connection: sqlite3.Connection, path: Path, digest: str) -> None:
+def _fill(connection: sqlite3.Connection, path: Path) -> None:
     """Make an empty database the index of the passages of `path`."""
-    connection.execute("PRAGMA journal_mode = OFF")  # renamed into place only when whole
-    connection.execute("PRAGMA synchronous = OFF")
     connection.executescript(TABLES)
     rows = ((p.row, p.title, p.text) for p in read_passages(path))
     size = connection.executemany("INSERT INTO passage (rowid, title, text) VALUES (?, ?, ?)", rows).rowcount
-    about = {"format": FORMAT, "digest": digest, "passages": max(size, 0)}
-    connection.executemany("INSERT INTO about VALUES (?, ?)", [(key, str(value)) for key, value in about.items()])
-    connection.commit()
-
-
-def _about(connection: sqlite3.Connection) -> dict[str, str]:
-    return dict(connection.execute("SELECT key, value FROM about").fetchall())
+    connection.execute("INSERT INTO about VALUES ('passages', ?)", (str(max(size, 0)),))

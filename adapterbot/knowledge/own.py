@@ -18,7 +18,8 @@ from pathlib import Path
 
 from adapterbot.errors import KnowledgeError
 from adapterbot.home import Home, written_by_rename
-from adapterbot.knowledge.index import FORMAT, TABLES, WAIT, Index, content_digest
+from adapterbot.knowledge.cache import ABOUT, WAIT
+from adapterbot.knowledge.index import FORMAT, TABLES, Index, content_digest
 from adapterbot.knowledge.markup import clean
 from adapterbot.knowledge.reading import files_of, passages_of
 
@@ -159,7 +160,7 @@ def _start(new: sqlite3.Connection, target: Path, path: Path, files: Mapping[Pat
     new.execute("PRAGMA journal_mode = OFF")  # renamed into place only when whole
     new.execute("PRAGMA synchronous = OFF")
     if not new.execute("SELECT 1 FROM sqlite_master WHERE name = 'source'").fetchone():
-        new.executescript(TABLES + SOURCES)
+        new.executescript(f"{ABOUT};{TABLES}{SOURCES}")
     new.execute("INSERT INTO passage (passage, rank) VALUES ('hashsize', ?)", (PENDING,))
     for source in replaced:
         new.execute("DELETE FROM passage WHERE rowid BETWEEN ? AND ?", (source.first, source.last))
