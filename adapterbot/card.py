@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from adapterbot.backbone import Backbone
 from adapterbot.data.corpora import reader
 from adapterbot.home import written_by_rename
-from adapterbot.marks import BEGIN, END
+from adapterbot.marks import BEGIN, END, table
 from adapterbot.spec import SkillSpec
 
 if TYPE_CHECKING:
@@ -27,14 +27,10 @@ CARD = """# {name}
 | licence of the data | {licence} |
 | perplexity on validation replies | {before:.2f} before, **{after:.2f}** after |
 
-Made by `adapterbot train-skill {name}`. Unedited replies to messages that stand in its skill.toml:
-
-{replies}
-{limits}
-## Figures
+Made by `adapterbot train-skill {name}`.
 
 {begin}
-Not evaluated since it was trained: `adapterbot evaluate {name}`.
+{judged}
 {end}
 """
 SHOWN = {
@@ -61,28 +57,38 @@ SHOWN = {
 }  # figure -> what it is called on a card, and its form
 
 
-def skill_rows(figures: Mapping[str, Any]) -> dict[str, str]:
-    """The figures of one skill in a report, as a card shows them; 95 % intervals in brackets."""
+def card_figures(spec: SkillSpec, replies: Iterable[tuple[str, str]], figures: Mapping[str, Any]) -> str:
+    """What stands between the marks of a card: replies to messages of the spec's own, known failures, and the figures
+    of one skill in a report, with 95 % intervals in brackets."""
     rows = {}
     for name, (title, form) in SHOWN.items():
         if figures.get(name) is not None:
             ends = [form.format(figures[f"{name}_{end}"]) for end in ("low", "high") if f"{name}_{end}" in figures]
             rows[title] = form.format(figures[name]) + (f" ({' to '.join(ends)})" if ends else "")
-    return rows
+    said = "\n".join(f"- *{message}*\n  {reply}" for message, reply in replies)
+    failures = "\n".join(f"- {limit}" for limit in spec.limits)
+    return "\n\n".join(
+        [
+            f"Unedited replies to messages that stand in its skill.toml:\n\n{said}",
+            *([f"Known failures:\n\n{failures}"] if failures else []),
+            "## Figures",
+            table(rows) if rows else f"Not evaluated since it was trained: `adapterbot evaluate {spec.name}`.",
+        ]
+    )
 
 
 def write_card(trained: Trained, spec: SkillSpec, backbone: Backbone) -> None:
     """Write README.md beside the adapter, by rename."""
     module = reader(spec.data.corpus) if "corpus" in trained.origin else None
     assert spec.adapter is not None
-    table = spec.adapter
-    copying = f", and a copy head (attention of width {table.copying})" if table.copying else ""
+    shape = spec.adapter
+    copying = f", and a copy head (attention of width {shape.copying})" if shape.copying else ""
     text = CARD.format(
         name=spec.name,
         summary=spec.summary,
-        kind=table.type,
-        bottleneck=table.bottleneck,
-        first=f"{table.first_layer}{copying}",
+        kind=shape.type,
+        bottleneck=shape.bottleneck,
+        first=f"{shape.first_layer}{copying}",
         parameters=trained.parameters,
         share=trained.share,
         backbone=backbone.name,
@@ -92,10 +98,9 @@ def write_card(trained: Trained, spec: SkillSpec, backbone: Backbone) -> None:
         before=trained.before,
         after=trained.after,
         licence=module.LICENCE if module else "that of the dialogues given",
-        limits="".join(("\nKnown failures:\n\n", *(f"- {limit}\n" for limit in spec.limits))) if spec.limits else "",
         begin=BEGIN,
+        judged=card_figures(spec, trained.replies, {}),
         end=END,
-        replies="\n".join(f"- *{message}*\n  {reply}" for message, reply in trained.replies),
     )
     with written_by_rename(trained.folder / "README.md") as temporary:
         temporary.write_text(text, encoding="utf-8")

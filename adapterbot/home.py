@@ -66,3 +66,8 @@ def written_by_rename(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def switched_on(*names: str) -> bool:
+    """Whether one of these environment variables says yes."""
+    return any(os.environ.get(name, "").strip().lower() in ("1", "true", "yes", "on") for name in names)

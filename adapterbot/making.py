@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from adapterbot.backbone import Backbone, read_backbone
 from adapterbot.bot import Bot
-from adapterbot.card import skill_rows
+from adapterbot.card import card_figures
 from adapterbot.evaluation import judge_skill
 from adapterbot.examples import Corpus, load_corpus
 from adapterbot.heads import train_heads
@@ -21,12 +21,12 @@ from adapterbot.manager.encoder import BACKBONE as BACKBONE_ENCODER
 from adapterbot.manager.encoder import MINILM, load_encoder
 from adapterbot.manager.ranking import train_ranker
 from adapterbot.manager.training import train_manager
-from adapterbot.marks import fill
+from adapterbot.marks import fill, table
 from adapterbot.pretraining import pretrain
 from adapterbot.records import Figures, Stage
 from adapterbot.stages import BACKBONE, RANK_HEADS, RANKER, Job
 from adapterbot.styling import evaluate_styles
-from adapterbot.training import train_skill
+from adapterbot.training import own_messages, train_skill
 
 Done = Mapping[str, Figures]  # by step
 TEXTS = {"prompts", "copy_failures"}  # of the backbone's judgement: what is no figure
@@ -103,9 +103,9 @@ def _cards(job: Job, _: str, done: Done) -> Figures:
     report, figures = json.loads(job.place.report.read_text(encoding="utf-8")), done[BACKBONE]
     rows = {"parameters": f"{figures['parameters']:,}", "trained on": f"{figures['tokens']:,} tokens"}
     rows |= {f"bits per byte, {name}": f"{bits:.3f}" for name, bits in figures["bits_per_byte"].items()}
-    fill(job.place.card, "The backbone", rows)
-    for name in job.trained:
-        fill(job.place.skills / name / "README.md", name, skill_rows(report[name]))
+    fill(job.place.card, "The backbone", table(rows))
+    for name, spec in job.trained.items():
+        fill(job.place.skills / name / "README.md", name, card_figures(spec, report[name]["said"], report[name]))
     return {}
 
 
@@ -115,15 +115,15 @@ def _report(job: Job, _: str, done: Done) -> Figures:
     used = job.place.classifier_folder(MINILM if MINILM in encoders else BACKBONE_ENCODER)
     bot = Bot(_model(job), replace(job.place, used=used), log=False)
     ranker = bot.manager.ranker if bot.manager else None
-    judged = evaluate_backbone(bot, job.data, mixture=job.recipe.mixture, most=most)
-    report: dict[str, Figures] = {"backbone": done[BACKBONE] | {k: v for k, v in judged.items() if k not in TEXTS}}
+    scores = evaluate_backbone(bot, job.data, mixture=job.recipe.mixture, most=most)
+    report: dict[str, Figures] = {"backbone": done[BACKBONE] | {k: v for k, v in scores.items() if k not in TEXTS}}
     for name in job.trained:
         spec, corpus = bot.roster.spec(name), load_corpus(job.specs[name], job.source(job.specs[name]))
         style = bot.roster.style(spec)
-        judged_skill = judge_skill(spec, bot.backbone, bot.bank, corpus.valid, ranker=ranker, style=style, most=most)
-        scores = judged_skill.figures
-        report[name] = {"data": corpus.origin, **scores}
-        job.announce(f"{name}: perplexity {scores['perplexity']:.2f}, F1 {scores['f1']:.1f}")
+        made = judge_skill(spec, bot.backbone, bot.bank, corpus.valid, ranker=ranker, style=style, most=most)
+        said = [(m, bot.respond(m, skill=name, seed=i).text) for i, m in enumerate(own_messages(spec))]
+        report[name] = {"data": corpus.origin, **made.figures, "said": said}
+        job.announce(f"{name}: perplexity {made.figures['perplexity']:.2f}, F1 {made.figures['f1']:.1f}")
     for name, success in evaluate_styles(bot, job.data, list(job.trained), most=most).items():
         report[name] |= {f"style success, {way}": value for way, value in success.items()}
     report |= {"rank heads": done[RANK_HEADS]} if RANK_HEADS in done else {}

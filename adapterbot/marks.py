@@ -17,8 +17,13 @@ def figures_in(card: Path) -> str:
     return text.partition(BEGIN)[2].partition(END)[0]
 
 
-def fill(card: Path, title: str, rows: Mapping[str, str]) -> None:
-    """Put `rows` as a table between the marks of a card, by rename; a card without marks gets them at its end.
+def table(rows: Mapping[str, str]) -> str:
+    """A Markdown table of two columns without a head."""
+    return "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())])
+
+
+def fill(card: Path, title: str, figures: str) -> None:
+    """Put Markdown between the marks of a card, by rename; a card without marks gets them at its end.
 
     Raises:
         DataError: the first mark stands without the second.
@@ -29,6 +34,5 @@ def fill(card: Path, title: str, rows: Mapping[str, str]) -> None:
     before, _begin, rest = text.partition(BEGIN)
     if END not in rest:
         raise DataError(f"{card}: {BEGIN} stands without {END} after it; put that line where the figures end")
-    table = ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]
     with written_by_rename(card) as temporary:
-        temporary.write_text("\n".join((before + BEGIN, *table, END + rest.partition(END)[2])), encoding="utf-8")
+        temporary.write_text(f"{before}{BEGIN}\n{figures}\n{END}{rest.partition(END)[2]}", encoding="utf-8")

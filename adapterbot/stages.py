@@ -30,6 +30,9 @@ CLASSIFIER = ("classifier.safetensors", "report.json", "confusion.png", "README.
 SAMPLES = DATA / "samples"
 # What the ranker learns from beside the skills' corpora (manager.ranking, which imports torch, has the same list).
 BESIDES = ("dailydialog", "esconv", "topicalchat")
+SHOWN = {"folder", "summary", "limits"}  # parts of a skill.toml that only people read
+CHOSEN = {"routing", "decode", "rerank"}  # no training reads these
+BEYOND_ROUTING = {"group", "turns", "adapter", "decode", "train", "knowledge", "rerank"}
 JUDGE = "tests/data/manager_messages.jsonl"  # messages that the manager is tried on, where the root has them
 
 
@@ -207,7 +210,7 @@ class Job:
         routable = [spec for spec in self.specs.values() if spec.routing.auto]
         routed = [text.partition(":")[0] for spec in routable for text in spec.routing.corpora]
         learnt = [*routed, *(spec.data.corpus for spec in routable)]
-        files = self._files(routable, samples=True)
+        files = self._files(routable, SHOWN | BEYOND_ROUTING, samples=True)
         files |= {JUDGE: hash_file(self.place.judge)} if self.place.judge else {}
         files["data/samples/manager.jsonl"] = hash_file(SAMPLES / "manager.jsonl")
         minilm = encoder == "minilm"
@@ -229,7 +232,7 @@ class Job:
             "cards",
             kind="cards",
             subject="",
-            inputs={},
+            inputs={f"skills/{name}/limits": digest(spec.limits) for name, spec in self.trained.items()},
             after=(REPORT,),
             outputs=lambda: {self._below(card): digest(figures_in(card)) for card in cards},
         )
@@ -237,7 +240,7 @@ class Job:
     def _report(self, models: tuple[str, ...]) -> Stage:
         judged = [*self._mixed(), *(spec.data.corpus for spec in self.trained.values())]
         asked = {f"data/judgement/{path.name}": hash_file(path) for path in (DATA / "judgement").glob("*.json")}
-        files = self._files(self.trained.values()) | asked
+        files = self._files(self.trained.values(), SHOWN) | asked
         return Stage(
             REPORT,
             kind="report",
@@ -260,14 +263,13 @@ class Job:
 
     def _learnt(self, spec: SkillSpec, samples: bool) -> dict[str, str]:
         """What a skill's adapter depends on: all of its folder but how it is chosen and decoded."""
-        said = spec.model_dump(mode="json", exclude={"folder", "routing", "summary", "limits", "decode", "rerank"})
-        return self._files([spec], samples) | {f"skills/{spec.name}/skill.toml": digest(said)}
+        return self._files([spec], SHOWN | CHOSEN, samples)
 
-    def _files(self, specs: Iterable[SkillSpec], samples: bool = False) -> dict[str, str]:
-        """Hashes of what the skills' folders (and our samples) give to a step; a spec counts by what it says."""
+    def _files(self, specs: Iterable[SkillSpec], without: set[str], samples: bool = False) -> dict[str, str]:
+        """Hashes of what the skills' folders (and our samples) give to a step; of a spec all but the parts `without`."""
         found = {}
         for spec in specs:
-            found[f"skills/{spec.name}/skill.toml"] = digest(spec.model_dump(mode="json", exclude={"folder"}))
+            found[f"skills/{spec.name}/skill.toml"] = digest(spec.model_dump(mode="json", exclude=without))
             found |= self._frames(*spec.data.frames)
             for name in filter(None, ("examples.jsonl", spec.data.path)):
                 if (spec.folder / name).is_file():

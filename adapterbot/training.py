@@ -280,7 +280,7 @@ def _replies(
     manager, heads = Manager.load(home, backbone), load_heads(backbone, home)
     style = heads.style(spec.rerank) if heads and spec.rerank else None
     shown = []
-    for i, message in enumerate(spec.routing.examples[:5] or ("Hello!", "How are you today?", "Tell me more.")):
+    for i, message in enumerate(own_messages(spec)):
         facts = [fact.text for fact in source.retrieve(History().add_user(message))]
         prompt = encode(
             backbone.tokenizer, facts, [message], positions=backbone.positions, reserve=spec.decode.max_tokens
@@ -290,3 +290,8 @@ def _replies(
         ranked = best_first(drafts, [message], manager.ranker if manager else None, evidence, style)
         shown.append((message, ranked[0].text))
     return tuple(shown)
+
+
+def own_messages(spec: SkillSpec) -> tuple[str, ...]:
+    """A few messages of the spec's own, which its card answers."""
+    return spec.routing.examples[:5] or ("Hello!", "How are you today?", "Tell me more.")

@@ -123,6 +123,24 @@ def test_the_card_gets_its_figures_between_the_marks(built: Place) -> None:
     assert "old" not in figures
 
 
+def test_a_skills_card_has_replies_failures_and_figures(built: Place) -> None:
+    card = (built.root / "skills" / "empathetic" / "README.md").read_text(encoding="utf-8")
+    figures = card.partition(BEGIN)[2].partition(END)[0]
+    report = json.loads((built.root / "data" / "report.json").read_text(encoding="utf-8"))["empathetic"]
+    assert [message for message, _ in report["said"]] == ["empathetic one", "empathetic two", "empathetic three"]
+    assert all(f"- *{message}*\n  {reply}\n" in figures for message, reply in report["said"])
+    assert f"| word F1 | {report['f1']:.1f} (" in figures
+
+
+def test_known_failures_change_the_card_alone(copy: Place) -> None:
+    path = copy.root / "skills" / "empathetic" / "skill.toml"
+    write(path, 'limits = ["Says it twice."]\n' + path.read_text(encoding="utf-8"))
+    assert copy.plan() == {"cards": "file changed: skills/empathetic/limits"}
+    copy.build()
+    assert "Known failures:\n\n- Says it twice.\n" in (path.parent / "README.md").read_text(encoding="utf-8")
+    assert not copy.plan()
+
+
 def test_what_was_made_from_what_is_kept_in_order(built: Place) -> None:
     path = built.root / "data" / "models.json"
     records = built.records()

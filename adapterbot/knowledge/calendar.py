@@ -7,7 +7,6 @@ The calendar is only read; whoever wants to change it gets the row `READ_ONLY`.
 from __future__ import annotations
 
 import html
-import os
 import re
 import threading
 from collections.abc import Callable, Iterable
@@ -18,7 +17,7 @@ from pathlib import Path
 from adapterbot.data import DATA
 from adapterbot.errors import KnowledgeError
 from adapterbot.history import History
-from adapterbot.home import Home, written_by_rename
+from adapterbot.home import Home, switched_on, written_by_rename
 from adapterbot.knowledge import Similarity
 from adapterbot.knowledge.ics import CalendarFile, Happening, Series, read_calendar
 from adapterbot.knowledge.question import EVENTS, Question, asks_for_change, read_questions
@@ -108,7 +107,7 @@ class CalendarSource:
         path, source = _own(self._home), "calendar"
         if not path.is_file():
             path, source = SAMPLE, "sample calendar"
-            if os.environ.get("ADAPTERBOT_DEMO") != "1":
+            if not switched_on("ADAPTERBOT_DEMO"):
                 return []
         if asks_for_change(history.last_user):
             return [Fact(READ_ONLY, source)]

@@ -6,7 +6,6 @@ The only text of a user that goes out is the name of a place. Whatever goes wron
 from __future__ import annotations
 
 import datetime
-import os
 import re
 import threading
 import time
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from adapterbot.errors import KnowledgeError
+from adapterbot.home import switched_on
 
 if TYPE_CHECKING:  # only loaded by the first turn that may ask
     import ssl
@@ -287,8 +287,3 @@ def fold(text: str) -> str:
     """`text` for comparing names: lower case, no accents, no marks, no article in front."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).casefold()
     return " ".join(re.findall(r"\w+", plain)).removeprefix("the ")
-
-
-def switched_on(*names: str) -> bool:
-    """Whether one of these environment variables says yes."""
-    return any(os.environ.get(name, "").strip().lower() in ("1", "true", "yes", "on") for name in names)

@@ -19,7 +19,7 @@ from typing import Protocol
 from adapterbot.data import DATA
 from adapterbot.frames import DAYS as WEEKDAYS
 from adapterbot.history import History
-from adapterbot.home import Home
+from adapterbot.home import Home, switched_on
 from adapterbot.knowledge import Similarity
 from adapterbot.knowledge.forecast import (
     DAYS,
@@ -31,7 +31,6 @@ from adapterbot.knowledge.forecast import (
     Units,
     Week,
     fold,
-    switched_on,
 )
 from adapterbot.knowledge.places import Mention, mentions, named_place
 from adapterbot.spec import SkillSpec
