@@ -17,8 +17,16 @@ ENOUGH = 2  # content words that make a claim ("masks work"); a denial counts as
 MARKS = " ,.;:?!-"  # that may stand between a claim and what follows it
 WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
 NUMBER = re.compile(r"(?<![\w.,-])\d[\d.,]*(?![\w-])")
-END = re.compile(r"(?<=[.!?])\s+|\n+")
-QUESTION = re.compile(r"(?:what|who|whom|whose|when|where|which|why|how)(?:'s)?\b", re.IGNORECASE)
+NOISE = re.compile(r"<[^<>]*>|\bhttps?://\S+|(?<!\w)@\w+|#")  # tags, addresses, @names
+END = re.compile(r"(?<=[.!?])\s+|\n+|;|,? but\b|,(?= (?:and|so|because|while|though|although) )", re.IGNORECASE)
+# Neither true nor false: open questions, what somebody does or wants, and advice.
+NO_CLAIM = re.compile(
+    r"(?:(?:what|who|whom|whose|when|where|which|why|how)(?:'s)?|(?:should|shall|must) (?:i|we)"
+    r"|i(?:'m|'ve|'d|'ll)?(?! (?:can|can't|cannot|could|may|might|will|won't)\b)"
+    r"|my \w+ (?:is|was|has|had|got|caught))\b",
+    re.IGNORECASE,
+)
+ORDER = re.compile(r"(?:do not|don't|dont|never|stop|avoid)\b[^?]*$", re.IGNORECASE)
 ASKED = re.compile(r"(?:is|are|do|does|did|can|could|wo|would|should|has|have|was|were)n't\b", re.IGNORECASE)
 NAMES = re.compile(r"covid[- ]?(?:20)?19|sars[- ]?cov[- ]?2|2019[- ]ncov", re.IGNORECASE)  # their digits are no numbers
 WITHOUT = re.compile(r"(?:\bwith|\band|&) no\b|\bwithout any\b", re.IGNORECASE)  # deny a noun, not the claim
@@ -31,17 +39,18 @@ def _any(lines: str) -> str:
 
 # What people put before and after a claim without changing it.
 WHO = (
-    r"(?:i|we|they|you|he|she|every(?:one|body)|(?:some )?people|some(?:one|body)?(?: \w+)?|(?:my|the|an?) \w+(?: of mine"
-    r"| \w+)?)(?: (?:on|in) (?:the |my )?\w+(?: \w+)?)?"
+    r"(?:i|we|they|you|he|she|every(?:one|body)|(?:some )?people|some(?:one|body)?(?: \w+)?"
+    r"|(?:my|the|an?) \w+(?: of mine| \w+)?)(?: (?:on|in) (?:the |my )?\w+(?: \w+)?)?"
 )
 SAYS = (
-    r"(?:heard|read|saw|seen|said|says?|told \w+|tells \w+|thinks?|thought|believes?|claim(?:s|ed)?|insists?|wonder|knows?"
-    r"|post(?:s|ed)|writes?|wrote|shows?)"
+    r"(?:heard|read|saw|seen|said|says?|told \w+|tells \w+|thinks?|thought|believes?|claim(?:s|ed)?|insists?|swears?"
+    r"|wonder|knows?|post(?:s|ed)|writes?|wrote|shows?)"
 )
 LEAD = re.compile(
     _any(
         rf"""
-        (?:so|well|hey|hi|hello|ok|okay|um|but|and|also|apparently|seriously|please|now|yes|no)
+        (?:so|well|hey|hi|hello|ok|okay|um|but|and|also|because|apparently|seriously|please|now)|(?:yes|no)(?=,)
+        i(?: want|'d like| would like) to know
         (?:can|could|would) (?:you|u) (?:please )?(?:check|verify|tell me|confirm)
         (?:please )?(?:fact[- ]?check|check|verify|claim)
         (?:if|whether|that|(?:this|the) (?:claim|statement|one)|this:|for me)
@@ -80,8 +89,11 @@ UNTRUE = (
     r"(?:(?:an?|all|just|simply|complete|total|big) )*"
     r"(?:myth|hoax|lie|false|untrue|wrong|nonsense|fake(?: news)?|rubbish|made[- ]up)"
 )
-IS_UNTRUE = re.compile(
-    rf"\b(?:(?:is|are|was|were|be|it's|that's|its)(?: it| that| this)? {UNTRUE}|free (?:of|from))\b", re.IGNORECASE
+# What denies and is no word of NEGATIVE, or only after an "is".
+DENIAL = re.compile(
+    r"\b(?:(?:is|are|was|were|be|it's|that's|its)(?: it| that| this)? (?:(?:an?|all|just|simply|complete|total|big) )*"
+    r"(?:lie|false|wrong|rubbish|made[- ]up)|free (?:of|from)|little (?:evidence|proof|effect|use|benefit))\b",
+    re.IGNORECASE,
 )
 DENIAL_LEAD = re.compile(
     _any(
@@ -98,8 +110,9 @@ DENIAL_LEAD = re.compile(
 DENIAL_TAIL = re.compile(rf" (?:(?:is|are|was) {UNTRUE}|(?:isn't|is not) true)$", re.IGNORECASE)
 NEGATIVE = frozenset(
     WORD.findall(
-        """not no never none nobody nothing neither nor cannot cant dont doesnt isnt arent wont didnt wasnt useless
-        ineffective pointless worthless fails fail failed impossible unable debunked doubt"""
+        """not no never none nobody nothing neither cannot cant dont doesnt isnt arent wont didnt wasnt useless
+        ineffective pointless worthless fails fail failed impossible unable debunked doubt deny denies denied disproved
+        refuted myth hoax untrue nonsense fake"""
     )
 )
 # Two words from opposite sides deny each other as "not" does.
@@ -125,6 +138,7 @@ LIMITS = {
         "most": "most mostly mainly main major majority usually",
         "rare": "rare rarely uncommon seldom hardly",
         "common": "common",
+        "unvaccinated": "unvaccinated",
         "danger": "safe harmless dangerous harmful unsafe toxic risky",
     }.items()
     for word in words.split()
@@ -173,16 +187,21 @@ ENDINGS = (("ingly", 4), ("ing", 4), ("ied", 3), ("ies", 3), ("ed", 4), ("es", 4
 class Statement:
     """One claim. `text` is what the encoder reads and `words` its content words as stems.
 
-    `negative`: it holds an odd number of denials. `compared` are the content words before and after a "than".
+    `compared` are the content words before and after a "than".
     """
 
     text: str
     words: frozenset[str]
-    negative: bool
+    denials: int
     numbers: frozenset[str]
     limits: frozenset[str]
     plain: frozenset[str]
     compared: tuple[frozenset[str], frozenset[str]]
+
+    @property
+    def negative(self) -> bool:
+        """Two denials say what none does."""
+        return self.denials % 2 == 1
 
     def denies(self, other: Statement) -> bool:
         """Whether the two, when they are about the same, say the opposite."""
@@ -207,8 +226,9 @@ class Statement:
 
 def statements(message: str) -> list[Statement]:
     """The claims in a message, in its order; none are questions that ask for more than yes or no."""
-    said = [read(s) for s in END.split(message.replace("’", "'").strip())[:SENTENCES] if s.strip()]
-    return [s for s in said if len(s.words) + s.negative >= ENOUGH and s.words and not QUESTION.match(s.text)]
+    sentences = [s for s in END.split(NOISE.sub(" ", message).replace("’", "'").strip()) if s.strip()]
+    said = [read(s) for s in sentences[:SENTENCES]]
+    return [s for s in said if s.words and len(s.words) + s.denials >= ENOUGH and not NO_CLAIM.match(s.text)]
 
 
 def read(sentence: str) -> Statement:
@@ -216,14 +236,14 @@ def read(sentence: str) -> Statement:
     text = _strip(_strip(" ".join(sentence.split()), LEAD, start=True), TAIL, start=False)
     text = STRENGTH.sub("", WITHOUT.sub("without", text))
     plain = [word.lower() for word in WORD.findall(text)]
-    denials = sum(word in NEGATIVE or word.endswith("n't") for word in plain) + len(IS_UNTRUE.findall(text))
+    denials = sum(map(_negative, plain)) + len(DENIAL.findall(text))
     denials -= bool(ASKED.match(text) and sentence.rstrip().endswith("?"))  # "Aren't masks useless?" denies nothing
     inner = _strip(_strip(text, DENIAL_LEAD, start=True), DENIAL_TAIL, start=False).rstrip(" ?.!")
     before, _, after = inner.partition(" than ")
     return Statement(
         text=inner,
         words=content(inner),
-        negative=denials % 2 == 1,
+        denials=denials,
         numbers=_numbers(text),
         limits=frozenset(LIMITS[word] for word in plain if word in LIMITS),
         plain=frozenset(plain),
@@ -262,11 +282,11 @@ def _strip(text: str, pattern: re.Pattern[str], *, start: bool) -> str:
         text = text if start else text.rstrip(MARKS)
         match = pattern.match(text) if start else pattern.search(text)
         rest = (text[match.end() :] if start else text[: match.start()]) if match else ""
-        if len(content(rest)) < ENOUGH and not (content(rest) and _denied(rest)):
+        if len(content(rest)) < ENOUGH and not (content(rest) and any(map(_negative, WORD.findall(rest.lower())))):
             break
         text = rest.strip()
     return text
 
 
-def _denied(text: str) -> bool:
-    return any(word in NEGATIVE or word.endswith("n't") for word in WORD.findall(text.lower()))
+def _negative(word: str) -> bool:
+    return word in NEGATIVE or word.endswith("n't")
