@@ -89,6 +89,12 @@ class Adapter(nn.Module):
         """The weights by their names in adapter.safetensors."""
         return {n: getattr(self, n.replace(".", "_")).detach() for n in self.names}
 
+    @torch.no_grad()
+    def take(self, tensors: Mapping[str, Tensor]) -> None:
+        """Overwrite the weights by tensors named as in adapter.safetensors."""
+        for name in self.names:
+            getattr(self, name.replace(".", "_")).copy_(tensors[name])
+
     @property
     def parameter_count(self) -> int:
         """Number of trained weights."""

@@ -78,7 +78,7 @@ class Backbone:
         for start in range(0, len(order), 32):  # rows of like length together: less padding
             batch = order[start : start + 32]
             ids, real = pad_right([rows[i] for i in batch], separator)
-            hidden = self.decoder(ids)  # [B, T, d]
+            hidden = self.decoder(ids.to(self.decoder.wte.weight.device)).cpu()  # [B, T, d]
             vectors[batch] = (hidden * real[..., None]).sum(1) / real.sum(1, keepdim=True)
         return vectors
 

@@ -16,12 +16,13 @@ from torch import Tensor
 from adapterbot.adapters import AdapterBank
 from adapterbot.backbone import Backbone, freeze, pad_right
 from adapterbot.data.dialogue import Dialogue
+from adapterbot.device import mixed_precision
 from adapterbot.errors import AdapterbotError, DataError
 from adapterbot.evaluation import Judged, held_out, judge_skill, perplexity, sit
 from adapterbot.examples import Corpus, load_corpus, training_rows, validation_rows
 from adapterbot.prompt import IGNORE
 from adapterbot.spec import SkillSpec
-from adapterbot.training import CLIP, FEWEST_STEPS, VALIDATION_REPLIES, batches, learning_rate, mixed_precision
+from adapterbot.training import CLIP, FEWEST_STEPS, VALIDATION_REPLIES, batches, learning_rate
 from adapterbot.turn import Prompt
 
 if TYPE_CHECKING:

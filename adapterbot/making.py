@@ -12,6 +12,7 @@ from dataclasses import replace
 from adapterbot.backbone import Backbone, read_backbone
 from adapterbot.bot import Bot
 from adapterbot.card import card_figures
+from adapterbot.device import on_fastest
 from adapterbot.evaluation import judge_skill
 from adapterbot.examples import Corpus, load_corpus
 from adapterbot.heads import train_heads
@@ -76,8 +77,9 @@ def _skill(job: Job, name: str, done: Done) -> Figures:
 
 
 def _rank_heads(job: Job, _: str, done: Done) -> Figures:
-    seed = job.recipe.manager.seed
-    return dict(train_heads(_model(job), job.data, job.place.weights, seed=seed, announce=job.announce))
+    seed, model = job.recipe.manager.seed, _model(job)
+    with on_fastest(model.decoder):
+        return dict(train_heads(model, job.data, job.place.weights, seed=seed, announce=job.announce))
 
 
 def _ranker(job: Job, _: str, done: Done) -> Figures:

@@ -6,7 +6,7 @@ constant rates that fall to zero over the last part.
 
 from __future__ import annotations
 
-import shutil
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,11 +17,13 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
+from adapterbot.ahead import Ahead, spare_cores
 from adapterbot.backbone import Backbone, load_backbone, save_backbone
 from adapterbot.curve import write_curve
 from adapterbot.decoder import Decoder, Shape
+from adapterbot.device import accelerator_here, can_compile, mixed_precision
 from adapterbot.documents import Corpora, common_words, read_corpora, training_documents, validation_documents
-from adapterbot.errors import AdapterbotError, MissingPartError, SettingError
+from adapterbot.errors import AdapterbotError, SettingError
 from adapterbot.evaluation import bits_per_byte
 from adapterbot.home import written_by_rename
 from adapterbot.optimization import initialised, optimizers, rate
@@ -30,7 +32,6 @@ from adapterbot.prompt import Tokenizer
 from adapterbot.recipe import Recipe
 from adapterbot.safety import WordList
 from adapterbot.snapshot import Snapshot, claim, open_snapshot, remove_snapshot, undisturbed
-from adapterbot.training import mixed_precision
 from adapterbot.vocabulary import train_vocabulary
 
 SNAPSHOT_SECONDS = 60.0
@@ -99,7 +100,7 @@ class Run:
         cls, data: Path, out: Path, recipe: Recipe, exact: bool, quiet: bool, announce: Callable[[str], None]
     ) -> Run:
         """Corpora, vocabulary and model, and what a snapshot of the same run says of them."""
-        accelerator = _accelerator()
+        accelerator = accelerator_here()
         corpora = read_corpora(data, recipe.mixture, WordList().quick())
         work = out / "checkpoint"
         with accelerator.main_process_first():
@@ -130,9 +131,13 @@ class Run:
         size = max(1, min(table.batch, len(packed.rows) // (FEWEST_STEPS * accelerator.num_processes)))
         together = size * accelerator.num_processes
         budget = min(table.tokens, table.passes * packed.tokens)
+        ahead = Ahead(self._packed, spare_cores() if accelerator.device.type == "cuda" else 0)
+        last = math.ceil(budget / packed.tokens)
+        if accelerator.is_main_process:
+            ahead.need(at.number, last)
         at.steps = at.steps or max(1, round(budget / (packed.fill * together)))
         model = PackedDecoder(self.decoder, table.dropout)
-        if budget * self.decoder.parameter_count > WORTH_COMPILING and _can_compile(accelerator.device):
+        if budget * self.decoder.parameter_count > WORTH_COMPILING and can_compile(accelerator.device):
             model.compile()
         network = accelerator.prepare(model.train())
         self._save()  # a place that cannot be written shows now, not after the work
@@ -143,6 +148,8 @@ class Run:
                     started = time.monotonic()
                     if at.row + together > len(packed.rows) and at.row:
                         at.number, at.row = at.number + 1, 0
+                        if accelerator.is_main_process:
+                            ahead.need(at.number, last)
                         packed = self._pass(at.number)
                     first = at.row + size * accelerator.process_index
                     rows = [r % len(packed.rows) for r in range(first, first + size)]
@@ -156,6 +163,7 @@ class Run:
                         saved = time.monotonic()
         finally:  # Ctrl-C loses nothing; nor does a loss that is no number, which is seen before the weights change
             self._save()
+            ahead.stop()
 
     def _gradients(self, network: nn.Module, batch: Batch) -> float:
         """Compute the gradients of one update; returns the loss in nats per learnt token."""
@@ -183,19 +191,26 @@ class Run:
 
     def _pass(self, number: int) -> Packed:
         """The packed rows of pass `number`; written once, read by all processes and after a kill."""
-        path = self.work / f"pass-{number}.safetensors"
         with self.accelerator.main_process_first():
-            packed = load_packed(path)
-            if packed is None:
-                table = self.recipe.pretrain
-                documents = training_documents(
-                    self.corpora, self.recipe.mixture, self.decoder.shape.positions, table.seed, number, self.common
-                )
-                packed = pack(documents, self.tokenizer, self.decoder.shape.positions, table.seed + number)
-                packed.save(path)
+            packed = self._packed(number)
         if number:
-            (self.work / f"pass-{number - 1}.safetensors").unlink(missing_ok=True)
+            self._path(number - 1).unlink(missing_ok=True)
         return packed
+
+    def _packed(self, number: int) -> Packed:
+        """Read a pass; pack and write it where that has not been done."""
+        packed = load_packed(self._path(number))
+        if packed is None:
+            table = self.recipe.pretrain
+            documents = training_documents(
+                self.corpora, self.recipe.mixture, self.decoder.shape.positions, table.seed, number, self.common
+            )
+            packed = pack(documents, self.tokenizer, self.decoder.shape.positions, table.seed + number)
+            packed.save(self._path(number))
+        return packed
+
+    def _path(self, number: int) -> Path:
+        return self.work / f"pass-{number}.safetensors"
 
     def _note(self, loss: float, bar: Progress) -> None:
         """Show one update; ten times in a run, measure and keep what the curve shows."""
@@ -228,7 +243,7 @@ class Run:
 
     def finish(self, resumed_at: int) -> Pretrained:
         """Write the model folder and the curve; the checkpoint goes last."""
-        at, decoder = self.at, self.decoder.cpu()
+        at, decoder = self.at, self.decoder
         done = Pretrained(
             folder=self.out,
             parameters=decoder.parameter_count,
@@ -238,6 +253,7 @@ class Run:
             removed=dict(self.corpora.removed),
             bits_per_byte=self._score(FINAL),
         )
+        decoder.cpu()
         if self.accelerator.is_main_process:
             save_backbone(self.out, decoder, self.tokenizer, {"recipe": self.recipe.digest, "tokens": str(at.tokens)})
             write_curve(self.out, at.curve, done.bits_per_byte)
@@ -260,22 +276,6 @@ class Run:
         last = f"{at.curve[-1]['bits_per_byte']:.3f}" if at.curve else "-"
         bar.add_task("backbone", total=at.steps, completed=at.step, loss="-", speed="-", valid=last)
         return bar
-
-
-def _accelerator() -> Any:
-    """This process's part of the training: bf16 on a GPU and on processors that have it, else float32."""
-    try:
-        import accelerate
-    except ImportError:
-        raise MissingPartError("pretraining needs accelerate: pip install 'adapterbot[train]'") from None
-    gpu = torch.cuda.is_available()
-    fast = torch.cuda.is_bf16_supported() if gpu else torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return accelerate.Accelerator(mixed_precision="bf16" if fast else "no", cpu=not gpu)
-
-
-def _can_compile(device: torch.device) -> bool:
-    """Whether torch's compiler can work here: on a processor it needs a C++ compiler."""
-    return device.type == "cuda" or any(map(shutil.which, ("c++", "g++", "clang++", "cl")))
 
 
 def _model(

@@ -266,7 +266,7 @@ class Job:
         return self._files([spec], SHOWN | CHOSEN, samples)
 
     def _files(self, specs: Iterable[SkillSpec], without: set[str], samples: bool = False) -> dict[str, str]:
-        """Hashes of what the skills' folders (and our samples) give to a step; of a spec all but the parts `without`."""
+        """Hashes of what the skills' folders (and our samples) give to a step; of specs all but some parts."""
         found = {}
         for spec in specs:
             found[f"skills/{spec.name}/skill.toml"] = digest(spec.model_dump(mode="json", exclude=without))

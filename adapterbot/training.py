@@ -9,7 +9,6 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from adapterbot.adapters import Adapter, AdapterBank, AdapterFile, save_adapter
 from adapterbot.backbone import Backbone
 from adapterbot.card import write_card
 from adapterbot.checkpoint import Checkpoint
+from adapterbot.device import mixed_precision, on_fastest
 from adapterbot.errors import AdapterbotError, SettingError, SpecError
 from adapterbot.evaluation import perplexity
 from adapterbot.examples import Corpus, load_corpus, training_rows, validation_rows
@@ -87,11 +87,14 @@ def train_skill(
     corpus = load_corpus(spec, data)
     run = _prepare(spec, backbone, corpus, home, epochs, seed, quiet)
     announce(corpus, len(run.rows), sum(len(row.ids) for row in run.rows))
-    resumed_at, speed = run.checkpoint.step, run.fit()
-    best = AdapterFile({n: t.half().float() for n, t in run.checkpoint.best.items()}, {})  # as the file will hold them
-    folder = (out or home.skills) / spec.name
+    resumed_at = run.checkpoint.step
+    with on_fastest(backbone.decoder, run.adapter):
+        speed = run.fit()
+        scores = run.best()
+    best = AdapterFile({n: t.clone() for n, t in run.adapter.tensors().items()}, {})
     replies = _replies(spec, backbone, best, home, seed)
-    trained = _report(run, best, folder, replies, corpus.origin, speed, resumed_at)
+    folder = (out or home.skills) / spec.name
+    trained = _report(run, folder, scores, replies, corpus.origin, speed, resumed_at)
     _write(trained, spec, backbone, best, seed)
     run.checkpoint.remove()
     return trained
@@ -99,22 +102,21 @@ def train_skill(
 
 def _report(
     run: Run,
-    best: AdapterFile,
     folder: Path,
+    scores: tuple[float, float],
     replies: tuple[tuple[str, str], ...],
     origin: str,
     speed: float,
     resumed_at: int,
 ) -> Trained:
-    """What the training did, with the validation replies scored without and with the best weights."""
-    name, backbone = run.spec.name, run.backbone
+    """What the training did; `scores` are the perplexities without and with the best weights."""
     return Trained(
-        skill=name,
+        skill=run.spec.name,
         folder=folder,
-        before=perplexity(backbone, None, run.valid),
-        after=perplexity(backbone, AdapterBank(backbone.shape, {name: best}).select([name]), run.valid),
+        before=scores[0],
+        after=scores[1],
         parameters=run.adapter.parameter_count,
-        share=run.adapter.parameter_count / backbone.parameter_count,
+        share=run.adapter.parameter_count / run.backbone.parameter_count,
         epochs=run.checkpoint.epoch,
         tokens_per_second=speed,
         replies=replies,
@@ -205,6 +207,12 @@ class Run:
                 bar.update(task, valid=f"{state.valid[-1]:.2f}")
         return tokens / max(time.monotonic() - started, 1e-9)
 
+    def best(self) -> tuple[float, float]:
+        """Take the best weights, as the file will hold them; perplexity on the validation replies without and with."""
+        self.adapter.take({n: t.half().float() for n, t in self.checkpoint.best.items()})
+        bare, adapted = None, self.adapter.residual()
+        return perplexity(self.backbone, bare, self.valid), perplexity(self.backbone, adapted, self.valid)
+
     def _step(self, optimizer: torch.optim.Optimizer, batch: Sequence[Prompt]) -> float:
         """One update; returns the mean loss in nats per reply token."""
         loss = reply_loss(self.backbone, self.adapter, batch)
@@ -246,11 +254,6 @@ def reply_loss(backbone: Backbone, adapter: Adapter, batch: Sequence[Prompt]) ->
     """Mean cross-entropy over the label positions of a batch."""
     with mixed_precision():
         return reply_nats(backbone, adapter.residual(), batch).mean()
-
-
-def mixed_precision() -> AbstractContextManager[object]:
-    """bf16 matrix products where the processor has them in hardware (about twice as fast), else float32."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def learning_rate(step: int, steps: int, warmup: float) -> float:

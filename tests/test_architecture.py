@@ -18,11 +18,11 @@ FOLDERS = {"adapterbot": "adapterbot", **{name: f"adapterbot.{name}" for name in
 
 # From the bottom up. A module imports from its own layer and from those below it.
 LAYERS = {
-    "standard library only": "errors turn history home",
+    "standard library only": "errors turn history home ahead",
     "no torch": "spec support marks recipe madeup frames documents vocabulary prompt examples store"
     " database knowledge data skills",
     "the network": "manager heads scores relevance engine generate rerank adapters copying likelihood decoder backbone"
-    " checkpoint snapshot packing optimization safety",
+    " device checkpoint snapshot packing optimization safety",
     "a whole turn": "bot roster session training card curve pretraining evaluation judgement styling comparing"
     " verdicts",
     "the edges": "cli cli_training cli_knowledge scoring score_tables report_page build making stages records"

@@ -1,0 +1,53 @@
+"""What a training runs on: a GPU where there is one, else the processor."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from adapterbot.errors import MissingPartError
+
+
+def mixed_precision() -> AbstractContextManager[object]:
+    """bf16 matrix products where the GPU or the processor has them in hardware (about twice as fast), else float32."""
+    if torch.cuda.is_available():
+        return torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_bf16_supported())
+    return torch.autocast("cpu", torch.bfloat16, enabled=torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@contextmanager
+def on_fastest(*parts: nn.Module) -> Iterator[None]:
+    """The parts on a GPU while the block runs, where there is one, and on the processor again afterwards."""
+    try:
+        if torch.cuda.is_available():
+            for part in parts:
+                part.to("cuda")
+        yield
+    finally:
+        for part in parts:
+            part.to("cpu")
+
+
+def accelerator_here() -> Any:
+    """This process's part of a training: bf16 on a GPU and on processors that have it, else float32.
+
+    Raises:
+        MissingPartError: accelerate is not installed.
+    """
+    try:
+        import accelerate
+    except ImportError:
+        raise MissingPartError("pretraining needs accelerate: pip install 'adapterbot[train]'") from None
+    gpu = torch.cuda.is_available()
+    fast = torch.cuda.is_bf16_supported() if gpu else torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return accelerate.Accelerator(mixed_precision="bf16" if fast else "no", cpu=not gpu)
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether torch's compiler can work here: on a processor it needs a C++ compiler."""
+    return device.type == "cuda" or any(map(shutil.which, ("c++", "g++", "clang++", "cl")))
