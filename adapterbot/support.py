@@ -38,6 +38,8 @@ ALIKE = tuple(
 )  # fmt: skip
 HEADS = ("name", "poi", "event", "location", "trainID", "trainid")  # the cells that a row goes by
 NOTHING = "I have nothing on that."
+VERDICT = "verdict: "  # how the fact begins that says whether a claim is supported, contradicted or not known
+FIRST = {"yes": "supported", "no": "contradicted"}  # what a reply's first word says of a claim
 Everyday = Callable[[str], bool]
 
 
@@ -60,6 +62,8 @@ class Evidence:
     def against(self, text: str, utterances: Sequence[str]) -> list[str]:
         """The values of a draft that nothing supports. Of several rows one has to support them all: the one that the
         draft names, or any when it names none; a draft that names several may tell of each."""
+        if denied := against_verdict(text, self.facts):
+            return denied
         rows = [fact for fact in self.facts if len(_cells(fact)) > 1]
         others = [fact for fact in self.facts if fact not in rows]
         said = parts([text])
@@ -83,6 +87,19 @@ def unsupported(
     return [value for value in _values(text, everyday) if value.lower() not in known]
 
 
+def against_verdict(text: str, facts: Sequence[str]) -> list[str]:
+    """What a reply says or leaves out against the verdict among its facts; nothing where there is none.
+
+    A verdict that is known has to be named, and a first "yes" or "no" must not go against it.
+    """
+    verdict = next((fact.removeprefix(VERDICT) for fact in facts if fact.startswith(VERDICT)), None)
+    if verdict is None:
+        return []
+    words = [word.lower() for word in WORD.findall(text)]
+    wrong = [word for word in words[:1] if FIRST.get(word, verdict) != verdict]
+    return wrong or [verdict for known in FIRST.values() if known == verdict and verdict not in words]
+
+
 def invented(text: str, sources: Iterable[str]) -> list[str]:
     """The numbers in digits and the names inside a sentence of `text` that stand in none of `sources`, in order."""
     known = parts(sources)
@@ -102,6 +119,8 @@ def named(text: str) -> list[str]:
 def read_out(facts: Sequence[str]) -> str:
     """The first fact as a reply, so that nothing in it is made up; rows become clauses."""
     fact = " ".join(facts[0].split()) if facts else ""
+    if fact.startswith(VERDICT):
+        return " ".join([f"That is {fact.removeprefix(VERDICT)}.", *(" ".join(f.split()) for f in facts[1:])])
     if not ROW.match(fact):
         return fact or NOTHING
     cells = _cells(fact)

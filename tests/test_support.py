@@ -97,3 +97,30 @@ def embedded() -> Tokenizer:
     from adapterbot.data import DATA
 
     return Tokenizer.from_folder(DATA / "backbone")
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict", "wrong"),
+    [
+        ("That is contradicted. Garlic protects nobody.", "contradicted", []),
+        ("Yes. Garlic protects nobody.", "contradicted", ["yes"]),
+        ("Yes, that is contradicted.", "contradicted", ["yes"]),
+        ("No, that is contradicted.", "contradicted", []),
+        ("Garlic protects nobody.", "contradicted", ["contradicted"]),
+        ("Yes, that is supported.", "supported", []),
+        ("No, that is supported.", "supported", ["no"]),
+        ("Garlic protects nobody.", "supported", ["supported"]),
+        ("I do not know about that.", "not known", []),
+        ("Yes, it does.", "not known", ["yes"]),
+    ],
+)
+def test_a_reply_keeps_to_the_verdict(text: str, verdict: str, wrong: list[str]) -> None:
+    facts = (f"verdict: {verdict}", "Garlic protects nobody.")
+    assert Evidence(facts, strict=True).against(text, ["Does garlic protect people?"]) == wrong
+
+
+def test_a_verdict_is_read_out_with_its_evidence() -> None:
+    assert (
+        read_out(["verdict: contradicted", "Garlic protects nobody."])
+        == "That is contradicted. Garlic protects nobody."
+    )
