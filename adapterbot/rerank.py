@@ -56,7 +56,7 @@ def best_first(
 
 def _grounding(text: str, facts: Sequence[str], utterances: Sequence[str]) -> float:
     new = parts(facts) - parts(utterances)
-    told = any(value.lower() in new and not value.isdigit() for value in named(text))
+    told = any(value.lower() in new and not value[0].isdigit() for value in named(text))
     return NAMED * told - INVENTED * len(invented(text, [*facts, *utterances]))
 
 

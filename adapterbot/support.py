@@ -11,13 +11,18 @@ from dataclasses import dataclass
 
 from adapterbot.spec import SkillSpec
 
-PART = re.compile(r"\d+|[^\W\d_]+")  # "12F" is 12 and F
-VALUE = re.compile(r"\d+|(?<![^\W_])[^\W\d_]+")  # "12F" is 12: a unit is no name
+PART = re.compile(r"\d+(?::\d\d)+|\d+|[^\W\d_]+")  # "12F" is 12 and F; a time is one value, its hour is none
+VALUE = re.compile(r"\d+(?::\d\d)+|\d+|(?<![^\W_])[^\W\d_]+")  # "12F" is 12: a unit is no name
 ROW = re.compile(r"^[a-z][\w ]*: \S")  # how a row begins: "name: ..., area: ..."
 CELL = re.compile(r", (?=[A-Za-z][\w ]*: )")
 WORD = re.compile(r"\w+")
 SPELT = WORD.findall("two three four five six seven eight nine ten eleven twelve")  # "one" is a pronoun as well
 DIGITS = {word: str(number) for number, word in enumerate(SPELT, 2)}
+# How many things there are is no cell of a row: "there are 52 parks" cannot be had from "52 Tannery Lane".
+COUNT = re.compile(
+    rf"\b(?:there are|have|found|see|one of) (?:about |over )?(\d+|{'|'.join(SPELT)})\b(?!:)", re.IGNORECASE
+)
+FOUND = re.compile(r"(?<=: )\d+(?= found$)")  # the fact of a table that was asked too little: how many rows fit
 # Words that are values whatever their case: days, months, what the sky does, parts of a town, prices, verdicts.
 VALUES = frozenset(
     WORD.findall("""
@@ -66,10 +71,15 @@ class Evidence:
             return denied
         rows = [fact for fact in self.facts if len(_cells(fact)) > 1]
         others = [fact for fact in self.facts if fact not in rows]
+        if self.strict:  # counts are looked at here, and then count no more
+            if counted := _miscounted(text, len(rows), [*others, *utterances]):
+                return counted
+            text = COUNT.sub("", text)
+            others = [FOUND.sub("", fact) for fact in others]
         said = parts([text])
         named = [row for row in rows if any(said.issuperset(parts([cell])) for cell in _heads(row))]
         if len(rows) < 2 or len(named) > 1:
-            return unsupported(text, self.facts, utterances, self.everyday)
+            return unsupported(text, [*rows, *others], utterances, self.everyday)
         tried = (unsupported(text, [row, *others], utterances, self.everyday) for row in named or rows)
         return min(tried, key=len)
 
@@ -107,13 +117,14 @@ def invented(text: str, sources: Iterable[str]) -> list[str]:
 
 
 def parts(texts: Iterable[str]) -> set[str]:
-    """All words and numbers of `texts`, lower case."""
-    return {part.lower() for text in texts for part in PART.findall(text)}
+    """All words, numbers and times of `texts`, lower case; 09:45 is 9:45 as well."""
+    found = {part.lower() for text in texts for part in PART.findall(text)}
+    return found | {part.lstrip("0") for part in found if ":" in part}
 
 
 def named(text: str) -> list[str]:
     """Numbers in digits, and names inside a sentence."""
-    return [value[0] for value in VALUE.finditer(text) if value[0].isdigit() or _is_name(value)]
+    return [value[0] for value in VALUE.finditer(text) if value[0][0].isdigit() or _is_name(value)]
 
 
 def read_out(facts: Sequence[str]) -> str:
@@ -121,6 +132,8 @@ def read_out(facts: Sequence[str]) -> str:
     fact = " ".join(facts[0].split()) if facts else ""
     if fact.startswith(VERDICT):
         return " ".join([f"That is {fact.removeprefix(VERDICT)}.", *(" ".join(f.split()) for f in facts[1:])])
+    if found := FOUND.search(fact):
+        return f"I have {found[0]} that I could offer. Tell me more about what you are looking for."
     if not ROW.match(fact):
         return fact or NOTHING
     cells = _cells(fact)
@@ -150,12 +163,19 @@ def _known(texts: Sequence[str]) -> set[str]:
     return known | {word for word, digit in DIGITS.items() if digit in known}
 
 
+def _miscounted(text: str, rows: int, told: Sequence[str]) -> list[str]:
+    """The numbers of things in `text` that are neither how many rows there are nor told of elsewhere."""
+    counts = [count[1].lower() for count in COUNT.finditer(text)]
+    known = _known(told) | {str(rows)}
+    return [count for count in counts if DIGITS.get(count, count) not in known]
+
+
 def _values(text: str, everyday: Everyday | None) -> list[str]:
     found = []
     for value in VALUE.finditer(text):
         word = value[0].lower()
-        rare = everyday is not None and len(word) > 2 and not word.isdigit() and not everyday(word)
-        if word.isdigit() or word in DIGITS or word in VALUES or rare or _is_name(value):
+        rare = everyday is not None and len(word) > 2 and not word[0].isdigit() and not everyday(word)
+        if word[0].isdigit() or word in DIGITS or word in VALUES or rare or _is_name(value):
             found.append(value[0])
     return found
 

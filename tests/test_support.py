@@ -124,3 +124,38 @@ def test_a_verdict_is_read_out_with_its_evidence() -> None:
         read_out(["verdict: contradicted", "Garlic protects nobody."])
         == "That is contradicted. Garlic protects nobody."
     )
+
+
+ROWS = ("address: 52 Tannery Lane, area: south, name: Rivermead Park", "address: 7 Weir, area: south, name: Weir Green")
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("There are 52 parks in the south.", ["52"]),
+        ("There are seven parks in the south.", ["seven"]),
+        ("There are two parks in the south.", []),
+        ("There are 2 parks in the south.", []),
+        ("I have 7 of them.", ["7"]),
+        ("Rivermead Park is at 52 Tannery Lane.", []),
+        ("I found 4 places for you.", []),  # the user's own number
+    ],
+)
+def test_a_count_is_that_of_the_rows(text: str, wrong: list[str]) -> None:
+    assert Evidence(ROWS, strict=True).against(text, ["parks in the south for 4 people"]) == wrong
+
+
+def test_the_hour_of_a_time_is_no_number_of_its_own() -> None:
+    facts = ["trainID: TR168, leaveAt: 06:15, arriveBy: 09:45"]
+    assert unsupported("There are 06 trains.", facts) == ["06"]
+    assert unsupported("It leaves at 06:15 and arrives at 9:45.", facts) == []
+    assert unsupported("It leaves at 06:45.", facts) == ["06:45"]
+
+
+def test_how_many_were_found_is_no_time_and_no_price() -> None:
+    evidence = Evidence(("train: 168 found",), strict=True)
+    assert evidence.against("There are 168 trains. Where do you leave from?", []) == []
+    assert evidence.against("The next train leaves at 168.", []) == ["168"]
+    assert evidence.against("There are 12 trains.", []) == ["12"]
+    assert "168" in read_out(evidence.facts)
+    assert evidence.against(read_out(evidence.facts), []) == []
