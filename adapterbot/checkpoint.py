@@ -65,7 +65,7 @@ class Checkpoint:
             for name, parameter in adapter.named_parameters():
                 optimizer.state[parameter] = {
                     "step": torch.tensor(float(self.step)),
-                    **{m: self.moments[f"{m}/{name}"].clone().to(parameter.device) for m in MOMENTS},
+                    **{m: self.moments[f"{m}/{name}"].to(parameter.device, copy=True) for m in MOMENTS},
                 }
         return optimizer
 

@@ -15,9 +15,14 @@ from adapterbot.errors import MissingPartError
 
 def mixed_precision() -> AbstractContextManager[object]:
     """bf16 matrix products where the GPU or the processor has them in hardware (about twice as fast), else float32."""
+    return torch.autocast("cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16, enabled=_has_bf16())
+
+
+def _has_bf16() -> bool:
+    """Whether the GPU, or the processor where there is none, has bf16 in hardware."""
     if torch.cuda.is_available():
-        return torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_bf16_supported())
-    return torch.autocast("cpu", torch.bfloat16, enabled=torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @contextmanager
@@ -43,9 +48,7 @@ def accelerator_here() -> Any:
         import accelerate
     except ImportError:
         raise MissingPartError("pretraining needs accelerate: pip install 'adapterbot[train]'") from None
-    gpu = torch.cuda.is_available()
-    fast = torch.cuda.is_bf16_supported() if gpu else torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return accelerate.Accelerator(mixed_precision="bf16" if fast else "no", cpu=not gpu)
+    return accelerate.Accelerator(mixed_precision="bf16" if _has_bf16() else "no", cpu=not torch.cuda.is_available())
 
 
 def can_compile(device: torch.device) -> bool:

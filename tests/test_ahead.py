@@ -26,12 +26,8 @@ def test_the_next_items_are_made_in_other_processes(tmp_path: Path) -> None:
     for number in (2, 3, 4):
         ahead.need(number, last=4)
         assert (tmp_path / f"{number}").read_text() != str(os.getpid())
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "1",
-        "2",
-        "3",
-        "4",
-    ]  # 0 is the user's
+    made = sorted(path.name for path in tmp_path.iterdir())
+    assert made == ["1", "2", "3", "4"]  # 0 is the user's
 
 
 @forks
