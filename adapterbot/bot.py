@@ -223,7 +223,7 @@ class Bot:
         reserve = min(settings.max_tokens, size // 2)
         prompt = encode(self.backbone.tokenizer, lines, texts, positions=size, reserve=reserve)
         drawn = secrets.randbelow(2**31) if settings.seed is None else settings.seed
-        request = Request(prompt.ids, self.roster.row(spec.name), settings, drawn, prompt.facts)
+        request = Request.of(self.backbone.tokenizer, prompt, self.roster.row(spec.name), settings, drawn, lines, texts)
         clock.append(time.perf_counter())
         stages = zip(("route", "knowledge", "prompt"), clock, clock[1:], strict=False)
         return Turn(now, choice, tuple(found), prompt, request, warnings, {name: b - a for name, a, b in stages})

@@ -220,13 +220,11 @@ def _answers(exam: Exam, backbone: Backbone, bank: AdapterBank, start: int) -> l
     spec, part = exam.spec, exam.windows[start : start + TOGETHER]
     name, size = spec.name if spec.name in bank.rows else None, backbone.positions
     reserve = min(spec.decode.max_tokens, size // 2)
-    prompts = [encode(backbone.tokenizer, w.facts, w.utterances[:-1], positions=size, reserve=reserve) for w in part]
-    made = generate(
-        backbone,
-        bank,
-        [Request(p.ids, name, spec.decode, exam.seed + start + i, p.facts) for i, p in enumerate(prompts)],
-    )
-    texts = []
+    requests, texts = list[Request](), list[str]()
+    for i, w in enumerate(part, exam.seed + start):
+        prompt = encode(backbone.tokenizer, w.facts, w.utterances[:-1], positions=size, reserve=reserve)
+        requests.append(Request.of(backbone.tokenizer, prompt, name, spec.decode, i, w.facts, w.utterances[:-1]))
+    made = generate(backbone, bank, requests)
     for drafts, w in zip(made, part, strict=True):
         evidence = Evidence.of(spec, w.facts, backbone.tokenizer.everyday)
         texts.append(best_first(drafts, w.utterances[:-1], exam.ranker, evidence, exam.style)[0].text)

@@ -6,7 +6,7 @@ share one batch and none can change another's reply. R requests, B rows (one per
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,7 +16,9 @@ from adapterbot.adapters import AdapterBank, Residual
 from adapterbot.backbone import Backbone
 from adapterbot.copying import CopyHead, Source
 from adapterbot.decoder import Cache
-from adapterbot.turn import Decode, Draft
+from adapterbot.openings import openings
+from adapterbot.prompt import Tokenizer
+from adapterbot.turn import Decode, Draft, Prompt
 
 HEAD = 256  # a nucleus is nearly always among this many tokens; sorting all is many times slower
 ENOUGH = 0.75
@@ -25,18 +27,37 @@ COLDEST = 1e-4  # temperatures below are greedy: dividing by them would overflow
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One prompt to answer. `adapter` is a row of the bank by name, None for the bare backbone."""
+    """One prompt to answer. `adapter` is a row of the bank by name, None for the bare backbone.
+
+    The last drafts begin with `openings`, one each; the first draft is always free.
+    """
 
     ids: Sequence[int]
     adapter: str | None
     decode: Decode
     seed: int
     facts: int = 0  # so many of the first ids are those of the facts
+    openings: Sequence[Sequence[int]] = ()
+
+    @classmethod
+    def of(
+        cls,
+        tokenizer: Tokenizer,
+        prompt: Prompt,
+        adapter: str | None,
+        decode: Decode,
+        seed: int,
+        facts: Iterable[str],
+        said: Sequence[str],
+    ) -> Request:
+        """The request for `prompt`, with the openings that `decode` wants from its `facts`; `said` as in `openings`."""
+        texts = openings(facts, said, min(decode.openings, decode.drafts - 1))
+        return cls(prompt.ids, adapter, decode, seed, prompt.facts, [tokenizer.encode(text) for text in texts])
 
 
 @dataclass(slots=True)
 class Sample:
-    """One draft while it grows: `ids` without the separator, `logprob` summed over what was sampled."""
+    """One draft while it grows: `ids` without the separator, `logprob` summed over all of them and the separator."""
 
     request: Request
     generator: torch.Generator
@@ -45,6 +66,7 @@ class Sample:
     logprob: float = 0.0
     steps: int = 0
     finished: bool = False
+    opening: Sequence[int] = ()
 
     @property
     def done(self) -> bool:
@@ -103,9 +125,11 @@ def pieces(backbone: Backbone, grown: Sample, shown: str) -> str:
 def _samples(backbone: Backbone, request: Request) -> list[Sample]:
     """One per draft; draft i draws from its own generator, so its text does not depend on how many there are."""
     limit = max(1, min(request.decode.max_tokens, backbone.positions - len(request.ids)))
+    free = request.decode.drafts - len(request.openings)
+    starts = [*[()] * free, *request.openings]
     return [
-        Sample(request, torch.Generator().manual_seed((request.seed + i * 0x9E3779B9) % 2**63), limit)
-        for i in range(request.decode.drafts)
+        Sample(request, torch.Generator().manual_seed((request.seed + i * 0x9E3779B9) % 2**63), limit, opening=start)
+        for i, start in enumerate(starts)
     ]
 
 
@@ -156,14 +180,19 @@ def _logits(
 
 
 def next_tokens(logits: Tensor, rows: Sequence[Sample], separator: int) -> Tensor:
-    """Sample one token per row [B] from logits [B, V] and add it to its sample; done rows get the separator."""
+    """Sample one token per row [B] from logits [B, V] and add it to its sample; done rows get the separator.
+
+    A row with an opening gets that first.
+    """
     tokens = torch.full((len(rows),), separator)
     logprobs = torch.log_softmax(logits, -1)
     for b, grown in enumerate(rows):
         if grown.done:
             continue
-        scores = _penalised(logits[b], grown, separator)
-        token = _draw(scores, grown)
+        if grown.steps < len(grown.opening):
+            token = grown.opening[grown.steps]
+        else:
+            token = _draw(_penalised(logits[b], grown, separator), grown)
         grown.logprob += float(logprobs[b, token])
         grown.steps += 1
         if token == separator:

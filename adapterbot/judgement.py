@@ -23,8 +23,9 @@ from adapterbot.documents import find_corpora, validation_documents
 from adapterbot.errors import AdapterbotError, DataError
 from adapterbot.evaluation import bits_per_byte
 from adapterbot.home import written_by_rename
+from adapterbot.overlap import words
 from adapterbot.recipe import MixtureTable, read_recipe
-from adapterbot.scores import distinct, words
+from adapterbot.scores import distinct
 from adapterbot.spec import FALLBACK
 
 FOLDER = DATA / "judgement"

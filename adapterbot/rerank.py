@@ -8,12 +8,16 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Protocol
 
+from adapterbot.overlap import copied, word_f1
 from adapterbot.support import Evidence, invented, named, parts, read_out
 from adapterbot.turn import Draft
 
 REPETITION = 2.0  # times the share of its word pairs that stand in it more than once
-INVENTED = 1.5  # for every name and number of a grounded reply that stands neither in its facts nor in what was said
-NAMED = 1.0  # for a grounded reply that tells a name of its facts which was not said before
+INVENTED = 3.0  # for every name and number of a grounded reply that stands neither in its facts nor in what was said
+NAMED = 1.0  # for a grounded reply that tells a name of its first fact, the best one, which was not said before
+TOLD = 12.0  # times the word F1 of a grounded reply and its facts
+QUOTED = 6.0  # times the share of a fact beyond HALF that is read out in one go
+HALF = 0.5
 
 
 Style = Callable[[Sequence[str]], list[float]]
@@ -35,8 +39,8 @@ def best_first(
     """Drafts of the reply to `utterances` (newest last), best first; a single draft costs no ranking.
 
     `style` says in nats how well a text has the style that is wanted (`heads`). With `evidence` drafts that invent
-    names or numbers go back, those that tell a name of the facts come forward. When it is strict, drafts without any
-    unsupported value come first; where there is none, the facts are read out.
+    names or numbers go back, those that tell a name or more of the facts come forward. When it is strict, drafts
+    without any unsupported value come first; where there is none, the facts are read out.
     """
     texts = [draft.text for draft in drafts]
     gains = [0.0] * len(texts)
@@ -44,6 +48,8 @@ def best_first(
         gains = ranker.relevance(utterances, texts) if ranker else gains
         if evidence and evidence.facts:
             gains = [g + _grounding(t, evidence.facts, utterances) for g, t in zip(gains, texts, strict=True)]
+            if not evidence.strict:
+                gains = [g + _telling(t, evidence.facts) for g, t in zip(gains, texts, strict=True)]
         if style:
             gains = [g + s for g, s in zip(gains, style(texts), strict=True)]
     ranked = rank(drafts, gains)
@@ -55,9 +61,14 @@ def best_first(
 
 
 def _grounding(text: str, facts: Sequence[str], utterances: Sequence[str]) -> float:
-    new = parts(facts) - parts(utterances)
-    told = any(value.lower() in new and not value[0].isdigit() for value in named(text))
-    return NAMED * told - INVENTED * len(invented(text, [*facts, *utterances]))
+    new = parts(facts[:1]) - parts(utterances)
+    names = any(value.lower() in new and not value[0].isdigit() for value in named(text))
+    return NAMED * names - INVENTED * len(invented(text, [*facts, *utterances]))
+
+
+def _telling(text: str, facts: Sequence[str]) -> float:
+    """How much a reply says of its facts, without reading them out."""
+    return TOLD * word_f1(text, " ".join(facts)) - QUOTED * max(0.0, (copied(text, facts) or 0.0) - HALF)
 
 
 def rank(drafts: Sequence[Draft], relevance: Sequence[float] | None = None) -> list[Draft]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ from typing import TypeVar
 import numpy as np
 
 from adapterbot.errors import MissingPartError
+from adapterbot.overlap import bag_f1, copied, word_f1, words
 from adapterbot.relevance import found
 from adapterbot.support import unsupported
 
-N = 4  # words of the n-grams by which copying is measured
 CANDIDATES = 300  # references that are tried as the best constant reply
 VARIED = 500  # replies that distinct-n is taken over at most: it falls with every further reply
 RESAMPLES = 1000
@@ -111,22 +110,6 @@ def _by_reply(said: Sequence[Answered], texts: Sequence[str], grounded: bool, se
     return values
 
 
-def words(text: str) -> list[str]:
-    """Lower-cased words without punctuation and articles (ParlAI's normalisation)."""
-    text = "".join(" " if c in string.punctuation else c for c in text.lower())
-    return re.sub(r"\b(a|an|the)\b", " ", text).split()
-
-
-def word_f1(answer: str, reference: str) -> float:
-    """Harmonic mean of word precision and recall, 0 to 1 (ParlAI's F1)."""
-    return _f1(Counter(words(answer)), Counter(words(reference)))
-
-
-def _f1(ours: Mapping[str, int], theirs: Mapping[str, int]) -> float:
-    common = sum(min(count, theirs.get(word, 0)) for word, count in ours.items())
-    return 2 * common / (sum(ours.values()) + sum(theirs.values())) if common else 0.0
-
-
 def best_constant(references: Sequence[str], candidates: int = CANDIDATES) -> tuple[str, float]:
     """The reference that, as the reply to everything, has the highest mean F1, and that F1, 0 to 1.
 
@@ -135,7 +118,7 @@ def best_constant(references: Sequence[str], candidates: int = CANDIDATES) -> tu
     """
     bags = [Counter(words(reference)) for reference in references]
     tried = spread(list(dict(zip(references, bags, strict=True)).items()), candidates)
-    scores = [sum(_f1(bag, theirs) for theirs in bags) / len(bags) for _, bag in tried]
+    scores = [sum(bag_f1(bag, theirs) for theirs in bags) / len(bags) for _, bag in tried]
     best = max(range(len(scores)), key=scores.__getitem__, default=None)
     return ("", 0.0) if best is None else (tried[best][0], scores[best])
 
@@ -149,29 +132,6 @@ def rouge_l(answer: str, reference: str) -> float:
         for j, other in enumerate(theirs):
             row.append(above[j] + 1 if word == other else max(above[j + 1], row[j]))
     return 2 * row[-1] / (len(ours) + len(theirs)) if row[-1] else 0.0
-
-
-def copied(reply: str, facts: Sequence[str]) -> float | None:
-    """How much of a fact a reply reads out in one go: the share of the fact's 4-grams, 0 to 1, of the fact most copied.
-
-    The longest run of the reply's words that stands in a fact in the same order without a gap, counted in 4-grams,
-    over the number of 4-grams in that fact (words as in `words`). None when no fact has four words.
-    """
-    said = words(reply)
-    shares = []
-    for fact in map(words, facts):
-        if len(fact) >= N:
-            shares.append(max(0, _longest_run(said, fact) - N + 1) / (len(fact) - N + 1))
-    return max(shares, default=None)
-
-
-def _longest_run(ours: Sequence[str], theirs: Sequence[str]) -> int:
-    """Length of the longest run of words that stands in both."""
-    longest, row = 0, [0] * (len(theirs) + 1)
-    for word in ours:
-        row = [0, *(row[j] + 1 if word == other else 0 for j, other in enumerate(theirs))]
-        longest = max(longest, *row)
-    return longest
 
 
 def distinct(texts: Sequence[str], n: int) -> float:

@@ -285,10 +285,10 @@ def _replies(
     shown = []
     for i, message in enumerate(own_messages(spec)):
         facts = [fact.text for fact in source.retrieve(History().add_user(message))]
-        prompt = encode(
-            backbone.tokenizer, facts, [message], positions=backbone.positions, reserve=spec.decode.max_tokens
-        )
-        drafts = generate(backbone, bank, [Request(prompt.ids, spec.name, spec.decode, seed + i, prompt.facts)])[0]
+        size, reserve = backbone.positions, spec.decode.max_tokens
+        prompt = encode(backbone.tokenizer, facts, [message], positions=size, reserve=reserve)
+        request = Request.of(backbone.tokenizer, prompt, spec.name, spec.decode, seed + i, facts, [message])
+        drafts = generate(backbone, bank, [request])[0]
         evidence = Evidence.of(spec, facts, backbone.tokenizer.everyday)
         ranked = best_first(drafts, [message], manager.ranker if manager else None, evidence, style)
         shown.append((message, ranked[0].text))

@@ -19,7 +19,7 @@ FOLDERS = {"adapterbot": "adapterbot", **{name: f"adapterbot.{name}" for name in
 # From the bottom up. A module imports from its own layer and from those below it.
 LAYERS = {
     "standard library only": "errors turn history home ahead",
-    "no torch": "spec support marks recipe madeup frames documents vocabulary prompt examples store"
+    "no torch": "spec support overlap openings marks recipe madeup frames documents vocabulary prompt examples store"
     " database knowledge data skills",
     "the network": "manager heads scores relevance engine generate rerank adapters copying likelihood decoder backbone"
     " device checkpoint snapshot packing optimization safety",

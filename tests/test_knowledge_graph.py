@@ -255,7 +255,9 @@ def test_a_large_graph_answers_quickly(home: Home, tmp_path: Path) -> None:
     made += [f"Film Number {i}\tstarred_actors\tPerson Name{(7 * i) % 9_000}" for i in films]
     made += [f"Film Number {i}\trelease_year\t{1950 + i % 70}" for i in films[:20_000]]
     source = GraphSource([write(tmp_path / "large.tsv", "\n".join(made))], home)
-    asked = [talk(f"Is there a melodrama like Film Number {i * 1009} with Person Name{i} from 1980?") for i in range(40)]
+    asked = [
+        talk(f"Is there a melodrama like Film Number {i * 1009} with Person Name{i} from 1980?") for i in range(40)
+    ]
     spent = [[_seconds(source, history) for history in asked] for _ in range(3)]
     best = [min(times) for times in zip(*spent, strict=True)]  # a neighbour on the same core slows single runs
     assert statistics.quantiles(best, n=20)[-1] < 0.020

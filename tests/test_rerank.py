@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapterbot.rerank import INVENTED, NAMED, REPETITION, best_first, rank
+from adapterbot.overlap import word_f1
+from adapterbot.rerank import HALF, INVENTED, NAMED, QUOTED, REPETITION, TOLD, best_first, rank
 from adapterbot.support import Evidence, invented
 from adapterbot.turn import Draft
 
@@ -62,10 +64,26 @@ def test_a_draft_that_invents_goes_back() -> None:
     assert ranked[1].score == -0.5 - INVENTED
 
 
-def test_a_draft_that_tells_a_new_name_of_the_facts_comes_forward() -> None:
-    made = [Draft("It is a city in Norway.", -0.5), Draft("It is Oslo.", -1.0)]
-    ranked = best_first(made, ["Which city in Norway is it?"], None, Evidence(("name: oslo, in Norway",)))
-    assert [(d.text, d.score) for d in ranked] == [("It is Oslo.", NAMED - 1.0), ("It is a city in Norway.", -0.5)]
+def test_a_draft_that_tells_a_new_name_of_the_best_fact_comes_forward() -> None:
+    made = [Draft("It was Anna Lund.", -0.4), Draft("It was Ida Holm.", -0.5)]
+    facts = ("Tide\tdirected_by\tIda Holm", "Tide\tstarred_actors\tAnna Lund")
+    ranked = best_first(made, ["Who directed Tide?"], None, Evidence(facts))
+    assert [d.text for d in ranked] == ["It was Ida Holm.", "It was Anna Lund."]
+    assert ranked[0].score - ranked[1].score == pytest.approx(NAMED - 0.1)
+    said_before = best_first(made, ["Who directed Tide, Ida Holm?"], None, Evidence(facts))
+    assert said_before[0].text == "It was Anna Lund.", "it is no news"
+
+
+def test_a_draft_that_tells_more_comes_forward_but_no_quotation() -> None:
+    fact = "the old mill by the river grinds rye and oats for nine farms every autumn"
+    little, more = Draft("It is a mill.", -0.5), Draft("It grinds rye and oats.", -0.5)
+    assert best_first([little, more], ["What is it?"], None, Evidence((fact,)))[0].text == more.text
+    (half, whole), rows = [Draft(" ".join(fact.split()[:n]), -0.5) for n in (8, 15)], Evidence((fact,), strict=True)
+    scores = {d.text: d.score for d in best_first([half, whole], ["What is it?"], None, Evidence((fact,)))}
+    told = {text: TOLD * word_f1(text, fact) for text in scores}
+    assert scores[half.text] == pytest.approx(told[half.text] - 0.5), "up to half of it is free"
+    assert scores[whole.text] == pytest.approx(told[whole.text] - 0.5 - QUOTED * (1 - HALF))
+    assert {d.score for d in best_first([half, whole], ["What is it?"], None, rows)} == {-0.5}, "rows are told in words"
 
 
 @given(DRAFTS)

@@ -11,21 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapterbot.errors import MissingPartError
+from adapterbot.overlap import copied, word_f1, words
 from adapterbot.relevance import AMONG, found, in_groups
 from adapterbot.scores import (
     CANDIDATES,
     Answered,
     best_constant,
     bleu,
-    copied,
     distinct,
     interval,
     measures,
     require_libraries,
     rouge_l,
     spread,
-    word_f1,
-    words,
     yardsticks,
 )
 

@@ -1,0 +1,51 @@
+"""5 · How a reply that tells a fact may begin: with the fact's own words, up to where a new phrase starts.
+
+A small model that has to find its way into a fact token by token gets lost on the way; where the first words are given
+it goes on well. So some drafts open with words of the facts, and the model says the rest in its own way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+SHARES = (0.6, 0.45, 0.3)  # of a sentence's words at most; the rest is the model's
+SENTENCE_END = re.compile(r"(?<=[^\W_A-Z][.!?])\s+(?=[\"'(]?[A-Z0-9])")  # not after an initial
+SPACED = re.compile(r"\s+([,.;:!?])")  # of text that was split into tokens
+JOINTS = frozenset(
+    re.findall(
+        r"\w+",
+        """and or but which who whom whose that when where while since because although until than such in on at by for
+        from with without as to into of about after before between during through under over""",
+    )
+)
+OPEN = JOINTS | {"a", "an", "the"}  # words that nothing can end on
+
+
+def openings(facts: Iterable[str], said: Sequence[str], most: int) -> list[str]:
+    """At most `most` beginnings of the sentences of `facts`, longest first; none that stands in `said` already.
+
+    With few sentences each gives several beginnings, with many each gives one. Facts that are no running text (rows,
+    triples) give none.
+    """
+    texts = [SPACED.sub(r"\1", " ".join(fact.split())) for fact in facts if "\t" not in fact]
+    sentences = [sentence for text in texts for sentence in SENTENCE_END.split(text)][:most]
+    told = "\n".join(said).lower()
+    begun = (_beginning(sentence.split(), share) for share in SHARES for sentence in sentences)
+    return [text for text in dict.fromkeys(begun) if text and text.lower() not in told][:most]
+
+
+def _beginning(words: Sequence[str], share: float) -> str:
+    """The longest part from the start that has `share` of the words at most and can be gone on from; "" if none.
+
+    It ends where a phrase ends, else before a word in lower case that is no noun of an article.
+    """
+    most = int(share * len(words))
+    ends = [end for end in range(2, most + 1) if _phrase_ends(words, end)]
+    ends = ends or [end for end in range(2, most + 1) if words[end][0].islower() and words[end - 1].lower() not in OPEN]
+    return " ".join(words[: ends[-1]]).rstrip(",;:") if ends else ""
+
+
+def _phrase_ends(words: Sequence[str], end: int) -> bool:
+    """Whether a phrase ends before word number `end`."""
+    return words[end].lower() in JOINTS or words[end - 1][-1] in ";:" or words[end][0] == "("
