@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adapterbot.data import corpora
-from adapterbot.manager.classifier import Settings
+from adapterbot.manager.classifier import HISTORY, Settings
 
 # Licences of the corpora that specs name and that have no reader module of their own.
 LICENCES = {
@@ -32,8 +32,8 @@ def card(report: Mapping[str, Any], settings: Settings, out: Path) -> str:
         "# Manager",
         "",
         f"Chooses among {names} for each message.",
-        f"The vectors of the message and of the two utterances before it (encoder `{settings.encoder}`, frozen)",
-        "go through one hidden layer. Written by `adapterbot train-manager`;",
+        f"The vectors of the message and of up to {HISTORY} utterances before it (encoder `{settings.encoder}`,",
+        "frozen) go through a small transformer. Written by `adapterbot train-manager`;",
         "`report.json` has all figures, `confusion.png` the confusions on the validation examples.",
         "",
         *_figures(report, out),
@@ -56,7 +56,7 @@ def card(report: Mapping[str, Any], settings: Settings, out: Path) -> str:
         "",
         "## Limits",
         "",
-        "English only; other languages are meant to reach the fallback. It reads the message and two utterances",
+        "English only; other languages are meant to reach the fallback. It reads the message and some utterances",
         "before it, not the whole conversation. It saw no message of the hand-written test set.",
         "",
     ]

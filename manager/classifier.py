@@ -1,7 +1,8 @@
 """2 · The head over the encoder: vectors of a message and of what was said before it -> one score per skill.
 
 As in the paper (Madotto et al. 2020, section 3.3) a classifier over the dialogue history; here the encoder stays
-frozen, so that training takes minutes on two cores and the file that ships is small.
+frozen and a small transformer attends over one vector per utterance, so that training takes minutes on two cores and
+the file that ships is small.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from adapterbot.errors import WeightsError
 from adapterbot.home import written_by_rename
 from adapterbot.manager.encoder import Encoder
 
-HISTORY = 2  # utterances before the message that are looked at: the user's, then the bot's
-HIDDEN = 192
-METADATA = "manager_classifier_v1"
+HISTORY = 6  # utterances before the message that are looked at, the user's and the bot's
+WIDTH, LAYERS, ATTENTIONS = 192, 2, 4
+METADATA = "manager_classifier_v2"
 CLASSIFIER = "classifier.safetensors"
 
 
@@ -42,44 +43,46 @@ class Settings:
 
 
 class Head(nn.Module):
-    """[N, (1 + HISTORY) * width] -> logits [N, classes]."""
+    """[N, (1 + HISTORY) * width] -> logits [N, classes]: attention over the utterances, read off at the message."""
 
-    def __init__(self, width: int, classes: int, hidden: int = HIDDEN, dropout: float = 0.5) -> None:
+    def __init__(self, width: int, classes: int, dropout: float = 0.3) -> None:
         super().__init__()
-        self.hidden = nn.Linear((1 + HISTORY) * width, hidden)
-        self.drop = nn.Dropout(dropout)
-        self.out = nn.Linear(hidden, classes)
+        self.width = width
+        self.project, self.drop = nn.Linear(width, WIDTH), nn.Dropout(dropout)
+        self.place = nn.Parameter(torch.randn(1 + HISTORY, WIDTH) * 0.02)
+        layer = nn.TransformerEncoderLayer(
+            WIDTH, ATTENTIONS, 2 * WIDTH, dropout, "gelu", batch_first=True, norm_first=True
+        )
+        self.blocks = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False)
+        self.norm, self.out = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, one per class."""
-        return self.out(self.drop(nn.functional.gelu(self.hidden(self.drop(x)))))  # type: ignore[no-any-return]
+        vectors = x.view(len(x), 1 + HISTORY, self.width)
+        silent = (vectors == 0).all(-1)  # [N, 1 + HISTORY] where nothing was said
+        silent[:, 0] = False
+        scaled = vectors * self.width**0.5  # unit vectors to entries of about 1
+        hidden = self.blocks(self.project(self.drop(scaled)) + self.place, src_key_padding_mask=silent)
+        return self.out(self.drop(self.norm(hidden[:, 0])))  # type: ignore[no-any-return]
 
 
-def merge(heads: Sequence[Head]) -> Head:
-    """One head whose logits are the mean of those of `heads`: their hidden units side by side."""
-    first = heads[0]
-    width, classes = first.hidden.in_features // (1 + HISTORY), first.out.out_features
-    merged = Head(width, classes, sum(head.hidden.out_features for head in heads))
-    merged.load_state_dict(
-        {
-            "hidden.weight": torch.cat([head.hidden.weight for head in heads]),
-            "hidden.bias": torch.cat([head.hidden.bias for head in heads]),
-            "out.weight": torch.cat([head.out.weight for head in heads], dim=1) / len(heads),
-            "out.bias": torch.stack([head.out.bias for head in heads]).mean(0),
-        }
-    )
-    return merged.eval()
+class Heads(nn.ModuleList):
+    """Heads that differ by their seed; the mean of their logits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, one per class."""
+        return torch.stack([head(x) for head in self]).mean(0)
 
 
 class Classifier:
     """A trained head and its settings."""
 
-    def __init__(self, head: Head, settings: Settings) -> None:
+    def __init__(self, head: Heads, settings: Settings) -> None:
         self.head, self.settings = head.eval().requires_grad_(False), settings
 
     @torch.inference_mode()
     def probabilities(self, features: Tensor) -> Tensor:
-        """Features [N, 3 * width] -> calibrated probabilities [N, classes] (temperature: Guo et al. 2017)."""
+        """Features [N, (1 + HISTORY) * width] -> calibrated probabilities [N, classes] (Guo et al. 2017)."""
         return torch.softmax(self.head(features) / self.settings.temperature, dim=-1)
 
     def save(self, path: Path) -> None:
@@ -92,7 +95,7 @@ class Classifier:
 
 
 def features(encoder: Encoder, message: str, before: Sequence[str]) -> Tensor:
-    """[1, 3 * width]: vectors of the message and of the last two utterances, oldest first; zeros where none is."""
+    """[1, (1 + HISTORY) * width]: vectors of the message and of the last utterances, oldest first, else zeros."""
     recent = list(before)[-HISTORY:]
     vectors = encoder.encode([message, *recent])  # [1 + len(recent), width]
     row = torch.zeros(1 + HISTORY, encoder.width)
@@ -119,6 +122,8 @@ def read_settings(path: Path) -> Settings:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
         if METADATA not in metadata:
+            if "manager_classifier_v1" in metadata:
+                raise WeightsError(f"{path} is from an earlier version; train again: adapterbot train-manager")
             raise WeightsError(f"{path} is not a manager's classifier (no {METADATA!r} in its metadata)")
         raw = json.loads(metadata[METADATA])
         return _checked(path, Settings(**{**raw, "classes": tuple(raw["classes"])}))
@@ -147,8 +152,8 @@ def load_classifier(path: Path, encoder: Encoder) -> Classifier:
     bad = next((name for name, t in tensors.items() if not torch.isfinite(t).all()), None)
     if bad:
         raise WeightsError(f"{path}: {bad!r} holds NaN or infinity")
-    width = tensors["hidden.weight"].shape[0] if tensors.get("hidden.weight", torch.empty(0)).dim() == 2 else HIDDEN
-    head = Head(settings.width, len(settings.classes), width)
+    count = len({name.split(".")[0] for name in tensors})
+    head = Heads(Head(settings.width, len(settings.classes)) for _ in range(count))
     try:
         head.load_state_dict(tensors)
     except RuntimeError as error:

@@ -144,7 +144,7 @@ def from_dialogue(dialogue: Dialogue, source: str, valid: bool, trusted: bool = 
         if turn.speaker != "user":
             continue
         history = tuple(t.text for t in turns[max(0, i - HISTORY) : i])
-        if i >= HISTORY:
+        if i >= 2:
             yield Example(turn.text, "", source, "follow", history, valid, trusted)
         elif i == 0 and len(turn.text.split()) >= MIN_OPENER_WORDS:
             yield Example(turn.text, "", source, "alone", (), valid, trusted)

@@ -1,6 +1,6 @@
 """6 · How well a reply goes with what was said: two small towers over the encoder's vectors.
 
-The context tower reads the newest message and the two utterances before it (as the classifier does), the reply tower
+The context tower reads the newest message and the two utterances before it, the reply tower
 a reply; their cosine, scaled, is a logit. Trained to find the true reply among those of other dialogues (InfoNCE, van
 den Oord et al. 2018; dual encoders for replies, Henderson et al. 2017). N contexts, M replies, w encoder width.
 """
@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from adapterbot.errors import WeightsError
 from adapterbot.home import written_by_rename
-from adapterbot.manager.classifier import HISTORY
 from adapterbot.manager.encoder import Encoder
 
 RANKER = "ranker.safetensors"
+HISTORY = 2  # utterances before the one replied to
 HIDDEN, OUTPUT = 256, 128
 
 

@@ -19,9 +19,8 @@ from adapterbot.data.corpora import load, split
 from adapterbot.data.dialogue import Dialogue, read_dialogues
 from adapterbot.errors import DataError
 from adapterbot.home import written_by_rename
-from adapterbot.manager.classifier import HISTORY
 from adapterbot.manager.encoder import Encoder
-from adapterbot.manager.ranker import RANKER, Towers, context_row, save_ranker
+from adapterbot.manager.ranker import HISTORY, RANKER, Towers, context_row, save_ranker
 from adapterbot.spec import SkillSpec
 
 PAIRS, VALID_PAIRS = 6_000, 400  # of each corpus at most

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from adapterbot.errors import DataError
-from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, Settings, decide, merge
+from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, Heads, Settings, decide
 from adapterbot.manager.encoder import Encoder
 from adapterbot.manager.examples import Example, collect
 from adapterbot.manager.mixing import Mixture, encode_all
@@ -21,8 +21,8 @@ from adapterbot.manager.report import evaluate_messages, measure, require_librar
 from adapterbot.manager.router import Manager
 from adapterbot.spec import FALLBACK, SkillSpec
 
-BATCH, LR, DECAY, SMOOTHING = 256, 2e-3, 1e-2, 0.02
-HEADS, STEPS = 3, 1400  # heads that differ by their seed, and the steps of each
+BATCH, LR, DECAY, SMOOTHING = 256, 1e-3, 1e-2, 0.02
+HEADS, STEPS = 2, 2500  # heads that differ by their seed, and the steps of each
 CLEANING_STEPS = 400
 METRICS = ("accuracy", "macro_f1", "calibration_error")
 DOUBT, TRUST = 0.10, 0.80  # out-of-fold probability below which a corpus label is dropped, above which it stands alone
@@ -59,7 +59,7 @@ def train_manager(
         row, vectors = encode_all(examples, encoder, advance)
     train, cleaning = clean([e for e in examples if not e.valid], classes, row, vectors, seed)
     mixture, valid = (Mixture.of(part, classes, row, vectors) for part in (train, [e for e in examples if e.valid]))
-    head = merge([fit(mixture, seed + i, STEPS) for i in range(HEADS)])
+    head = Heads(fit(mixture, seed + i, STEPS) for i in range(HEADS)).eval()
     settings = calibrate(head, Settings(classes, encoder.name, encoder.fingerprint, encoder.width), valid, seed)
     report = measure(Classifier(head, settings), valid, seed)
     sources = sorted({e.source for e in examples})
@@ -136,7 +136,7 @@ def out_of_fold(mixture: Mixture, seed: int) -> tuple[Tensor, Tensor]:
     return in_place, by_itself
 
 
-def calibrate(head: Head, settings: Settings, valid: Mixture, seed: int) -> Settings:
+def calibrate(head: Heads, settings: Settings, valid: Mixture, seed: int) -> Settings:
     """Temperature with the least negative log-likelihood, then threshold and margin with the best accuracy.
 
     Both on the validation examples; without any, the cautious ends of the ranges.

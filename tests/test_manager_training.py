@@ -18,7 +18,7 @@ from adapterbot.data.dialogue import read_dialogues
 from adapterbot.errors import DataError
 from adapterbot.history import History
 from adapterbot.manager import examples, training
-from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, Settings, load_classifier
+from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, Heads, Settings, load_classifier
 from adapterbot.manager.examples import Example, collect
 from adapterbot.manager.mixing import encode_all
 from adapterbot.manager.report import calibration_error, evaluate_messages, summarise
@@ -48,6 +48,13 @@ class WordEncoder:
             for word in re.findall(r"\w+", text.lower()):
                 rows[i] += torch.randn(self.width, generator=torch.Generator().manual_seed(zlib.crc32(word.encode())))
         return torch.nn.functional.normalize(rows, dim=-1)
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "STEPS", 300)
+    monkeypatch.setattr(training, "CLEANING_STEPS", 100)
+    monkeypatch.setattr(training, "BATCH", 32)
 
 
 @pytest.fixture
@@ -237,8 +244,8 @@ def test_summary_counts_confusions() -> None:
 
 
 def test_a_bad_line_in_the_judging_file_is_named(encoder: WordEncoder, tmp_path: Path) -> None:
-    head = Head(encoder.width, 2, hidden=4)
-    head.out.bias.data = torch.tensor([9.0, 0.0])  # chitchat, whatever is said
+    head = Heads([Head(encoder.width, 2)])
+    head[0].out.bias.data = torch.tensor([9.0, 0.0])  # chitchat, whatever is said
     settings = Settings(("chitchat", "wiki"), encoder.name, encoder.fingerprint, encoder.width)
     manager = Manager(Classifier(head, settings), encoder)
     path = tmp_path / "messages.jsonl"

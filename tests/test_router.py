@@ -12,7 +12,7 @@ from adapterbot.errors import WeightsError
 from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.manager import router
-from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, Settings
+from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, Heads, Settings
 from adapterbot.manager.encoder import BackboneEncoder, minilm_folder
 from adapterbot.manager.report import evaluate_messages
 from adapterbot.manager.router import WEIGHTS, Manager
@@ -30,9 +30,9 @@ def encoder(tiny: Backbone) -> BackboneEncoder:
 
 def fixed(encoder: BackboneEncoder, logits: list[float], threshold: float = 0.4, margin: float = 0.1) -> Manager:
     """A manager whose classifier gives `logits` whatever is said."""
-    head = Head(encoder.width, len(CLASSES), hidden=4)
-    torch.nn.init.zeros_(head.out.weight)
-    head.out.bias.data = torch.tensor(logits)
+    head = Heads([Head(encoder.width, len(CLASSES))])
+    torch.nn.init.zeros_(head[0].out.weight)
+    head[0].out.bias.data = torch.tensor(logits)
     settings = Settings(CLASSES, "backbone", encoder.fingerprint, encoder.width, 1.0, threshold, margin)
     return Manager(Classifier(head, settings), encoder)
 
@@ -119,7 +119,7 @@ def test_a_manager_whose_encoder_is_gone_says_so(
     home: Home, tiny: Backbone, encoder: BackboneEncoder, tmp_path: Path
 ) -> None:
     settings = Settings(CLASSES, "gone/encoder", "f" * 16, 32)
-    Classifier(Head(32, 3, hidden=4), settings).save(home.manager / CLASSIFIER)
+    Classifier(Heads([Head(32, 3)]), settings).save(home.manager / CLASSIFIER)
     with pytest.raises(WeightsError, match=r"needs the encoder 'gone/encoder'.*train-manager"):
         Manager.load(home, tiny)
 
