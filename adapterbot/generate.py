@@ -57,7 +57,7 @@ class Request:
 
 @dataclass(slots=True)
 class Sample:
-    """One draft while it grows: `ids` without the separator, `logprob` summed over all of them and the separator."""
+    """One draft while it grows: `ids` without the separator, `logprob` summed over what was sampled, `steps` tokens."""
 
     request: Request
     generator: torch.Generator
@@ -189,12 +189,12 @@ def next_tokens(logits: Tensor, rows: Sequence[Sample], separator: int) -> Tenso
     for b, grown in enumerate(rows):
         if grown.done:
             continue
-        if grown.steps < len(grown.opening):
-            token = grown.opening[grown.steps]
+        if len(grown.ids) < len(grown.opening):
+            token = grown.opening[len(grown.ids)]
         else:
             token = _draw(_penalised(logits[b], grown, separator), grown)
-        grown.logprob += float(logprobs[b, token])
-        grown.steps += 1
+            grown.logprob += float(logprobs[b, token])
+            grown.steps += 1
         if token == separator:
             grown.finished = True
         else:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from adapterbot.knowledge.relations import told
+from adapterbot.support import ROW
+
 SHARES = (0.6, 0.45, 0.3)  # of a sentence's words at most; the rest is the model's
 SENTENCE_END = re.compile(r"(?<=[^\W_A-Z][.!?])\s+(?=[\"'(]?[A-Z0-9])")  # not after an initial
 SPACED = re.compile(r"\s+([,.;:!?])")  # of text that was split into tokens
@@ -23,16 +26,17 @@ OPEN = JOINTS | {"a", "an", "the"}  # words that nothing can end on
 
 
 def openings(facts: Iterable[str], said: Sequence[str], most: int) -> list[str]:
-    """At most `most` beginnings of the sentences of `facts`, longest first; none that stands in `said` already.
+    """At most `most` beginnings: of sentences a part, the longest first, of triples all; none that stands in `said`.
 
-    With few sentences each gives several beginnings, with many each gives one. Facts that are no running text (rows,
-    triples) give none.
+    With few sentences each gives several beginnings, with many each gives one. Rows give none.
     """
-    texts = [SPACED.sub(r"\1", " ".join(fact.split())) for fact in facts if "\t" not in fact]
+    lines = [fact for fact in facts if not ROW.match(fact)]
+    texts = [SPACED.sub(r"\1", " ".join(line.split())) for line in lines if "\t" not in line]
     sentences = [sentence for text in texts for sentence in SENTENCE_END.split(text)][:most]
-    told = "\n".join(said).lower()
-    begun = (_beginning(sentence.split(), share) for share in SHARES for sentence in sentences)
-    return [text for text in dict.fromkeys(begun) if text and text.lower() not in told][:most]
+    begun = [_beginning(sentence.split(), share) for share in SHARES for sentence in sentences]
+    begun += [told(line) for line in lines if "\t" in line]
+    known = "\n".join(said).lower()
+    return [text for text in dict.fromkeys(begun) if text and text.lower() not in known][:most]
 
 
 def _beginning(words: Sequence[str], share: float) -> str:

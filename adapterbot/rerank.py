@@ -13,9 +13,9 @@ from adapterbot.support import Evidence, invented, named, parts, read_out
 from adapterbot.turn import Draft
 
 REPETITION = 2.0  # times the share of its word pairs that stand in it more than once
-INVENTED = 3.0  # for every name and number of a grounded reply that stands neither in its facts nor in what was said
+INVENTED = 6.0  # for every name and number of a grounded reply that stands neither in its facts nor in what was said
 NAMED = 1.0  # for a grounded reply that tells a name of its first fact, the best one, which was not said before
-TOLD = 12.0  # times the word F1 of a grounded reply and its facts
+TOLD = 12.0  # times the word F1 of a grounded reply and the fact that it tells most of
 QUOTED = 6.0  # times the share of a fact beyond HALF that is read out in one go
 HALF = 0.5
 
@@ -67,8 +67,8 @@ def _grounding(text: str, facts: Sequence[str], utterances: Sequence[str]) -> fl
 
 
 def _telling(text: str, facts: Sequence[str]) -> float:
-    """How much a reply says of its facts, without reading them out."""
-    return TOLD * word_f1(text, " ".join(facts)) - QUOTED * max(0.0, (copied(text, facts) or 0.0) - HALF)
+    """How much a reply says of one of its facts, without reading it out."""
+    return TOLD * max(word_f1(text, fact) for fact in facts) - QUOTED * max(0.0, (copied(text, facts) or 0.0) - HALF)
 
 
 def rank(drafts: Sequence[Draft], relevance: Sequence[float] | None = None) -> list[Draft]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from adapterbot.spec import SkillSpec
 
-PART = re.compile(r"\d+(?::\d\d)+|\d+|[^\W\d_]+")  # "12F" is 12 and F; a time is one value, its hour is none
-VALUE = re.compile(r"\d+(?::\d\d)+|\d+|(?<![^\W_])[^\W\d_]+")  # "12F" is 12: a unit is no name
+NUMBER = r"\d+(?::\d\d)+|\d{1,3}(?:,\d{3})+|\d+"  # a time is one value, its hour is none; so is 384,000
+PART = re.compile(rf"{NUMBER}|[^\W\d_]+")  # "12F" is 12 and F
+VALUE = re.compile(rf"{NUMBER}|(?<![^\W_])[^\W\d_]+")  # "12F" is 12: a unit is no name
 ROW = re.compile(r"^[a-z][\w ]*: \S")  # how a row begins: "name: ..., area: ..."
 CELL = re.compile(r", (?=[A-Za-z][\w ]*: )")
 WORD = re.compile(r"\w+")

@@ -27,7 +27,10 @@ LIGHTHOUSE = "The lighthouse of Old Mere was built in 1802 by a guild of sailors
          ["Moss spreads", "Ferns grow"]),
         (["It was painted by A. B. Moor in a barn that stood on the hill."], 1, ["It was painted by A. B. Moor"]),
         (["Salt , known for ages , keeps food from going bad in warm lands."], 1, ["Salt, known for ages, keeps food"]),
-        (["Old Mere\thas_genre\tDrama"], 3, []),
+        (["Tide (film)\tdirected_by\tIda Holm", "Tide (film)\tPosition(s)\tOld\tMere"], 3, [
+            "Tide was directed by Ida Holm", "The position of Tide is Old"]),
+        (["Tide\tno_such_relation\tIda Holm", "Tide\tdirected_by"], 3, []),
+        (["name: Quill Inn, area: north of the old town"], 3, []),
         (["Yes."], 3, []),
         ([], 3, []),
         ([LIGHTHOUSE], 0, []),
