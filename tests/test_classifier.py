@@ -10,8 +10,11 @@ from safetensors.torch import load_file, save_file
 from adapterbot.backbone import Backbone
 from adapterbot.errors import WeightsError
 from adapterbot.manager.classifier import (
+    HISTORY,
+    WIDTH,
     Classifier,
     Head,
+    Heads,
     Settings,
     decide,
     features,
@@ -32,7 +35,7 @@ def encoder(tiny: Backbone) -> BackboneEncoder:
 def classifier(encoder: BackboneEncoder) -> Classifier:
     torch.manual_seed(1)
     settings = Settings(CLASSES, "backbone", encoder.fingerprint, encoder.width, 1.5, 0.4, 0.1, {"accuracy": 0.5})
-    return Classifier(Head(encoder.width, len(CLASSES), hidden=8), settings)
+    return Classifier(Heads(Head(encoder.width, len(CLASSES)) for _ in range(2)), settings)
 
 
 @pytest.fixture
@@ -50,15 +53,32 @@ def test_saved_and_loaded_is_the_same(classifier: Classifier, path: Path, encode
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_features_are_message_then_the_last_two_utterances(encoder: BackboneEncoder) -> None:
-    texts = ["a b", "c d", "e f", "and now"]
+def test_features_are_message_then_the_last_utterances(encoder: BackboneEncoder) -> None:
+    texts = [*"abcdefgh", "and now"]
     vectors = encoder.encode(texts)
-    row = features(encoder, "and now", texts[:3])[0].view(3, -1)
-    torch.testing.assert_close(row, torch.stack([vectors[3], vectors[1], vectors[2]]))
-    one = features(encoder, "and now", ["e f"])[0].view(3, -1)
-    torch.testing.assert_close(one[2], vectors[2])
-    assert not one[1].any()
-    assert not features(encoder, "and now", [])[0].view(3, -1)[1:].any()
+    row = features(encoder, "and now", texts[:8])[0].view(1 + HISTORY, -1)
+    torch.testing.assert_close(row, torch.stack([vectors[8], *vectors[8 - HISTORY : 8]]))
+    one = features(encoder, "and now", ["h"])[0].view(1 + HISTORY, -1)
+    torch.testing.assert_close(one[-1], vectors[7])
+    assert not one[1:-1].any()
+    assert not features(encoder, "and now", [])[0].view(1 + HISTORY, -1)[1:].any()
+
+
+def test_where_nothing_was_said_nothing_is_read(classifier: Classifier, encoder: BackboneEncoder) -> None:
+    row = features(encoder, "and now", ["hello"])
+    before = classifier.probabilities(row)
+    for head in classifier.head:
+        head.place.data[1:HISTORY] += 5 * torch.randn(HISTORY - 1, WIDTH)
+    torch.testing.assert_close(classifier.probabilities(row), before)
+    for head in classifier.head:
+        head.place.data[HISTORY] += 5 * torch.randn(WIDTH)
+    assert not torch.allclose(classifier.probabilities(row), before)
+
+
+def test_several_heads_give_the_mean_of_their_logits(classifier: Classifier, encoder: BackboneEncoder) -> None:
+    row = features(encoder, "will it rain", ["hi"])
+    one, other = (head(row) for head in classifier.head)
+    torch.testing.assert_close(classifier.head(row), (one + other) / 2)
 
 
 def test_probabilities_sum_to_one_and_temperature_softens(classifier: Classifier, encoder: BackboneEncoder) -> None:
@@ -88,13 +108,13 @@ def rewrite(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 def test_damaged_tensors_are_refused(fault: str, path: Path, encoder: BackboneEncoder) -> None:
     tensors = load_file(path)
     if fault in {"nan", "inf"}:
-        tensors["out.weight"][0, 0] = float(fault)
+        tensors["0.out.weight"][0, 0] = float(fault)
     elif fault == "missing":
-        del tensors["out.bias"]
+        del tensors["1.out.bias"]
     elif fault == "extra":
         tensors["more"] = torch.ones(1)
     else:
-        tensors["out.weight"] = torch.ones(2, 8)
+        tensors["0.out.weight"] = torch.ones(2, 8)
     rewrite(path, tensors)
     with pytest.raises(WeightsError, match=r"NaN|out\.bias|more|out\.weight"):
         load_classifier(path, encoder)
@@ -110,7 +130,10 @@ def test_a_truncated_or_foreign_file_is_refused(path: Path, tmp_path: Path) -> N
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(WeightsError, match="cannot be read"):
         read_settings(path)
-    foreign = tmp_path / "foreign.safetensors"
+    earlier, foreign = tmp_path / "earlier.safetensors", tmp_path / "foreign.safetensors"
+    save_file({"x": torch.ones(1)}, earlier, {"manager_classifier_v1": "{}"})
+    with pytest.raises(WeightsError, match="earlier version; train again: adapterbot train-manager"):
+        read_settings(earlier)
     save_file({"x": torch.ones(1)}, foreign)
     with pytest.raises(WeightsError, match="not a manager's classifier"):
         read_settings(foreign)
