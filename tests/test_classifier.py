@@ -68,9 +68,11 @@ def test_where_nothing_was_said_nothing_is_read(classifier: Classifier, encoder:
     row = features(encoder, "and now", ["hello"])
     before = classifier.probabilities(row)
     for head in classifier.head:
+        assert isinstance(head, Head)
         head.place.data[1:HISTORY] += 5 * torch.randn(HISTORY - 1, WIDTH)
     torch.testing.assert_close(classifier.probabilities(row), before)
     for head in classifier.head:
+        assert isinstance(head, Head)
         head.place.data[HISTORY] += 5 * torch.randn(WIDTH)
     assert not torch.allclose(classifier.probabilities(row), before)
 

@@ -244,10 +244,10 @@ def test_summary_counts_confusions() -> None:
 
 
 def test_a_bad_line_in_the_judging_file_is_named(encoder: WordEncoder, tmp_path: Path) -> None:
-    head = Heads([Head(encoder.width, 2)])
-    head[0].out.bias.data = torch.tensor([9.0, 0.0])  # chitchat, whatever is said
+    head = Head(encoder.width, 2)
+    head.out.bias.data = torch.tensor([9.0, 0.0])  # chitchat, whatever is said
     settings = Settings(("chitchat", "wiki"), encoder.name, encoder.fingerprint, encoder.width)
-    manager = Manager(Classifier(head, settings), encoder)
+    manager = Manager(Classifier(Heads([head]), settings), encoder)
     path = tmp_path / "messages.jsonl"
     good = {"history": [], "message": "hi", "label": "chitchat", "kind": "single"}
     path.write_text(json.dumps(good) + "\n" + json.dumps(good | {"label": "wiki"}) + "\n")

@@ -30,11 +30,11 @@ def encoder(tiny: Backbone) -> BackboneEncoder:
 
 def fixed(encoder: BackboneEncoder, logits: list[float], threshold: float = 0.4, margin: float = 0.1) -> Manager:
     """A manager whose classifier gives `logits` whatever is said."""
-    head = Heads([Head(encoder.width, len(CLASSES))])
-    torch.nn.init.zeros_(head[0].out.weight)
-    head[0].out.bias.data = torch.tensor(logits)
+    head = Head(encoder.width, len(CLASSES))
+    torch.nn.init.zeros_(head.out.weight)
+    head.out.bias.data = torch.tensor(logits)
     settings = Settings(CLASSES, "backbone", encoder.fingerprint, encoder.width, 1.0, threshold, margin)
-    return Manager(Classifier(head, settings), encoder)
+    return Manager(Classifier(Heads([head]), settings), encoder)
 
 
 def test_a_clear_winner_is_chosen_with_a_reason(encoder: BackboneEncoder) -> None:
