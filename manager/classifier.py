@@ -24,6 +24,7 @@ from adapterbot.manager.encoder import Encoder
 
 HISTORY = 6  # utterances before the message that are looked at, the user's and the bot's
 WIDTH, LAYERS, ATTENTIONS = 192, 2, 4
+ALONE = 0.3  # how much the message counts by itself, so that a change of topic is seen after a long talk
 METADATA = "manager_classifier_v2"
 CLASSIFIER = "classifier.safetensors"
 
@@ -67,11 +68,14 @@ class Head(nn.Module):
 
 
 class Heads(nn.ModuleList):
-    """Heads that differ by their seed; the mean of their logits."""
+    """Heads that differ by their seed; the mean of their logits, in part as if nothing had been said before."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, one per class."""
-        return torch.stack([head(x) for head in self]).mean(0)
+        alone = x.view(len(x), 1 + HISTORY, -1).clone()
+        alone[:, 1:] = 0
+        after, by_itself = (torch.stack([head(rows) for head in self]).mean(0) for rows in (x, alone.flatten(1)))
+        return (1 - ALONE) * after + ALONE * by_itself
 
 
 class Classifier:

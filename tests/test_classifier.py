@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from adapterbot.backbone import Backbone
 from adapterbot.errors import WeightsError
 from adapterbot.manager.classifier import (
+    ALONE,
     HISTORY,
     WIDTH,
     Classifier,
@@ -77,10 +78,14 @@ def test_where_nothing_was_said_nothing_is_read(classifier: Classifier, encoder:
     assert not torch.allclose(classifier.probabilities(row), before)
 
 
-def test_several_heads_give_the_mean_of_their_logits(classifier: Classifier, encoder: BackboneEncoder) -> None:
+def test_several_heads_give_their_mean_and_part_of_it_by_the_message_alone(
+    classifier: Classifier, encoder: BackboneEncoder
+) -> None:
     row = features(encoder, "will it rain", ["hi"])
-    one, other = (head(row) for head in classifier.head)
-    torch.testing.assert_close(classifier.head(row), (one + other) / 2)
+    alone = features(encoder, "will it rain", [])
+    (one, other), (first, second) = [[head(x) for head in classifier.head] for x in (row, alone)]
+    wanted = (1 - ALONE) * (one + other) / 2 + ALONE * (first + second) / 2
+    torch.testing.assert_close(classifier.head(row), wanted)
 
 
 def test_probabilities_sum_to_one_and_temperature_softens(classifier: Classifier, encoder: BackboneEncoder) -> None:
