@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from adapterbot.knowledge.cutting import split_sentences
 from adapterbot.knowledge.relations import told
 from adapterbot.support import ROW
 
 SHARES = (0.6, 0.45, 0.3)  # of a sentence's words at most; the rest is the model's
-SENTENCE_END = re.compile(r"(?<=[^\W_A-Z][.!?])\s+(?=[\"'(]?[A-Z0-9])")  # not after an initial
 SPACED = re.compile(r"\s+([,.;:!?])")  # of text that was split into tokens
 JOINTS = frozenset(
     re.findall(
@@ -32,7 +32,7 @@ def openings(facts: Iterable[str], said: Sequence[str], most: int) -> list[str]:
     """
     lines = [fact for fact in facts if not ROW.match(fact)]
     texts = [SPACED.sub(r"\1", " ".join(line.split())) for line in lines if "\t" not in line]
-    sentences = [sentence for text in texts for sentence in SENTENCE_END.split(text)][:most]
+    sentences = [sentence for text in texts for sentence in split_sentences(text)][:most]
     begun = [_beginning(sentence.split(), share) for share in SHARES for sentence in sentences]
     begun += [told(line) for line in lines if "\t" in line]
     known = "\n".join(said).lower()

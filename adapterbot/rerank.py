@@ -47,9 +47,7 @@ def best_first(
     if len(texts) > 1:
         gains = ranker.relevance(utterances, texts) if ranker else gains
         if evidence and evidence.facts:
-            gains = [g + _grounding(t, evidence.facts, utterances) for g, t in zip(gains, texts, strict=True)]
-            if not evidence.strict:
-                gains = [g + _telling(t, evidence.facts) for g, t in zip(gains, texts, strict=True)]
+            gains = [g + _grounding(t, evidence, utterances) for g, t in zip(gains, texts, strict=True)]
         if style:
             gains = [g + s for g, s in zip(gains, style(texts), strict=True)]
     ranked = rank(drafts, gains)
@@ -60,10 +58,12 @@ def best_first(
     return [*sound, *rest] if sound else [Draft(read_out(evidence.facts)), *rest]
 
 
-def _grounding(text: str, facts: Sequence[str], utterances: Sequence[str]) -> float:
+def _grounding(text: str, evidence: Evidence, utterances: Sequence[str]) -> float:
+    facts = evidence.facts
     new = parts(facts[:1]) - parts(utterances)
     names = any(value.lower() in new and not value[0].isdigit() for value in named(text))
-    return NAMED * names - INVENTED * len(invented(text, [*facts, *utterances]))
+    telling = 0.0 if evidence.strict else _telling(text, facts)  # rows are told in words that they do not hold
+    return telling + NAMED * names - INVENTED * len(invented(text, [*facts, *utterances]))
 
 
 def _telling(text: str, facts: Sequence[str]) -> float:

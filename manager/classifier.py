@@ -156,7 +156,7 @@ def load_classifier(path: Path, encoder: Encoder) -> Classifier:
     bad = next((name for name, t in tensors.items() if not torch.isfinite(t).all()), None)
     if bad:
         raise WeightsError(f"{path}: {bad!r} holds NaN or infinity")
-    count = len({name.split(".")[0] for name in tensors})
+    count = max(1, len({name.split(".")[0] for name in tensors}))  # a file without any lacks those of one
     head = Heads(Head(settings.width, len(settings.classes)) for _ in range(count))
     try:
         head.load_state_dict(tensors)

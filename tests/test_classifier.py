@@ -111,13 +111,15 @@ def rewrite(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     save_file(tensors, path, metadata)
 
 
-@pytest.mark.parametrize("fault", ["nan", "inf", "missing", "extra", "shape"])
+@pytest.mark.parametrize("fault", ["nan", "inf", "missing", "extra", "shape", "none"])
 def test_damaged_tensors_are_refused(fault: str, path: Path, encoder: BackboneEncoder) -> None:
     tensors = load_file(path)
     if fault in {"nan", "inf"}:
         tensors["0.out.weight"][0, 0] = float(fault)
     elif fault == "missing":
         del tensors["1.out.bias"]
+    elif fault == "none":
+        tensors = {}
     elif fault == "extra":
         tensors["more"] = torch.ones(1)
     else:
