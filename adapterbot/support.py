@@ -42,6 +42,14 @@ ALIKE = tuple(
         "storm stormy thunderstorm", "frost frosty", "centre center", "moderate moderately", "sunny sun",
     )
 )  # fmt: skip
+EMPTY = re.compile(r"(\w+): (?:none|no such \w+|not available|nothing (?:was )?found)$")  # the fact of an empty hand
+DENIAL = re.compile(r"\b(?:no|not|none|nothing|cannot|unable|unfortunately|sorry)\b|n't\b", re.IGNORECASE)
+AFTER_ALL = re.compile(r"\d|\bbut (?:there (?:is|are)|i have|we have|it)\b(?! no| not)", re.IGNORECASE)
+APOLOGIES = {  # by what was looked for
+    "calendar": "I see no such event in your calendar.",
+    "forecast": "I am sorry, I have no forecast for that.",
+    "navigation": "I am sorry, I know of no such place.",
+}
 HEADS = ("name", "poi", "event", "location", "trainID", "trainid")  # the cells that a row goes by
 NOTHING = "I have nothing on that."
 VERDICT = "verdict: "  # how the fact begins that says whether a claim is supported, contradicted or not known
@@ -70,6 +78,8 @@ class Evidence:
         draft names, or any when it names none; a draft that names several may tell of each."""
         if denied := against_verdict(text, self.facts):
             return denied
+        if any(map(EMPTY.match, self.facts)):
+            return against_nothing(text) or unsupported(text, self.facts, utterances[-1:], self.everyday)
         rows = [fact for fact in self.facts if len(_cells(fact)) > 1]
         others = [fact for fact in self.facts if fact not in rows]
         if self.strict:  # counts are looked at here, and then count no more
@@ -111,6 +121,16 @@ def against_verdict(text: str, facts: Sequence[str]) -> list[str]:
     return wrong or [verdict for known in FIRST.values() if known == verdict and verdict not in words]
 
 
+def against_nothing(text: str) -> list[str]:
+    """What a reply says or leaves out against the fact that nothing was found: it has to say so, and to leave it at that.
+
+    "no" stands for a missing denial; a number is never told, and no "but there is" takes the denial back.
+    """
+    if not DENIAL.search(text):
+        return ["no"]
+    return [found[0] for found in AFTER_ALL.finditer(text)]
+
+
 def invented(text: str, sources: Iterable[str]) -> list[str]:
     """The numbers in digits and the names inside a sentence of `text` that stand in none of `sources`, in order."""
     known = parts(sources)
@@ -135,11 +155,11 @@ def read_out(facts: Sequence[str]) -> str:
         return " ".join([f"That is {fact.removeprefix(VERDICT)}.", *(" ".join(f.split()) for f in facts[1:])])
     if found := FOUND.search(fact):
         return f"I have {found[0]} that I could offer. Tell me more about what you are looking for."
+    if empty := EMPTY.match(fact):
+        return APOLOGIES.get(empty[1], f"I am sorry, I found no {empty[1]} like that.")
     if not ROW.match(fact):
         return fact or NOTHING
     cells = _cells(fact)
-    if len(cells) == 1:  # a line that stands for 'nothing was found', such as "forecast: not available"
-        return f"{fact[0].upper()}{fact[1:]}."
     return f"Here is what I have: {', '.join(f'{name} {value}' for name, value in cells)}."
 
 

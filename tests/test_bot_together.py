@@ -25,7 +25,15 @@ SHORT: dict[str, Any] = {"max_tokens": 8, "drafts": 1}
 
 REQUESTS: list[dict[str, Any]] = [
     {"message": "Hello", "skill": "wiki", "seed": 1, "max_tokens": 12},
-    {"message": "I feel sad.", "skill": "empathetic", "seed": 2, "history": TALK, "temperature": 1.5, "max_tokens": 30},
+    {
+        "message": "I feel sad.",
+        "skill": "empathetic",
+        "seed": 2,
+        "history": TALK,
+        "temperature": 1.5,
+        "max_tokens": 30,
+        "drafts": 2,
+    },
     {"message": "Hi", "skill": "chitchat", "seed": 3, "drafts": 2, "max_tokens": 4, "top_k": 5},
     {"message": "Rain?", "skill": "weather", "seed": 4, "facts": ["city: Oslo, rain"], "max_tokens": 20},
     {"message": "You?", "skill": "persona", "seed": 5, "history": TALK.to_list(), "temperature": 0, "max_tokens": 9},

@@ -211,12 +211,12 @@ def test_stop_and_a_closed_tab_end_the_generation(
 
 def test_two_visitors_do_not_see_each_other(visit: Callable[..., Page]) -> None:
     first, second = visit(), visit()
-    say(first, "I am the first.")
-    say(second, "I am the second.")
+    say(first, "I am visitor 1001.")
+    say(second, "I am visitor 2002.")
     answered(first, 1)
     answered(second, 1)
-    assert "second" not in first.locator("#ab-chat").inner_text()
-    assert "first" not in second.locator("#ab-chat").inner_text()
+    assert "2002" not in first.locator("#ab-chat").inner_text()
+    assert "1001" not in second.locator("#ab-chat").inner_text()
 
 
 def test_example_inspect_retry_undo_and_clear(visit: Callable[..., Page]) -> None:
