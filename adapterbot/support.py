@@ -43,12 +43,13 @@ ALIKE = tuple(
     )
 )  # fmt: skip
 EMPTY = re.compile(r"(\w+): (?:none|no such \w+|not available|nothing (?:was )?found)$")  # the fact of an empty hand
-DENIAL = re.compile(r"\b(?:no|not|none|nothing|cannot|unable|unfortunately|sorry)\b|n't\b", re.IGNORECASE)
+DENIAL = re.compile(r"\b(?:no|not|none|nothing|cannot|unfortunately)\b|n't\b", re.IGNORECASE)
+# No row fits all that was asked; "no hotels in the west" would say more than that.
+OVERALL = re.compile(r"\b(?:none|nothing|anything|such|like that|criteria|fits?|match(?:es)?|meets?)\b", re.IGNORECASE)
 AFTER_ALL = re.compile(r"\d|\bbut (?:there (?:is|are)|i have|we have|it)\b(?! no| not)", re.IGNORECASE)
 APOLOGIES = {  # by what was looked for
     "calendar": "I see no such event in your calendar.",
     "forecast": "I am sorry, I have no forecast for that.",
-    "navigation": "I am sorry, I know of no such place.",
 }
 HEADS = ("name", "poi", "event", "location", "trainID", "trainid")  # the cells that a row goes by
 NOTHING = "I have nothing on that."
@@ -78,8 +79,8 @@ class Evidence:
         draft names, or any when it names none; a draft that names several may tell of each."""
         if denied := against_verdict(text, self.facts):
             return denied
-        if any(map(EMPTY.match, self.facts)):
-            return against_nothing(text) or unsupported(text, self.facts, utterances[-1:], self.everyday)
+        if empty := next(filter(None, map(EMPTY.match, self.facts)), None):
+            return against_nothing(text, empty[1]) or unsupported(text, self.facts, utterances[-1:], self.everyday)
         rows = [fact for fact in self.facts if len(_cells(fact)) > 1]
         others = [fact for fact in self.facts if fact not in rows]
         if self.strict:  # counts are looked at here, and then count no more
@@ -121,14 +122,13 @@ def against_verdict(text: str, facts: Sequence[str]) -> list[str]:
     return wrong or [verdict for known in FIRST.values() if known == verdict and verdict not in words]
 
 
-def against_nothing(text: str) -> list[str]:
-    """What a reply says or leaves out against the fact that nothing was found: it has to say so, and to leave it at that.
+def against_nothing(text: str, topic: str) -> list[str]:
+    """What a reply says or leaves out against the fact that nothing was found: it has to say so and no more.
 
     "no" stands for a missing denial; a number is never told, and no "but there is" takes the denial back.
     """
-    if not DENIAL.search(text):
-        return ["no"]
-    return [found[0] for found in AFTER_ALL.finditer(text)]
+    denied = DENIAL.search(text) and (topic in APOLOGIES or OVERALL.search(text))
+    return [found[0] for found in AFTER_ALL.finditer(text)] if denied else ["no"]
 
 
 def invented(text: str, sources: Iterable[str]) -> list[str]:
@@ -156,7 +156,7 @@ def read_out(facts: Sequence[str]) -> str:
     if found := FOUND.search(fact):
         return f"I have {found[0]} that I could offer. Tell me more about what you are looking for."
     if empty := EMPTY.match(fact):
-        return APOLOGIES.get(empty[1], f"I am sorry, I found no {empty[1]} like that.")
+        return APOLOGIES.get(empty[1], "I am sorry, I found nothing like that.")
     if not ROW.match(fact):
         return fact or NOTHING
     cells = _cells(fact)

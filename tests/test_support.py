@@ -159,3 +159,22 @@ def test_how_many_were_found_is_no_time_and_no_price() -> None:
     assert evidence.against("There are 12 trains.", []) == ["12"]
     assert "168" in read_out(evidence.facts)
     assert evidence.against(read_out(evidence.facts), []) == []
+
+
+@pytest.mark.parametrize(
+    ("fact", "text", "wrong"),
+    [
+        ("hotel: none", "There is nothing like that in the west.", []),
+        ("hotel: none", "There are no hotels in the west.", ["no"]),
+        ("hotel: none", "How about the Blue Door?", ["no"]),
+        ("hotel: none", "I see nothing like that, but there are 3 in the north.", ["but there are", "3"]),
+        ("hotel: none", "Sorry, but there are none.", []),
+        ("forecast: not available", "I do not have a forecast for Bergen.", ["Bergen"]),
+        ("forecast: not available", "I don't have a forecast for Oslo.", []),
+        ("calendar: no such event", "You have a meeting.", ["no"]),
+    ],
+)
+def test_when_nothing_was_found_a_reply_has_to_say_so(fact: str, text: str, wrong: list[str]) -> None:
+    evidence = Evidence((fact,), strict=True, everyday=everyday)
+    assert evidence.against(text, ["Tell me of Bergen.", "Something in the west or in Oslo?"]) == wrong
+    assert evidence.against(read_out([fact]), [""]) == []
