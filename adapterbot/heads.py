@@ -26,8 +26,9 @@ from adapterbot.manager.router import WEIGHTS
 from adapterbot.rerank import Style
 
 HEADS = "heads.safetensors"
-STRENGTH = 4.0  # times the log-probability of the wanted label, against the other nats that rank a draft
-TEXTS, HELD = 12_000, 1_500  # that a head is trained and scored on
+# Times the log-probability of the wanted label: it decides, what else ranks a draft only among drafts alike in style.
+STRENGTH = 120.0
+TEXTS, HELD = 6_000, 1_000  # that a head is trained and scored on
 STEPS, RATE, DECAY = 400, 0.02, 1e-3
 
 

@@ -1,8 +1,9 @@
 """Do style skills have their style? Judged by a classifier that saw none of the labels by which they were made.
 
-The rank heads and the selection of the training replies rest on GoEmotions, SST-2 and AG News (`data.attributes`). The
-judge is another model on other labels: logistic regression on the sentence encoder's vectors, learnt from the emotions
-that DailyDialog and EmpatheticDialogues are annotated with, and from the subjects of service dialogues and chats.
+The rank heads and the selection of the training replies rest on GoEmotions, SST-2, AG News, the acts and domains of
+DailyDialog and the topics of Self-Dialogue (`data.attributes`). The judge is another model on other labels: logistic
+regression on the sentence encoder's vectors, learnt from the emotions that DailyDialog and EmpatheticDialogues are
+annotated with, and from the subjects of Topical-Chat and of service talk.
 """
 
 from __future__ import annotations
@@ -44,20 +45,10 @@ SENTIMENTS = {
 }
 SENTIMENTS["neutral"] = EMOTIONS["neutral"]
 SUBJECTS = {
-    "business": ("finance", "insurance", "Work", "Finance", "balance", "interest_rate", "income", "taxes", "rate"),
-    "sport": ("nfl football", "baseball", "basketball", "icehockey"),
-    "sci_tech": ("software", "Computers", "Internet"),
-    "other": (
-        "music",
-        "movies",
-        "fashion",
-        "airline",
-        "fastfood",
-        "Relationship",
-        "Ordinary Life",
-        "recipe",
-        "weather",
-    ),
+    "business": ("finance", "insurance", "balance", "interest_rate", "income", "taxes", "rate"),
+    "sport": ("Football", "National Football League", "Quarterback", "Basketball", "Baseball", "Golf", "Tennis"),
+    "sci_tech": ("Computer", "Internet", "Computer science", "Physics", "Scientist", "Technology", "Robot", "Moon"),
+    "other": ("Music", "Film", "Drama", "Clothing", "Bird", "airline", "fastfood", "recipe", "weather", "translate"),
 }
 
 
@@ -164,9 +155,12 @@ def _feelings(corpora: Path) -> Iterator[tuple[str, str]]:
 
 
 def _subjects(corpora: Path) -> Iterator[tuple[str, str]]:
-    for corpus in ("selfdialogue", "dailydialog"):
-        for dialogue in load_path(corpora / corpus)["train"]:
-            yield from ((t.text, dialogue.domain) for t in dialogue.turns)
+    """Turns of chats on two topics of one subject, and requests to services."""
+    for dialogue in load_path(corpora / "topicalchat")["train"]:
+        topics = dialogue.context[0].removeprefix("topics: ").split(", ") if dialogue.context else []
+        for names in SUBJECTS.values():
+            about = [topic for topic in topics if topic in names]
+            yield from ((t.text, about[0]) for t in dialogue.turns if len(about) > 1)
     for corpus, key in (("multidogo", "domain"), ("clinc_oos", "label")):
         for _, item in objects(next((corpora / corpus).glob("train.jsonl*"))):
             yield item["text"], str(item.get(key))

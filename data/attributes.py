@@ -19,6 +19,10 @@ from adapterbot.errors import DataError
 NEGATIVE = ("anger", "sadness", "disgust", "fear")
 FEELING = {"joy": "positive", "neutral": "neutral", **dict.fromkeys(NEGATIVE, "negative")}
 TOPICS = {"business": "business", "sports": "sport", "sci/tech": "sci_tech", "world": "other", "neutral": "other"}
+BALL_GAMES = dict.fromkeys(("nfl football", "baseball", "basketball", "icehockey"), "sport")
+OTHER_TALK = dict.fromkeys(("music", "movies", "disney", "fashion", "rock", "comedy"), "other")
+LIFE = {"Finance": "business", **dict.fromkeys(("Ordinary Life", "Tourism", "Health", "Relationship"), "other")}
+CHATS = ("dailydialog", "selfdialogue")  # whose turns have the label of their act and their dialogue's domain
 # attribute -> its labels; a skill's `rerank = "emotion:joy"` names one of each
 ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "emotion": ("sadness", "joy", "anger", "fear", "surprise", "neutral"),
@@ -30,7 +34,12 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
 SOURCES: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "emotion": {"goemotions_ekman": {label: label for label in ATTRIBUTES["emotion"]}},
     "sentiment": {"sst2": {"positive": "positive", "negative": "negative"}, "goemotions_ekman": FEELING},
-    "topic": {"agnews": TOPICS, "goemotions_ekman": {"neutral": "other"}},
+    "topic": {
+        "agnews": TOPICS,
+        "goemotions_ekman": {"neutral": "other"},
+        "selfdialogue": BALL_GAMES | OTHER_TALK,
+        "dailydialog": LIFE,
+    },
     "question": {"dailydialog": {"question": "question", "inform": "statement", "commissive": "statement"}},
 }
 FOLDERS = tuple(sorted({folder for folders in SOURCES.values() for folder in folders}))
@@ -52,9 +61,11 @@ def labelled(attribute: str, folder: Path, part: str = "train") -> list[tuple[st
 
 
 def _pairs(path: Path) -> Iterator[tuple[str, str]]:
-    """(text, label) of labelled texts, or of the turns of dialogues by their act."""
-    if path.parent.name == "dailydialog":
-        yield from ((t.text, t.label.rpartition("/")[2]) for d in read_dialogues(path) for t in d.turns)
+    """(text, label) of labelled texts, or of the turns of dialogues by their act and by the domain."""
+    if path.parent.name in CHATS:
+        for dialogue in read_dialogues(path):
+            for turn in dialogue.turns:
+                yield from ((turn.text, label) for label in (turn.label.rpartition("/")[2], dialogue.domain))
         return
     for number, item in objects(path):
         if not isinstance(item, dict) or not isinstance(item.get("text"), str):

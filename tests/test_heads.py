@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -62,6 +63,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         turns = [{"speaker": ("user", "system")[j % 2], "text": t, "label": a} for j, (t, a) in enumerate(said)]
         dialogues.append({"id": f"d{i}", "turns": turns})
     write(root, "dailydialog", dialogues)
+    match = [{"speaker": who, "text": f"{who}: what a game they played"} for who in ("user", "system")]
+    write(root, "selfdialogue", [{"id": "s0", "domain": "baseball", "turns": match}])
     return root
 
 
@@ -70,6 +73,7 @@ def test_texts_with_one_label_are_taken(folder: Path) -> None:
     assert {label for _, label in pairs} == set(ATTRIBUTES["emotion"])
     assert not [text for text, _ in pairs if text == "both"]
     assert {label for _, label in labelled("question", folder)} == {"question", "statement"}
+    assert ("user: what a game they played", "sport") in labelled("topic", folder), "a turn has its dialogue's domain"
     with pytest.raises(DataError, match="no corpus 'agnews'"):
         labelled("topic", folder / "sst2")
 
@@ -102,6 +106,16 @@ def test_the_replies_of_a_style_are_found(folder: Path, style: str) -> None:
         assert FEELINGS["joy"] not in {d.turns[-1].text for d in splits["train"]}
     else:
         assert best.turns[-1].text == {**FEELINGS, **TOPICS}[said]
+
+
+def test_a_topic_that_is_turned_to_comes_before_one_that_is_kept(folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "corpora"
+    shutil.copytree(folder, root)
+    said = [CHAT[0], TOPICS["sports"], f"Well, {TOPICS['sports'].lower()}", f"Yes, {TOPICS['sports'].lower()}"]
+    turns = [{"speaker": ("user", "system")[i % 2], "text": text} for i, text in enumerate(said)]
+    write(root, "dream", [{"id": "d", "turns": turns}])
+    found = [d.turns[-1].text for d in corpora.load("styles", root, "sport")["train"] if d.id.startswith("dream")]
+    assert found == [TOPICS["sports"]]
 
 
 def test_an_unknown_style_or_no_dialogues(folder: Path) -> None:

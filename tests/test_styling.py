@@ -11,7 +11,7 @@ from conftest import make_bot, random_adapter
 from adapterbot.backbone import Backbone
 from adapterbot.errors import DataError
 from adapterbot.home import Home
-from adapterbot.styling import WAYS, _judge, evaluate_styles
+from adapterbot.styling import SUBJECTS, WAYS, _judge, _subjects, evaluate_styles
 
 SAID = {
     "happiness": ["I am so happy today!", "What a wonderful surprise party, thank you!", "Great, we won the prize!"],
@@ -43,7 +43,35 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for part in ("train", "valid"):
             text = "".join(json.dumps(d) + "\n" for d in dialogues)
             (root / name / f"{part}.jsonl").write_text(text, encoding="utf-8")
+    (root / "multidogo").mkdir()
+    (root / "clinc_oos").mkdir()
+    (root / "topicalchat").mkdir()
+    asked = {"domain": "insurance", "text": "I would like to insure my shop."}
+    (root / "multidogo" / "train.jsonl").write_text(json.dumps(asked) + "\n", encoding="utf-8")
+    (root / "clinc_oos" / "train.jsonl").write_text('{"text": "How do I cook rice?", "label": "recipe"}\n', "utf-8")
+    chats = [
+        {"id": topics, "turns": [{"speaker": who, "text": text} for who in ("user", "system")], "context": [topics]}
+        for topics, text in (
+            ("topics: Golf, Bird, Tennis", "She won the match in two sets."),
+            ("topics: Computer, Internet, Jazz", "The chip of that computer is fast."),
+            ("topics: Golf, Bird, Jazz", "That is about no one thing."),
+        )
+    ]
+    (root / "topicalchat" / "train.jsonl").write_text("".join(json.dumps(c) + "\n" for c in chats), encoding="utf-8")
+    (root / "topicalchat" / "valid.jsonl").write_text(json.dumps(chats[0]) + "\n", encoding="utf-8")
     return root
+
+
+def test_the_judge_of_subjects_learns_from_chats_and_from_requests(folder: Path) -> None:
+    labels = dict(_subjects(folder))
+    assert labels["She won the match in two sets."] in SUBJECTS["sport"]
+    assert "That is about no one thing." not in labels, "one topic of three"
+    judge = _judge("topic", folder, 0)
+    assert judge.guess(["They won the tennis match.", "A new computer chip.", "Insurance for a shop"]) == [
+        "sport",
+        "sci_tech",
+        "business",
+    ]
 
 
 def test_the_judge_tells_feelings_apart(folder: Path) -> None:

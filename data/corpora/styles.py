@@ -1,7 +1,8 @@
 """Replies that carry a style, each with the two utterances before it, selected from public dialogues.
 
 A naive Bayes classifier (`data.attributes`) scores every reply; those that carry the style of `domain` most clearly are
-kept. A reply carries the style `question` when it ends with a question mark and has only that one sentence or two.
+kept, of a topic those that bring it up when the utterance before did not. A reply carries the style `question` when it
+ends with a question mark and has only that one sentence or two.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ DIALOGUES = ("dailydialog", "dream", "mutual", "ed", "topicalchat", "selfdialogu
 FOLDERS = tuple(dict.fromkeys((*DIALOGUES, *attributes.FOLDERS)))
 HUB = None
 LICENCE = "those of the dialogues, several non-commercial (CC BY-NC)"
-MOST = {"train": 1_500, "valid": 150}  # replies of a style
+MOST = {"train": 800, "valid": 150}  # replies of a style
 TEXTS = 30_000  # labelled ones that the classifier learns from
 WORDS = range(4, 31)  # of a reply
 SHARE = 0.4  # of the replies at most come from one corpus
@@ -70,6 +71,8 @@ def _scored(
             seen.add(text.lower())
             looked += 1
             score = judge.margin(text, domain) if judge else _asks(text)
+            if score > 0 and judge and ATTRIBUTE[domain] == "topic":  # what is wanted is to turn the talk to it
+                score -= max(0.0, judge.margin(dialogue.turns[i - 1].text, domain))
             if score > 0:
                 yield score, _cut(corpus, dialogue, i, domain)
         if looked >= PER_CORPUS[part]:
