@@ -46,7 +46,7 @@ EMPTY = re.compile(r"(\w+): (?:none|no such \w+|not available|nothing (?:was )?f
 DENIAL = re.compile(r"\b(?:no|not|none|nothing|cannot|unfortunately)\b|n't\b", re.IGNORECASE)
 # No row fits all that was asked; "no hotels in the west" would say more than that.
 OVERALL = re.compile(r"\b(?:none|nothing|anything|such|like that|criteria|fits?|match(?:es)?|meets?)\b", re.IGNORECASE)
-AFTER_ALL = re.compile(r"\d|\bbut (?:there (?:is|are)|i have|we have|it)\b(?! no| not)", re.IGNORECASE)
+AFTER_ALL = re.compile(rf"{NUMBER}|\bbut (?:there (?:is|are)|i have|we have|it)\b(?! no| not)", re.IGNORECASE)
 APOLOGIES = {  # by what was looked for
     "calendar": "I see no such event in your calendar.",
     "forecast": "I am sorry, I have no forecast for that.",
@@ -79,7 +79,7 @@ class Evidence:
         draft names, or any when it names none; a draft that names several may tell of each."""
         if denied := against_verdict(text, self.facts):
             return denied
-        if empty := next(filter(None, map(EMPTY.match, self.facts)), None):
+        if self.strict and (empty := next(filter(None, map(EMPTY.match, self.facts)), None)):
             return against_nothing(text, empty[1]) or unsupported(text, self.facts, utterances[-1:], self.everyday)
         rows = [fact for fact in self.facts if len(_cells(fact)) > 1]
         others = [fact for fact in self.facts if fact not in rows]
@@ -159,8 +159,7 @@ def read_out(facts: Sequence[str]) -> str:
         return APOLOGIES.get(empty[1], "I am sorry, I found nothing like that.")
     if not ROW.match(fact):
         return fact or NOTHING
-    cells = _cells(fact)
-    return f"Here is what I have: {', '.join(f'{name} {value}' for name, value in cells)}."
+    return f"Here is what I have: {', '.join(f'{name} {value}' for name, value in _cells(fact))}."
 
 
 def _cells(fact: str) -> list[tuple[str, str]]:
