@@ -101,7 +101,8 @@ class Bayes:
     def margin(self, text: str, label: str) -> float:
         """How much better `label` explains the text than the best other label does, in nats per root of its length."""
         known = [f for f in set(features(text)) if f in self._log[label]]
-        scores = {name: sum(map(table.__getitem__, known)) for name, table in self._log.items()}
+        # fsum: texts with the same known features score alike, whatever order their sets come in
+        scores = {name: math.fsum(map(table.__getitem__, known)) for name, table in self._log.items()}
         other = max(score for name, score in scores.items() if name != label)
         return (scores[label] - other) / math.sqrt(1 + len(known))
 
