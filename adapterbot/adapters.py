@@ -7,7 +7,7 @@ S adapters in the bank, B rows, L layers, d width, r bottleneck.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -108,6 +108,13 @@ class AdapterFile:
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str]
     notes: tuple[str, ...] = ()
+
+    def scaled(self, strength: float) -> AdapterFile:
+        """This adapter with all that it adds to the states times `strength`, as task vectors are scaled (Ilharco et
+        al. 2023, arXiv 2212.04089, section 2); the copy head stays.
+        """
+        up = {name: strength * tensor.float() for name, tensor in self.tensors.items() if name.startswith("up.")}
+        return replace(self, tensors={**self.tensors, **up})
 
 
 class AdapterBank:

@@ -35,7 +35,7 @@ class Roster:
             try:
                 specs[name] = folders.load(name)
                 if specs[name].trainable:
-                    adapters[name] = _adapter(folders, name, backbone)
+                    adapters[name] = _adapter(folders, name, backbone).scaled(specs[name].strength)
             except (AdapterError, SpecError, UnknownNameError) as error:
                 problems[name] = error
         notes = tuple(note for adapter in adapters.values() for note in adapter.notes)

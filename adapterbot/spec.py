@@ -114,6 +114,7 @@ class SkillSpec(Table):
     train: TrainTable = TrainTable()
     routing: RoutingTable = RoutingTable()
     knowledge: KnowledgeTable = KnowledgeTable()
+    strength: float = Field(1.0, gt=0, le=4)  # times what the adapter adds to the states when it answers
     rerank: str = ""  # `attribute:label` of a rank head that chooses among the drafts (see `heads`)
 
     @field_validator("rerank")

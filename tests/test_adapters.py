@@ -18,6 +18,7 @@ from adapterbot.adapters import TENSORS, Adapter, AdapterBank, AdapterFile, load
 from adapterbot.backbone import Backbone
 from adapterbot.errors import AdapterError, SpecError, UnknownNameError
 from adapterbot.home import Home
+from adapterbot.roster import Roster
 from adapterbot.spec import SkillFolders
 
 IDS = torch.tensor([[3, 5, 7, 11, 13], [17, 19, 23, 29, 31], [37, 41, 43, 47, 53], [2, 4, 8, 16, 32]])
@@ -66,6 +67,32 @@ def test_a_trained_adapter_changes_every_row(tiny: Backbone, bank: AdapterBank) 
         bare = tiny.decoder(IDS)
     for skill in bank.rows:
         assert ((hidden(tiny, bank, [skill] * 4) - bare).abs().amax((1, 2)) > 1e-3).all()
+
+
+@torch.inference_mode()
+def test_strength_multiplies_what_an_adapter_adds(tiny: Backbone, tmp_path: Path) -> None:
+    adapter = loaded(tiny, tmp_path, 1, 8)
+    x = torch.randn(1, 5, tiny.width, generator=torch.Generator().manual_seed(0))
+
+    def added(strength: float) -> Tensor:
+        residual = AdapterBank(tiny.shape, {"a": adapter.scaled(strength)}).select(["a"])
+        assert residual is not None
+        return residual.apply(1, x) - x
+
+    assert torch.allclose(added(1.5), 1.5 * added(1.0), atol=1e-5)
+    assert torch.equal(added(1.0), AdapterBank(tiny.shape, {"a": adapter}).select(["a"]).apply(1, x) - x)  # type: ignore[union-attr]
+
+
+def test_a_skill_answers_with_the_strength_of_its_spec(tiny: Backbone, home: Home) -> None:
+    for name, line in (("mild", ""), ("keen", "strength = 1.5\n")):
+        random_adapter(tiny, home.skills / name / "adapter.safetensors", seed=1)
+        text = f'summary = "x."\ngroup = "style"\n{line}'
+        (home.skills / name / "skill.toml").write_text(text, encoding="utf-8")
+    bank = Roster.load(tiny, home).bank
+    for tensor, factor in (("up.weight", 1.5), ("up.bias", 1.5), ("down.weight", 1.0)):
+        mild, keen = (bank.stacked[tensor][:, bank.rows[name]] for name in ("mild", "keen"))
+        assert torch.allclose(keen, factor * mild)
+        assert mild.any()
 
 
 def test_a_mixed_batch_equals_one_by_one(tiny: Backbone, bank: AdapterBank) -> None:

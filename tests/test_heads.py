@@ -92,6 +92,13 @@ def test_naive_bayes_tells_labels_apart(folder: Path) -> None:
         assert all(bayes.margin(text, other) < 0 for other in FEELINGS if other != label)
 
 
+def test_texts_with_the_same_known_words_are_equally_clear(folder: Path) -> None:
+    bayes = Bayes(labelled("topic", folder))
+    words = TOPICS["sports"].split()
+    texts = [" ".join([*(f"unheard{i}" for i in range(n)), *words]) for n in range(30)]
+    assert len({bayes.margin(text, "sport") for text in texts}) == 1, "whatever order their sets come in"
+
+
 @pytest.mark.parametrize("style", ["joy", "anger", "sport", "sci_tech", "business", "question", "negative"])
 def test_the_replies_of_a_style_are_found(folder: Path, style: str) -> None:
     splits = corpora.load("styles", folder, style)

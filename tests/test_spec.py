@@ -56,6 +56,7 @@ def test_a_minimal_spec_has_the_documented_defaults(home: Home) -> None:
         (MINIMAL + '[adapter]\ntype = "lora"', "`adapter.type`: Input should be 'residual'"),
         (MINIMAL + "adapter = true", "`adapter`"),
         (MINIMAL + "turns = 0", "`turns`"),
+        (MINIMAL + "strength = 0", "`strength`: .*greater than 0"),
         (MINIMAL + "turns = 'five'", "`turns`"),
         (MINIMAL + "[train]\nlr = nan", "`train.lr`"),
         ('summary = "x"\ngroup = "verse"', "`group`: .*'conversation', 'knowledge', 'task' or 'style'"),
