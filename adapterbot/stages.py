@@ -31,8 +31,9 @@ SAMPLES = DATA / "samples"
 # What the ranker learns from beside the skills' corpora (manager.ranking, which imports torch, has the same list).
 BESIDES = ("dailydialog", "esconv", "topicalchat")
 SHOWN = {"folder", "summary", "limits"}  # parts of a skill.toml that only people read
-CHOSEN = {"routing", "decode", "rerank", "strength"}  # no training reads these
-BEYOND_ROUTING = {"group", "turns", "adapter", "decode", "train", "knowledge", "rerank", "strength"}
+ANSWERING = {"decode", "rerank", "strength"}
+CHOSEN = ANSWERING | {"routing"}  # no training reads these
+BEYOND_ROUTING = ANSWERING | {"group", "turns", "adapter", "train", "knowledge"}
 JUDGE = "tests/data/manager_messages.jsonl"  # messages that the manager is tried on, where the root has them
 
 

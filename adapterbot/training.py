@@ -92,7 +92,7 @@ def train_skill(
         speed = run.fit()
         scores = run.best()
     best = AdapterFile({n: t.clone() for n, t in run.adapter.tensors().items()}, {})
-    replies = _replies(spec, backbone, best, home, seed)
+    replies = _replies(spec, backbone, best.scaled(spec.strength), home, seed)  # as the bot answers
     folder = (out or home.skills) / spec.name
     trained = _report(run, folder, scores, replies, corpus.origin, speed, resumed_at)
     _write(trained, spec, backbone, best, seed)
@@ -276,10 +276,10 @@ def batches(rows: Sequence[Prompt], size: int, seed: str, skip: int = 0) -> Iter
 
 
 def _replies(
-    spec: SkillSpec, backbone: Backbone, best: AdapterFile, home: Home, seed: int
+    spec: SkillSpec, backbone: Backbone, adapter: AdapterFile, home: Home, seed: int
 ) -> tuple[tuple[str, str], ...]:
     """(message, reply) for a few messages of the spec's own: what the card and the terminal show."""
-    bank, source = AdapterBank(backbone.shape, {spec.name: best}), open_source(spec, home, None)
+    bank, source = AdapterBank(backbone.shape, {spec.name: adapter}), open_source(spec, home, None)
     manager, heads = Manager.load(home, backbone), load_heads(backbone, home)
     style = heads.style(spec.rerank) if heads and spec.rerank else None
     shown = []

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from adapterbot import training
 from adapterbot.adapters import AdapterBank, load_adapter
 from adapterbot.backbone import Backbone, fingerprint_of
+from adapterbot.bot import Bot
 from adapterbot.checkpoint import FILE
 from adapterbot.errors import AdapterbotError, DataError, SettingError, SpecError
 from adapterbot.evaluation import perplexity
@@ -83,6 +84,16 @@ def test_the_reported_figures_are_those_of_the_file(finished: tuple[Trained, Hom
     bank = AdapterBank(tiny.shape, {"haiku": file})
     assert perplexity(tiny, bank.select(["haiku"]), rows) == pytest.approx(trained.after)
     assert perplexity(tiny, None, rows) == pytest.approx(trained.before)
+
+
+def test_the_replies_shown_are_what_the_bot_says(tiny: Backbone, home: Home) -> None:
+    write_skill(home)
+    path = home.skills / "haiku" / "skill.toml"
+    path.write_text("strength = 4\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    trained = train(SkillFolders(home).load("haiku"), tiny, home, epochs=1)
+    bot = Bot(tiny, home, log=False)
+    said = [(m, bot.respond(m, skill="haiku", seed=i).text) for i, m in enumerate(["Snow?", "Rain?"])]
+    assert list(trained.replies) == said
 
 
 def test_nothing_stays_but_the_adapter_and_its_card(finished: tuple[Trained, Home]) -> None:
