@@ -152,6 +152,9 @@ def evaluate(
     epochs: Annotated[
         int | None, typer.Option(help="For --compare full; left out, what skill.toml says.", min=1, max=1000)
     ] = None,
+    drafts: Annotated[
+        int | None, typer.Option(help="Drafts per reply of a skill; left out, what skill.toml says.", min=1, max=32)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the replies.")] = 0,
     backbone: Backbone = None,
 ) -> None:
@@ -165,8 +168,10 @@ def evaluate(
     bot = Bot.load(backbone, log=False)
     for note in bot.roster.notes:
         typer.echo(f"note: {note}", err=True)
-    asked = dict.fromkeys(kind.value for kind in compare or ())
-    evaluate_all(bot, names or [], data, as_json, most, seed, page, html=html, compare=list(asked), epochs=epochs)
+    kinds = list(dict.fromkeys(kind.value for kind in compare or ()))
+    evaluate_all(
+        bot, names or [], data, as_json, most, seed, page, html=html, compare=kinds, epochs=epochs, drafts=drafts
+    )
 
 
 @app.command()

@@ -15,11 +15,13 @@ from torch import Tensor
 
 from adapterbot.adapters import AdapterBank
 from adapterbot.backbone import Backbone, freeze, pad_right
+from adapterbot.data.attributes import Rate
 from adapterbot.data.dialogue import Dialogue
 from adapterbot.device import mixed_precision
 from adapterbot.errors import AdapterbotError, DataError
 from adapterbot.evaluation import Judged, held_out, judge_skill, perplexity, sit
 from adapterbot.examples import Corpus, load_corpus, training_rows, validation_rows
+from adapterbot.linear import ByMeaning
 from adapterbot.prompt import IGNORE
 from adapterbot.spec import SkillSpec
 from adapterbot.training import CLIP, FEWEST_STEPS, VALIDATION_REPLIES, batches, learning_rate
@@ -46,15 +48,20 @@ class Comparison:
     advance: Advance = lambda done, total: None
 
 
-def judge_named(bot: Bot, name: str, data: str | None, *, most: int, comparison: Comparison) -> Judged:
+def judge_named(
+    bot: Bot, name: str, data: str | None, *, most: int, comparison: Comparison, drafts: int | None = None
+) -> Judged:
     """Judge a skill of a bot on held-out dialogues (see `evaluation.held_out`), and what it is compared with.
+
+    `drafts` per reply; None leaves the skill's own setting.
 
     Raises:
         AdapterbotError: what keeps the skill from answering, or no dialogue to judge on or to train on.
     """
     spec, dialogues, origin = held_out(bot.roster.spec(name), data)
+    spec = spec.model_copy(update={"decode": spec.decode.override({"drafts": drafts})})
     learnt = None if data is not None and Path(data).expanduser().is_file() else data  # a file is there to judge alone
-    corpus = training_corpus(spec, learnt, dialogues) if FULL in comparison.kinds else None
+    corpus = training_corpus(spec, learnt, dialogues, ByMeaning(bot.backbone)) if FULL in comparison.kinds else None
     total = most * (1 + len(comparison.kinds))
     judged = judge_skill(
         spec,
@@ -89,13 +96,15 @@ def compared(judged: Judged, backbone: Backbone, comparison: Comparison, corpus:
     return replace(judged, figures=figures)
 
 
-def training_corpus(spec: SkillSpec, data: str | None, judged_on: Sequence[Dialogue]) -> Corpus:
+def training_corpus(
+    spec: SkillSpec, data: str | None, judged_on: Sequence[Dialogue], rate: Rate | None = None
+) -> Corpus:
     """The dialogues that the skill learns from, without those that it is judged on.
 
     Raises:
         DataError: nothing is left to learn from.
     """
-    corpus = load_corpus(spec, data)
+    corpus = load_corpus(spec, data, rate)
     held = {tuple(t.text for t in d.turns) for d in judged_on}
     train = [d for d in corpus.train if tuple(t.text for t in d.turns) not in held]
     if not train:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -169,7 +170,8 @@ def judge_skill(
 
     Replies are sampled and chosen as in a chat: with the skill's own settings, its drafts ranked by `ranker` and
     `style`. Figures: `replies`, `parameters` of the adapter, those of `predicted` for the skill and with `_backbone`
-    for the bare backbone, and those of `scores.measures` and `scores.yardsticks`.
+    for the bare backbone, `seconds_per_reply` (wall time, TOGETHER at a time), and those of `scores.measures` and
+    `scores.yardsticks`.
 
     Raises:
         DataError: no system reply to score. MissingPartError: a library that the measures need is not installed.
@@ -194,7 +196,9 @@ def sit(exam: Exam, backbone: Backbone, bank: AdapterBank) -> tuple[dict[str, fl
     """The figures that depend on the model, and its replies; without an adapter in `bank`, the backbone's own."""
     name = exam.spec.name if exam.spec.name in bank.rows else None
     figures = predicted(backbone, bank.select([name]), exam.windows)
+    began = time.perf_counter()
     texts = [text for start in range(0, len(exam.windows), TOGETHER) for text in _answers(exam, backbone, bank, start)]
+    figures["seconds_per_reply"] = (time.perf_counter() - began) / max(1, len(texts))
     nothing = (exam.spec.knowledge.when_empty,)  # the line that stands for "nothing was found" is no fact
     said = [
         Answered(dialogue, () if w.facts == nothing else w.facts, w.utterances[:-1], w.utterances[-1], text)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapterbot.data import DATA
+from adapterbot.data.attributes import Rate
 from adapterbot.data.corpora import Splits, corpora_folder, load, load_hub, load_path, split
 from adapterbot.data.dialogue import Dialogue, Turn, read_dialogues
 from adapterbot.errors import DataError
@@ -49,13 +50,15 @@ class Corpus:
         return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def load_corpus(spec: SkillSpec, data: str | None = None) -> Corpus:
+def load_corpus(spec: SkillSpec, data: str | None = None, rate: Rate | None = None) -> Corpus:
     """The dialogues to train `spec` on: `data` (file, folder or hub:NAME), else what the spec names, else our samples.
+
+    `rate` tells how clearly a reply has a style (see `data.corpora.styles`): to be given where they are trained on.
 
     Raises:
         DataError: nothing usable there; file and line where one is at fault.
     """
-    splits, origin = _find(spec, data)
+    splits, origin = _find(spec, data, rate)
     kept = {part: [d for d in dialogues if _wanted(d, spec)] for part, dialogues in splits.items()}
     if not kept["train"] or not kept["valid"]:
         raise DataError(
@@ -82,7 +85,7 @@ def load_corpus(spec: SkillSpec, data: str | None = None) -> Corpus:
     )
 
 
-def _find(spec: SkillSpec, data: str | None) -> tuple[Splits, str]:
+def _find(spec: SkillSpec, data: str | None, rate: Rate | None) -> tuple[Splits, str]:
     if data and data.startswith("hub:"):
         return load_hub(data.removeprefix("hub:")), data
     folder = Path(data).expanduser() if data else corpora_folder()
@@ -93,7 +96,7 @@ def _find(spec: SkillSpec, data: str | None) -> tuple[Splits, str]:
     if spec.data.path and not data:
         return load_path(spec.folder / spec.data.path), spec.data.path
     if folder and spec.data.corpus:
-        return load(spec.data.corpus, folder, spec.data.domain), f"corpus {spec.data.corpus}"
+        return load(spec.data.corpus, folder, spec.data.domain, rate), f"corpus {spec.data.corpus}"
     samples = DATA / "samples" / f"{spec.name}.jsonl"
     if samples.is_file():
         return split(read_dialogues(samples), str(samples)), "the sample dialogues that ship with adapterbot"

@@ -22,14 +22,14 @@ from adapterbot.backbone import Backbone
 from adapterbot.data.attributes import ATTRIBUTES, balanced, labelled
 from adapterbot.errors import WeightsError
 from adapterbot.home import Home, written_by_rename
+from adapterbot.linear import fit_linear
 from adapterbot.manager.router import WEIGHTS
 from adapterbot.rerank import Style
 
 HEADS = "heads.safetensors"
 # Times the log-probability of the wanted label: it decides, what else ranks a draft only among drafts alike in style.
 STRENGTH = 120.0
-TEXTS, HELD = 6_000, 1_000  # that a head is trained and scored on
-STEPS, RATE, DECAY = 400, 0.02, 1e-3
+TEXTS, HELD = 12_000, 1_500  # that a head is trained and scored on
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +81,6 @@ def train_heads(
         about = {"backbone": backbone.fingerprint, "labels": json.dumps(ATTRIBUTES)}
         save_file({key: value.contiguous() for key, value in tensors.items()}, temporary, about)
     return accuracy
-
-
-def fit_linear(rows: Tensor, wanted: Tensor, labels: int, seed: int) -> Tensor:
-    """Multinomial logistic regression by full-batch AdamW: rows [N, d] -> weight [labels, d + 1]."""
-    torch.manual_seed(seed)
-    weight = torch.zeros(labels, rows.shape[1] + 1, requires_grad=True)
-    optimizer = torch.optim.AdamW([weight], lr=RATE, weight_decay=DECAY)
-    for step in range(STEPS):
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * (1 - step / STEPS)
-        loss = F.cross_entropy(rows @ weight[:, :-1].T + weight[:, -1], wanted)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return weight.detach()
 
 
 def load_heads(backbone: Backbone, home: Home) -> Heads | None:

@@ -31,6 +31,7 @@ from adapterbot.training import own_messages, train_skill
 
 Done = Mapping[str, Figures]  # by step
 TEXTS = {"prompts", "copy_failures"}  # of the backbone's judgement: what is no figure
+SPEED = "seconds_per_reply"  # says more of the machine than of the skill
 JUDGED = ("accuracy", "macro_f1", "calibration_error")
 
 
@@ -125,6 +126,7 @@ def _report(job: Job, _: str, done: Done) -> Figures:
         made = judge_skill(spec, bot.backbone, bot.bank, corpus.valid, ranker=ranker, style=style, most=most)
         said = [(m, bot.respond(m, skill=name, seed=i).text) for i, m in enumerate(own_messages(spec))]
         report[name] = {"data": corpus.origin, **made.figures, "said": said}
+        report[name].pop(SPEED)
         job.announce(f"{name}: perplexity {made.figures['perplexity']:.2f}, F1 {made.figures['f1']:.1f}")
     for name, success in evaluate_styles(bot, job.data, list(job.trained), most=most).items():
         report[name] |= {f"style success, {way}": value for way, value in success.items()}

@@ -103,7 +103,10 @@ SAID = (
     "everything; copy: the facts read out. relevance: how often the conversation is found from the reply alone among "
     "20 (chance 0.05), people's own replies beside it. dist-2: distinct pairs of words."
 )
-FORM = "The same replies by longest common subsequence and BLEU; people's dist-2; length against people's replies."
+FORM = (
+    "The same replies by longest common subsequence and BLEU; people's dist-2; length against people's replies; the "
+    "seconds that a reply took, several at a time."
+)
 GROUNDED = (
     "know. F1: F1 of reply and facts. unsupported: replies with a number, name or time that neither the facts nor the "
     "conversation hold, people's own beside it. copied: 4-grams of a fact read out in a row; > half: replies that read "
@@ -155,6 +158,7 @@ TABLES: Sequence[Plan] = (
             "dist-2": _number("distinct_2", ".2f"),
             "people": _number("distinct_2_reference", ".2f"),
             "length": _number("length_ratio", ".2f"),
+            "s/reply": _number("seconds_per_reply", ".2f"),
         },
         "rouge_l",
     ),

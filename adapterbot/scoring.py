@@ -46,10 +46,12 @@ def evaluate_all(
     html: Path | None = None,
     compare: Collection[str] = (),
     epochs: int | None = None,
+    drafts: int | None = None,
 ) -> None:
     """Score skills, the manager or the backbone: tables, JSON to `out`, the backbone's replies to `page`.
 
     `html`: the page over the skills to write. `compare`, `epochs`: see `comparing.Comparison`.
+    `drafts`: of each reply, where it is not to be the skill's own setting.
     """
     from adapterbot.comparing import Comparison, judge_named
 
@@ -67,7 +69,7 @@ def evaluate_all(
                 figures[name] = SPECIAL[name](Scoring(bot, name, data, most, seed, page, advance))
             else:
                 comparison = Comparison(compare, epochs, seed, advance)
-                judged[name] = judge_named(bot, name, data, most=most, comparison=comparison)
+                judged[name] = judge_named(bot, name, data, most=most, comparison=comparison, drafts=drafts)
                 figures[name] = {"data": judged[name].origin} | judged[name].figures
     _show(figures)
     if out is not None:

@@ -1,9 +1,9 @@
 """Do style skills have their style? Judged by a classifier that saw none of the labels by which they were made.
 
 The rank heads and the selection of the training replies rest on GoEmotions, SST-2, AG News, the acts and domains of
-DailyDialog and the topics of Self-Dialogue (`data.attributes`). The judge is another model on other labels: logistic
-regression on the sentence encoder's vectors, learnt from the emotions that DailyDialog and EmpatheticDialogues are
-annotated with, and from the subjects of Topical-Chat and of service talk.
+DailyDialog and the topics of Self-Dialogue (`data.attributes`). The judge learnt from other labels: it is a logistic
+regression on the sentence encoder's vectors, taught by the emotions that DailyDialog and EmpatheticDialogues are
+annotated with, and by the subjects of Topical-Chat and of service talk. It shares its encoder with the selection.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from adapterbot.bot import Bot
 from adapterbot.data.attributes import balanced
 from adapterbot.data.corpora import load_path
@@ -23,8 +20,8 @@ from adapterbot.data.dialogue import objects
 from adapterbot.errors import AdapterbotError, DataError
 from adapterbot.evaluation import perplexity
 from adapterbot.examples import Window, encode_windows
-from adapterbot.heads import fit_linear
-from adapterbot.manager.encoder import MINILM, Encoder, load_encoder
+from adapterbot.linear import TextClassifier
+from adapterbot.manager.encoder import MINILM, load_encoder
 from adapterbot.spec import FALLBACK
 
 TEXTS = 6_000  # that one judge learns from
@@ -50,21 +47,6 @@ SUBJECTS = {
     "sci_tech": ("Computer", "Internet", "Computer science", "Physics", "Scientist", "Technology", "Robot", "Moon"),
     "other": ("Music", "Film", "Drama", "Clothing", "Bird", "airline", "fastfood", "recipe", "weather", "translate"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """Tells the label of a text: `weight` [labels, w + 1] over the encoder's vectors."""
-
-    encoder: Encoder
-    labels: tuple[str, ...]
-    weight: Tensor
-
-    @torch.inference_mode()
-    def guess(self, texts: Sequence[str]) -> list[str]:
-        """The likeliest label of each text."""
-        logits = self.encoder.encode(list(texts)) @ self.weight[:, :-1].T + self.weight[:, -1]
-        return [self.labels[i] for i in logits.argmax(-1).tolist()]
 
 
 def evaluate_styles(
@@ -133,18 +115,14 @@ class _Pool:
         self.pairs += [(text, ours) for ours, theirs in self.names.items() if label in theirs]
 
 
-def _judge(attribute: str, corpora: Path, seed: int) -> Judge:
+def _judge(attribute: str, corpora: Path, seed: int) -> TextClassifier:
     pool = _Pool({"emotion": EMOTIONS, "sentiment": SENTIMENTS, "topic": SUBJECTS}[attribute])
     for text, label in (_subjects if attribute == "topic" else _feelings)(corpora):
         pool.take(text, label)
     pairs = balanced(pool.pairs, TEXTS, f"{seed} judge {attribute}")
     if not pairs:
         raise DataError(f"{corpora} has no texts with a label of {attribute!r} to judge by")
-    labels, encoder = tuple(pool.names), load_encoder(MINILM, None)
-    rows = encoder.encode([text for text, _ in pairs]).clone()  # out of inference mode
-    return Judge(
-        encoder, labels, fit_linear(rows, torch.tensor([labels.index(x) for _, x in pairs]), len(labels), seed)
-    )
+    return TextClassifier.learnt(load_encoder(MINILM, None), pairs, tuple(pool.names), seed)
 
 
 def _feelings(corpora: Path) -> Iterator[tuple[str, str]]:

@@ -30,6 +30,7 @@ from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.knowledge import open_source
 from adapterbot.likelihood import reply_nats
+from adapterbot.linear import ByMeaning
 from adapterbot.manager.router import Manager
 from adapterbot.prompt import encode
 from adapterbot.rerank import best_first
@@ -84,7 +85,7 @@ def train_skill(
         DataError: nothing usable to train on (file and line where one is at fault).
     """
     epochs = _checked(spec, epochs, seed)
-    corpus = load_corpus(spec, data)
+    corpus = load_corpus(spec, data, ByMeaning(backbone))
     run = _prepare(spec, backbone, corpus, home, epochs, seed, quiet)
     announce(corpus, len(run.rows), sum(len(row.ids) for row in run.rows))
     resumed_at = run.checkpoint.step
@@ -290,8 +291,7 @@ def _replies(
         request = Request.of(backbone.tokenizer, prompt, spec.name, spec.decode, seed + i, facts, [message])
         drafts = generate(backbone, bank, [request])[0]
         evidence = Evidence.of(spec, facts, backbone.tokenizer.everyday)
-        ranked = best_first(drafts, [message], manager.ranker if manager else None, evidence, style)
-        shown.append((message, ranked[0].text))
+        shown.append((message, best_first(drafts, [message], manager and manager.ranker, evidence, style)[0].text))
     return tuple(shown)
 
 

@@ -9,7 +9,7 @@ import math
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -42,6 +42,8 @@ SOURCES: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     },
     "question": {"dailydialog": {"question": "question", "inform": "statement", "commissive": "statement"}},
 }
+# (labelled texts, a label, texts) -> how clearly each of the texts has the label, by what was learnt from the first
+Rate = Callable[[Sequence[tuple[str, str]], str, Sequence[str]], list[float]]
 FOLDERS = tuple(sorted({folder for folders in SOURCES.values() for folder in folders}))
 
 

@@ -71,7 +71,10 @@ def _figures(report: Mapping[str, Any], out: Path) -> list[str]:
     lines = ["| encoder | judged on | messages | accuracy | macro-F1 | calibration error |", "|" + " --- |" * 6]
     for row in rows:
         name, error = row["encoder"], f"{row['calibration_error']:.3f}"
-        lines.append(f"| {name} | validation | {row['n']} | {_percent(row)} | {row['macro_f1']:.3f} | {error} |")
+        shares = "; ".join(f"{kind} {share:.0%}" for kind, share in row["accuracy_of"].items())
+        lines.append(
+            f"| {name} | validation ({shares}) | {row['n']} | {_percent(row)} | {row['macro_f1']:.3f} | {error} |"
+        )
         hand = row.get("judged")
         if hand:
             kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in hand["accuracy_of"].items())

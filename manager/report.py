@@ -33,14 +33,23 @@ def require_libraries() -> None:
 
 
 def measure(classifier: Classifier, valid: Mixture, seed: int) -> dict[str, Any]:
-    """The report over the validation examples; empty figures when there are none."""
+    """The report over the validation examples; empty figures when there are none.
+
+    Those that stand alone follow anybody's exchange; `accuracy_of["own dialogues"]` leaves the corpora's as they are.
+    """
     settings = classifier.settings
     features, labels = valid.fixed(seed)
-    scores = classifier.probabilities(features) if len(labels) else torch.empty(0, len(settings.classes))
-    chosen = decide(scores, settings.threshold, settings.margin, settings.classes.index(FALLBACK))
+
+    def scored(rows: Tensor) -> tuple[Tensor, Tensor]:
+        scores = classifier.probabilities(rows) if len(labels) else torch.empty(0, len(settings.classes))
+        return scores, decide(scores, settings.threshold, settings.margin, settings.classes.index(FALLBACK))
+
+    scores, chosen = scored(features)
+    in_place = scored(valid.features(valid.message, valid.history))[1]
     report = summarise([settings.classes[i] for i in labels], [settings.classes[i] for i in chosen], settings.classes)
     by_group = {"written by hand": valid.trusted, "corpora": ~valid.trusted, "follow-ups": ~valid.alone}
     report["accuracy_of"] = {n: _share((chosen == labels)[group]) for n, group in by_group.items()}
+    report["accuracy_of"]["own dialogues"] = _share((in_place == labels)[~valid.trusted])
     return report | {"calibration_error": calibration_error(scores, labels), **_knobs(settings)}
 
 

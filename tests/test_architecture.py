@@ -22,7 +22,7 @@ LAYERS = {
     "no torch": "spec support overlap openings marks recipe madeup frames documents vocabulary prompt examples store"
     " database knowledge data skills",
     "the network": "manager heads scores relevance engine generate rerank adapters copying likelihood decoder backbone"
-    " device checkpoint snapshot packing optimization safety",
+    " linear device checkpoint snapshot packing optimization safety",
     "a whole turn": "bot roster session training card curve pretraining evaluation judgement styling comparing"
     " verdicts",
     "the edges": "cli cli_training cli_knowledge scoring score_tables report_page build making stages records"

@@ -7,6 +7,7 @@ import json
 import math
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -116,6 +117,25 @@ def test_what_is_judged_on_is_not_learnt_from(bot: Bot) -> None:
     assert not {d.turns for d in left} & {d.turns for d in held}
     with pytest.raises(DataError, match="every training dialogue is one that the skill is judged on"):
         training_corpus(spec, None, everything)
+
+
+def test_the_number_of_drafts_can_be_chosen(bot: Bot) -> None:
+    asked: list[int] = []
+
+    class Counting:
+        def relevance(self, utterances: Sequence[str], replies: Sequence[str]) -> list[float]:
+            asked.append(len(replies))
+            return [0.0] * len(replies)
+
+    spec = bot.specs["talker"]
+    judged = judge_named(bot, "talker", talk(bot, "talker"), most=2, comparison=Comparison(), drafts=3)
+    assert judged.exam.spec.decode.drafts == 3
+    assert judged.exam.spec.decode.max_tokens == spec.decode.max_tokens
+    assert judged.figures["seconds_per_reply"] > 0
+    assert spec.decode.drafts == 1, "the skill's own setting stays"
+    dialogues = list(read_dialogues(Path(talk(bot, "talker"))))[:2]
+    judge_skill(judged.exam.spec, bot.backbone, bot.bank, dialogues, ranker=Counting())
+    assert set(asked) == {3}
 
 
 def test_all_compared_are_asked_the_same(bot: Bot, judged: dict[str, Judged]) -> None:

@@ -18,6 +18,7 @@ from adapterbot.data.attributes import ATTRIBUTES, Bayes, balanced, labelled
 from adapterbot.errors import DataError, SpecError, WeightsError
 from adapterbot.heads import HEADS, load_heads, train_heads
 from adapterbot.home import Home
+from adapterbot.linear import ByMeaning
 from adapterbot.spec import SkillFolders
 
 FEELINGS = {
@@ -123,6 +124,32 @@ def test_a_topic_that_is_turned_to_comes_before_one_that_is_kept(folder: Path, t
     write(root, "dream", [{"id": "d", "turns": turns}])
     found = [d.turns[-1].text for d in corpora.load("styles", root, "sport")["train"] if d.id.startswith("dream")]
     assert found == [TOPICS["sports"]]
+
+
+def test_a_classifier_that_knows_more_than_words_chooses_what_is_trained_on(folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "corpora"
+    shutil.copytree(folder, root)
+    said = ["How are you?", "I am so happy here", "Where is she?", "I am so happy, a wonderful party!"]
+    turns = [{"speaker": ("user", "system")[i % 2], "text": text} for i, text in enumerate(said)]
+    write(root, "dream", [{"id": "d", "turns": turns}])
+    asked: list[tuple[str, set[str]]] = []
+
+    def shortest(pairs: Sequence[tuple[str, str]], label: str, texts: Sequence[str]) -> list[float]:
+        asked.append((label, {x for _, x in pairs}))
+        return [-float(len(text)) for text in texts]
+
+    plain, rated = corpora.load("styles", root, "joy"), corpora.load("styles", root, "joy", shortest)
+    assert asked == [("joy", set(ATTRIBUTES["emotion"]))]
+    assert rated["valid"] == plain["valid"], "by words alone"
+    lengths = [len(d.turns[-1].text) for d in rated["train"]]
+    assert lengths == sorted(lengths)
+    assert [len(d.turns[-1].text) for d in plain["train"]] != lengths
+
+
+def test_sentence_vectors_tell_what_has_a_label(folder: Path, tiny: Backbone) -> None:
+    scores = ByMeaning(tiny)(labelled("emotion", folder), "fear", [f"{text} 3" for text in FEELINGS.values()])
+    assert max(scores) == scores[list(FEELINGS).index("fear")]
+    assert all(score < 0 for score in scores), "log-probabilities"
 
 
 def test_an_unknown_style_or_no_dialogues(folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 A reader says where the corpus lies in a corpora folder (`FOLDER`), on the hub (`HUB`), under which licence, and
 turns the hub's rows into dialogues. One that makes its dialogues from several corpora names them (`FOLDERS`) and has a
-function `read(folder, domain)`. A corpus without a reader is read from `<folder>/<name>/{train,valid}.jsonl[.gz]`.
+function `read(folder, domain)`, or `read(folder, domain, rate)` where it has `RATED`. A corpus without a reader is read
+from `<folder>/<name>/{train,valid}.jsonl[.gz]`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
+from adapterbot.data.attributes import Rate
 from adapterbot.data.dialogue import Dialogue, in_validation, read_dialogues
 from adapterbot.errors import DataError, MissingPartError
 
@@ -50,15 +52,18 @@ def folders(corpus: str) -> tuple[str, ...]:
     return tuple(getattr(module, "FOLDERS", own))
 
 
-def load(corpus: str, folder: Path, domain: str = "") -> Splits:
+def load(corpus: str, folder: Path, domain: str = "", rate: Rate | None = None) -> Splits:
     """Train and valid dialogues of a named corpus from a corpora folder; a reader may make those of `domain` alone.
+
+    `rate` helps the styles to find the replies that they are learnt from.
 
     Raises:
         DataError: the folder lacks the corpus (the message lists what it has), or a line is bad.
     """
     module = reader(corpus)
     if module and hasattr(module, "read"):
-        return cast("Splits", module.read(folder, domain))
+        more = (rate,) if hasattr(module, "RATED") else ()
+        return cast("Splits", module.read(folder, domain, *more))
     return load_folder(folder, *folders(corpus), corpus)
 
 

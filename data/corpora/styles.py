@@ -1,17 +1,20 @@
 """Replies that carry a style, each with the two utterances before it, selected from public dialogues.
 
-A naive Bayes classifier (`data.attributes`) scores every reply; those that carry the style of `domain` most clearly are
-kept, of a topic those that bring it up when the utterance before did not. A reply carries the style `question` when it
+A naive Bayes classifier (`data.attributes`) scores every reply; of those that carry the style of `domain` most clearly
+(of a topic, those that bring it up when the utterance before did not) the caller's classifier, which may know more than
+words, takes the best. A reply carries the style `question` when it
 ends with a question mark and has only that one sentence or two.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from adapterbot.data import attributes
+from adapterbot.data.attributes import Rate
 from adapterbot.data.corpora import Splits, load_path
 from adapterbot.data.dialogue import Dialogue, Turn
 from adapterbot.errors import DataError
@@ -21,7 +24,8 @@ FOLDERS = tuple(dict.fromkeys((*DIALOGUES, *attributes.FOLDERS)))
 HUB = None
 LICENCE = "those of the dialogues, several non-commercial (CC BY-NC)"
 MOST = {"train": 800, "valid": 150}  # replies of a style
-TEXTS = 30_000  # labelled ones that the classifier learns from
+TEXTS, RATED = 30_000, 8_000  # labelled ones that naive Bayes and `rate` learn from
+WIDE = 4  # times as many replies are found by naive Bayes as are kept
 WORDS = range(4, 31)  # of a reply
 SHARE = 0.4  # of the replies at most come from one corpus
 PER_CORPUS = {"train": 60_000, "valid": 6_000}  # replies that are looked at
@@ -29,8 +33,8 @@ ATTRIBUTE = {name: a for a in ("emotion", "sentiment", "topic") for name in attr
 Scored = tuple[float, Dialogue]
 
 
-def read(folder: Path, domain: str) -> Splits:
-    """The dialogues of one style, the clearest first.
+def read(folder: Path, domain: str, rate: Rate | None = None) -> Splits:
+    """The dialogues of one style, the clearest first; those to train on by `rate`, where it is given.
 
     Raises:
         DataError: no such style, or one of the corpora is missing.
@@ -40,21 +44,37 @@ def read(folder: Path, domain: str) -> Splits:
     there = [name for name in DIALOGUES if (folder / name).is_dir()]
     if not there:
         raise DataError(f"{folder} has none of the corpora that styles are selected from: {', '.join(DIALOGUES)}")
-    judge = None
-    if domain != "question":
-        pairs = attributes.labelled(ATTRIBUTE[domain], folder)
-        judge = attributes.Bayes(attributes.balanced(pairs, TEXTS, domain))
+    pairs = attributes.labelled(ATTRIBUTE[domain], folder) if domain != "question" else []
+    judge = attributes.Bayes(attributes.balanced(pairs, TEXTS, domain)) if pairs else None
     corpora = {name: load_path(folder / name) for name in there}
-    return {part: _select(corpora, part, domain, judge) for part in ("train", "valid")}
+    found = {part: _clearest(corpora, part, domain, judge) for part in ("train", "valid")}
+    if rate and pairs:
+        texts = [dialogue.turns[-1].text for _, dialogue in found["train"]]
+        scores = rate(attributes.balanced(pairs, RATED, domain), domain, texts)
+        rated = sorted(zip(scores, found["train"], strict=True), key=lambda pair: -pair[0])
+        found["train"] = [(score, dialogue) for score, (_, dialogue) in rated]
+    return {part: _capped(scored, MOST[part]) for part, scored in found.items()}
 
 
-def _select(corpora: dict[str, Splits], part: str, domain: str, judge: attributes.Bayes | None) -> list[Dialogue]:
+def _clearest(corpora: dict[str, Splits], part: str, domain: str, judge: attributes.Bayes | None) -> list[Scored]:
+    """WIDE times as many as are needed."""
     found: list[Scored] = []
     for name, splits in corpora.items():
         scored = sorted(_scored(name, splits[part], part, domain, judge), key=lambda pair: -pair[0])
-        found += scored[: round(SHARE * MOST[part])]
-    found.sort(key=lambda pair: -pair[0])
-    return [dialogue for score, dialogue in found[: MOST[part]] if score > 0]
+        found += scored[: round(WIDE * SHARE * MOST[part])]
+    return sorted(found, key=lambda pair: -pair[0])[: WIDE * MOST[part]]
+
+
+def _capped(scored: list[Scored], most: int) -> list[Dialogue]:
+    """The first `most`, of which no corpus gives more than its SHARE."""
+    given: Counter[str] = Counter()
+    kept = list[Dialogue]()
+    for _, dialogue in scored:
+        corpus = dialogue.id.partition("-")[0]
+        if given[corpus] < round(SHARE * most) and len(kept) < most:
+            given[corpus] += 1
+            kept.append(dialogue)
+    return kept
 
 
 def _scored(
