@@ -282,7 +282,7 @@ def _replies(
     """(message, reply) for a few messages of the spec's own: what the card and the terminal show."""
     bank, source = AdapterBank(backbone.shape, {spec.name: adapter}), open_source(spec, home, None)
     manager, heads = Manager.load(home, backbone), load_heads(backbone, home)
-    style = heads.style(spec.rerank) if heads and spec.rerank else None
+    ranker, style = manager.ranker if manager else None, heads.style(spec.rerank) if heads and spec.rerank else None
     shown = []
     for i, message in enumerate(own_messages(spec)):
         facts = [fact.text for fact in source.retrieve(History().add_user(message))]
@@ -291,7 +291,7 @@ def _replies(
         request = Request.of(backbone.tokenizer, prompt, spec.name, spec.decode, seed + i, facts, [message])
         drafts = generate(backbone, bank, [request])[0]
         evidence = Evidence.of(spec, facts, backbone.tokenizer.everyday)
-        shown.append((message, best_first(drafts, [message], manager and manager.ranker, evidence, style)[0].text))
+        shown.append((message, best_first(drafts, [message], ranker, evidence, style)[0].text))
     return tuple(shown)
 
 
