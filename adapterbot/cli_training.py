@@ -15,6 +15,10 @@ FEW_PASSES = 8  # over the data of a pretraining without a recipe: minutes for a
 Backbone = Annotated[str | None, typer.Option(help="embedded, dialogpt-small, ..., a folder or a hub id.")]
 Data = Annotated[str | None, typer.Option(help="A dialogue file (JSONL), a folder of corpora, or hub:NAME.")]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same reply.")]
+Drafts = Annotated[
+    int | None, typer.Option(help="Drafts per reply of a skill; left out, what skill.toml says.", min=1, max=32)
+]
+Page = Annotated[Path, typer.Option(help="For 'backbone': the Markdown page of replies to write.")]
 Recipe = Annotated[Path | None, typer.Option(help="The recipe (TOML); left out, the one that ships.")]
 
 
@@ -145,16 +149,12 @@ def evaluate(
         list[Compared] | None,
         typer.Option(help="bare: the backbone alone replies as well; full: so does one with all weights trained."),
     ] = None,
-    page: Annotated[Path, typer.Option(help="For 'backbone': the Markdown page of replies to write.")] = Path(
-        "backbone.md"
-    ),
+    page: Page = Path("backbone.md"),
     most: Annotated[int, typer.Option(help="Replies to generate and score per skill.", min=1)] = 200,
     epochs: Annotated[
         int | None, typer.Option(help="For --compare full; left out, what skill.toml says.", min=1, max=1000)
     ] = None,
-    drafts: Annotated[
-        int | None, typer.Option(help="Drafts per reply of a skill; left out, what skill.toml says.", min=1, max=32)
-    ] = None,
+    drafts: Drafts = None,
     seed: Annotated[int, typer.Option(help="Seed of the replies.")] = 0,
     backbone: Backbone = None,
 ) -> None:

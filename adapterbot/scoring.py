@@ -50,8 +50,7 @@ def evaluate_all(
 ) -> None:
     """Score skills, the manager or the backbone: tables, JSON to `out`, the backbone's replies to `page`.
 
-    `html`: the page over the skills to write. `compare`, `epochs`: see `comparing.Comparison`.
-    `drafts`: of each reply, where it is not to be the skill's own setting.
+    `html`: the page over the skills to write. `compare`, `epochs`: see `comparing.Comparison`; `drafts`: `judge_named`.
     """
     from adapterbot.comparing import Comparison, judge_named
 
@@ -67,18 +66,19 @@ def evaluate_all(
 
             if name in SPECIAL:
                 figures[name] = SPECIAL[name](Scoring(bot, name, data, most, seed, page, advance))
-            else:
-                comparison = Comparison(compare, epochs, seed, advance)
-                judged[name] = judge_named(bot, name, data, most=most, comparison=comparison, drafts=drafts)
-                figures[name] = {"data": judged[name].origin} | judged[name].figures
+                continue
+            comparison = Comparison(compare, epochs, seed, advance)
+            judged[name] = judge_named(bot, name, data, most=most, comparison=comparison, drafts=drafts)
+            figures[name] = {"data": judged[name].origin} | judged[name].figures
     _show(figures)
-    if out is not None:
-        _write_json(out, figures)
+    _write_json(out, figures)
     if html is not None:
         _write_page(html, bot, judged)
 
 
-def _write_json(path: Path, figures: Mapping[str, Any]) -> None:
+def _write_json(path: Path | None, figures: Mapping[str, Any]) -> None:
+    if path is None:
+        return
     with written_by_rename(path) as temporary:
         temporary.write_text(json.dumps(_finite(figures), indent=2), encoding="utf-8")
 

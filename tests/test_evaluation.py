@@ -69,7 +69,9 @@ def test_a_skill_is_scored_on_its_dialogues(tiny: Backbone, home: Home, tmp_path
     assert figures["perplexity"] != figures["perplexity_backbone"]
     assert all(math.isfinite(v) and v >= 0 for v in figures.values())
     assert 0 < figures["distinct_1"] <= 1
-    assert figures == judge_skill(spec, tiny, bank, dialogues, most=5, seed=3).figures
+    again = judge_skill(spec, tiny, bank, dialogues, most=5, seed=3).figures
+    assert figures.pop("seconds_per_reply") > 0 < again.pop("seconds_per_reply")
+    assert figures == again
     bare = judge_skill(spec, tiny, AdapterBank(tiny.shape), dialogues, most=5, seed=3).figures
     assert bare["perplexity"] == pytest.approx(bare["perplexity_backbone"])
 
