@@ -2,8 +2,8 @@
 
 A naive Bayes classifier (`data.attributes`) scores every reply; of those that carry the style of `domain` most clearly
 (of a topic, those that bring it up when the utterance before did not) the caller's classifier, which may know more than
-words, takes the best. A reply carries the style `question` when it
-ends with a question mark and has only that one sentence or two.
+words, takes the best. A reply carries the style `question` when it ends with a question mark and has only that one
+sentence or two.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def read(folder: Path, domain: str, rate: Rate | None = None) -> Splits:
     if rate and pairs:
         texts = [dialogue.turns[-1].text for _, dialogue in found["train"]]
         scores = rate(attributes.balanced(pairs, RATED, domain), domain, texts)
-        rated = sorted(zip(scores, found["train"], strict=True), key=lambda pair: -pair[0])
-        found["train"] = [(score, dialogue) for score, (_, dialogue) in rated]
+        rated = [(score, dialogue) for score, (_, dialogue) in zip(scores, found["train"], strict=True)]
+        found["train"] = sorted(rated, key=lambda pair: -pair[0])
     return {part: _capped(scored, MOST[part]) for part, scored in found.items()}
 
 
