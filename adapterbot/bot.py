@@ -192,7 +192,7 @@ class Bot:
     def _sentence_encoder(self) -> Encoder | None:
         """The manager's encoder, if it can re-rank: pooled states of a language model are all alike."""
         manager = self._sound_manager()
-        return manager.encoder if manager and manager.encoder.name != BACKBONE else None
+        return manager.sentences if manager and manager.sentences.name != BACKBONE else None
 
     def _sound_manager(self) -> Manager | None:
         """The manager, or None when it is damaged: that is told when it is asked to choose, a forced skill answers."""

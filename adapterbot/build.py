@@ -21,7 +21,8 @@ from adapterbot.errors import AdapterbotError, MissingPartError
 from adapterbot.home import Home
 from adapterbot.recipe import Recipe
 from adapterbot.records import Figures, Records, Stage
-from adapterbot.stages import Job, Workshop
+from adapterbot.stages import Job
+from adapterbot.workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ def train_manager(
         Path | None, typer.Option(help="A folder of corpora; left out, $ADAPTERBOT_CORPORA or our samples.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
-    encoder: Annotated[str | None, typer.Option(help="minilm, backbone, a folder or a hub id.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="dialogue, minilm, backbone, a folder or a hub id.")] = None,
     judge: Annotated[
         Path | None, typer.Option(help="Messages with labels, kept out of training, to judge it on.")
     ] = None,
@@ -74,14 +74,14 @@ def train_manager(
     from adapterbot.backbone import load_backbone
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.home import Home
-    from adapterbot.manager.encoder import load_encoder
+    from adapterbot.manager.encoder import load_encoder, routing_encoder
     from adapterbot.manager.training import train_manager as train
     from adapterbot.spec import SkillFolders
     from adapterbot.terminal import show_scores
 
     home = Home.at()
     specs = SkillFolders(home).load_all()
-    chosen = load_encoder(encoder, load_backbone(backbone))
+    chosen = load_encoder(encoder or routing_encoder(), load_backbone(backbone), home.manager)
     report = train(specs, corpora=corpora_folder(data), encoder=chosen, out=out or home.manager, judge=judge, seed=seed)
     show_scores("manager", report)
 
@@ -94,20 +94,55 @@ def train_ranker(
     out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
 ) -> None:
-    """Train the ranker that chooses among drafts, and report how often it finds the true reply."""
+    """Train the ranker that chooses among drafts, from the one in use on; report how often it finds the true reply."""
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.home import Home
-    from adapterbot.manager.encoder import MINILM, load_encoder
     from adapterbot.manager.ranking import train_ranker as train
+    from adapterbot.manager.router import in_use
     from adapterbot.spec import SkillFolders
     from adapterbot.terminal import show_scores
 
     home = Home.at()
-    encoder = load_encoder(MINILM, None)
-    specs = SkillFolders(home).load_all()
-    show_scores(
-        "ranker", train(specs, corpora=corpora_folder(data), encoder=encoder, out=out or home.manager, seed=seed)
+    encoder, ranker = in_use(home)
+    report = train(
+        SkillFolders(home).load_all(),
+        corpora=corpora_folder(data),
+        encoder=encoder,
+        out=out or home.manager,
+        start=ranker.towers if ranker else None,
+        seed=seed,
     )
+    show_scores("ranker", report)
+
+
+@app.command("train-encoder")
+def train_encoder(
+    data: Annotated[Path | None, typer.Option(help="A folder of corpora; left out, $ADAPTERBOT_CORPORA.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Left out, what the recipe that ships says.", min=1)] = None,
+    judge: Annotated[
+        Path | None, typer.Option(help="Messages with labels, kept out of training, to judge the manager on.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+) -> None:
+    """Train the encoder that reads dialogues, then ranker and manager on it. Minutes on a GPU, days on a processor."""
+    from adapterbot.data.corpora import corpora_folder
+    from adapterbot.errors import DataError
+    from adapterbot.home import Home
+    from adapterbot.manager.tuning import train_reading
+    from adapterbot.recipe import read_recipe
+    from adapterbot.spec import SkillFolders
+    from adapterbot.terminal import show_scores
+
+    home, folder = Home.at(), corpora_folder(data)
+    if folder is None:
+        raise DataError("the encoder learns from dialogues: give a folder of corpora by --data")
+    specs = SkillFolders(home).load_all()
+    ranker, manager = train_reading(
+        specs, folder, out or home.manager, judge=judge, seed=seed, steps=steps or read_recipe().manager.steps
+    )
+    show_scores("ranker", ranker)
+    show_scores("manager", manager)
 
 
 @app.command("train-heads")

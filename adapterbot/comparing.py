@@ -17,7 +17,7 @@ from adapterbot.adapters import AdapterBank
 from adapterbot.backbone import Backbone, freeze, pad_right
 from adapterbot.data.attributes import Rate
 from adapterbot.data.dialogue import Dialogue
-from adapterbot.device import mixed_precision
+from adapterbot.device import mixed_precision, on_fastest
 from adapterbot.errors import AdapterbotError, DataError
 from adapterbot.evaluation import Judged, held_out, judge_skill, perplexity, sit
 from adapterbot.examples import Corpus, load_corpus, training_rows, validation_rows
@@ -131,14 +131,15 @@ def trained_whole(
     size = max(1, min(spec.train.batch, len(rows) // FEWEST_STEPS))
     epochs, step, reached, best = epochs or spec.train.epochs, 0, list[float](), model.decoder.state_dict()
     steps = math.ceil(len(rows) / size) * epochs
-    while len(reached) < epochs and len(reached) - _best(reached) <= spec.train.patience:
-        for batch in batches(rows, size, f"{seed} {len(reached)}"):
-            _update(model, batch, optimizer, RATE * learning_rate(step, steps, spec.train.warmup))
-            step += 1
-            advance(1, steps)
-        reached.append(perplexity(model, None, probe))
-        if _best(reached) == len(reached):
-            best = copy.deepcopy(model.decoder.state_dict())
+    with on_fastest(model.decoder):
+        while len(reached) < epochs and len(reached) - _best(reached) <= spec.train.patience:
+            for batch in batches(rows, size, f"{seed} {len(reached)}"):
+                _update(model, batch, optimizer, RATE * learning_rate(step, steps, spec.train.warmup))
+                step += 1
+                advance(1, steps)
+            reached.append(perplexity(model, None, probe))
+            if _best(reached) == len(reached):
+                best = copy.deepcopy(model.decoder.state_dict())
     if not math.isfinite(min(reached)):
         raise AdapterbotError(f"training all weights for skill {spec.name!r} ended in a perplexity of {reached[-1]}")
     model.decoder.load_state_dict(best)
@@ -166,6 +167,8 @@ def whole_loss(model: Backbone, batch: Sequence[Prompt]) -> Tensor:
     labels = torch.full_like(ids, IGNORE)
     for i, row in enumerate(batch):
         labels[i, : len(row.labels)] = torch.tensor(row.labels)
+    device = model.decoder.wte.weight.device
+    ids, labels = ids.to(device), labels.to(device)
     wanted = labels[:, 1:] != IGNORE
     with mixed_precision():
         hidden = model.decoder(ids)[:, :-1]  # [B, T-1, d]

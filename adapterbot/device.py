@@ -5,17 +5,16 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import nn
 
 from adapterbot.errors import MissingPartError
 
 
 def mixed_precision() -> AbstractContextManager[object]:
     """bf16 matrix products where the GPU or the processor has them in hardware (about twice as fast), else float32."""
-    return torch.autocast("cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16, enabled=_has_bf16())
+    return torch.autocast(fastest(), torch.bfloat16, enabled=_has_bf16())
 
 
 def _has_bf16() -> bool:
@@ -25,16 +24,31 @@ def _has_bf16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+@runtime_checkable
+class Movable(Protocol):
+    """A module, or anything else that can be moved in place."""
+
+    def to(self, device: str, /) -> object: ...
+
+
+def fastest() -> str:
+    """The device that a training runs on."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 @contextmanager
-def on_fastest(*parts: nn.Module) -> Iterator[None]:
-    """The parts on a GPU while the block runs, where there is one, and on the processor again afterwards."""
+def on_fastest(*parts: object) -> Iterator[None]:
+    """The parts on a GPU while the block runs, where there is one, and on the processor again afterwards.
+
+    A part that cannot be moved stays where it is.
+    """
+    movable = [part for part in parts if isinstance(part, Movable)]
     try:
-        if torch.cuda.is_available():
-            for part in parts:
-                part.to("cuda")
+        for part in movable:
+            part.to(fastest())
         yield
     finally:
-        for part in parts:
+        for part in movable:
             part.to("cpu")
 
 

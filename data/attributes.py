@@ -18,11 +18,21 @@ from adapterbot.errors import DataError
 
 NEGATIVE = ("anger", "sadness", "disgust", "fear")
 FEELING = {"joy": "positive", "neutral": "neutral", **dict.fromkeys(NEGATIVE, "negative")}
+# Anger by GoEmotions' finer names: the coarse one counts disapproval in, which is calm ("I don't think so").
+ANGER = {"anger": "anger", "annoyance": "anger"}
 TOPICS = {"business": "business", "sports": "sport", "sci/tech": "sci_tech", "world": "other", "neutral": "other"}
 BALL_GAMES = dict.fromkeys(("nfl football", "baseball", "basketball", "icehockey"), "sport")
 OTHER_TALK = dict.fromkeys(("music", "movies", "disney", "fashion", "rock", "comedy"), "other")
 LIFE = {"Finance": "business", **dict.fromkeys(("Ordinary Life", "Tourism", "Health", "Relationship"), "other")}
 CHATS = ("dailydialog", "selfdialogue")  # whose turns have the label of their act and their dialogue's domain
+TECHNICAL = "names technology"  # is the domain of a chat's turn that has one of these words: no dialogue has such a one
+TECHNICAL_WORDS = re.compile(
+    r"\b(computers?|laptops?|software|internet|web ?sites?|e-?mails?|(smart|i|mobile |cell ?)phones?|robots?|digital"
+    r"|technolog(y|ies|ical)|electronics?|scien(ce|tific|tists?)|physics|chemistry|biology|astronom\w+|planets?"
+    r"|satellites?|spaceships?|telescopes?|rockets?|genetic\w*|inventions?|invented|engineer(s|ing)?|universe|species"
+    r"|program(mers?|ming)|hard (drive|disk)s?)\b",
+    re.IGNORECASE,
+)
 # attribute -> its labels; a skill's `rerank = "emotion:joy"` names one of each
 ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "emotion": ("sadness", "joy", "anger", "fear", "surprise", "neutral"),
@@ -32,13 +42,16 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
 }
 # attribute -> folders of labelled texts, and what their labels are called here
 SOURCES: Mapping[str, Mapping[str, Mapping[str, str]]] = {
-    "emotion": {"goemotions_ekman": {label: label for label in ATTRIBUTES["emotion"]}},
+    "emotion": {
+        "goemotions_ekman": {label: label for label in ATTRIBUTES["emotion"] if label != "anger"},
+        "goemotions": ANGER,
+    },
     "sentiment": {"sst2": {"positive": "positive", "negative": "negative"}, "goemotions_ekman": FEELING},
     "topic": {
         "agnews": TOPICS,
         "goemotions_ekman": {"neutral": "other"},
-        "selfdialogue": BALL_GAMES | OTHER_TALK,
-        "dailydialog": LIFE,
+        "selfdialogue": BALL_GAMES | OTHER_TALK | {TECHNICAL: "sci_tech"},
+        "dailydialog": LIFE | {TECHNICAL: "sci_tech"},
     },
     "question": {"dailydialog": {"question": "question", "inform": "statement", "commissive": "statement"}},
 }
@@ -63,11 +76,12 @@ def labelled(attribute: str, folder: Path, part: str = "train") -> list[tuple[st
 
 
 def _pairs(path: Path) -> Iterator[tuple[str, str]]:
-    """(text, label) of labelled texts, or of the turns of dialogues by their act and by the domain."""
+    """(text, label) of labelled texts, or of the turns of dialogues by their act and by the domain or TECHNICAL."""
     if path.parent.name in CHATS:
         for dialogue in read_dialogues(path):
             for turn in dialogue.turns:
-                yield from ((turn.text, label) for label in (turn.label.rpartition("/")[2], dialogue.domain))
+                domain = TECHNICAL if TECHNICAL_WORDS.search(turn.text) else dialogue.domain
+                yield from ((turn.text, label) for label in (turn.label.rpartition("/")[2], domain))
         return
     for number, item in objects(path):
         if not isinstance(item, dict) or not isinstance(item.get("text"), str):

@@ -6,9 +6,10 @@ mean over the real tokens, then L2 normalisation (Reimers & Gurevych 2019, arXiv
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,13 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from adapterbot.errors import WeightsError
+from adapterbot.manager.lowrank import load_update
 
 MAX_TOKENS = 256
 MAX_CHARACTERS = 4_000  # far more than 256 word pieces; keeps a 100 kB message from costing tokeniser time
 BATCH = 64
+PADDING = -1
+WORDS = "embeddings.word_embeddings.weight"
 ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 
 
@@ -48,7 +52,7 @@ class BertEncoder:
     """
 
     def __init__(self, folder: Path, name: str, sha256: str | None = None) -> None:
-        self.name = name
+        self.name, self.plain = name, self  # `plain`: without an update
         self.shape = _read_config(folder / "config.json")
         self.width = self.shape.width
         weights = folder / "model.safetensors"
@@ -56,8 +60,23 @@ class BertEncoder:
         if sha256 is not None and digest != sha256:
             raise WeightsError(f"{weights} is not the file it should be: its SHA-256 is {digest}, expected {sha256}")
         self.fingerprint = digest[:16]
-        self._weights = _read_weights(weights, self.shape)
+        self.weights = _read_weights(weights, self.shape)
         self._tokenizer = _read_tokenizer(folder / "tokenizer.json", min(MAX_TOKENS, self.shape.positions))
+
+    def updated(self, path: Path, name: str) -> BertEncoder:
+        """The encoder with a low-rank update of its weights, under another name; this one, `plain`, stays as it is.
+
+        Raises:
+            WeightsError: the file is damaged or an update of another encoder.
+        """
+        other = copy.copy(self)
+        other.name = name
+        other.weights, other.fingerprint = load_update(path, self.weights, self.fingerprint)
+        return other
+
+    def to(self, device: str, /) -> None:
+        """Move the weights, in place."""
+        self.weights = {name: tensor.to(device) for name, tensor in self.weights.items()}
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> Tensor:
@@ -66,48 +85,53 @@ class BertEncoder:
         rows = torch.empty(len(texts), self.width)
         for start in range(0, len(order), BATCH):
             chosen = order[start : start + BATCH]
-            encoded = self._tokenizer.encode_batch([_clean(texts[i]) for i in chosen])
-            ids = torch.tensor([e.ids for e in encoded])
-            mask = torch.tensor([e.attention_mask for e in encoded], dtype=torch.bool)
-            rows[chosen] = self._pooled(ids, mask)
+            rows[chosen] = self.pooled(self.tokens([texts[i] for i in chosen]), self.weights).cpu()
         return rows
 
-    def _pooled(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """ids, mask [B, T] -> [B, width]."""
-        hidden = self._hidden(ids, mask)
-        real = mask.unsqueeze(-1).float()  # [B, T, 1]
+    def tokens(self, texts: Sequence[str]) -> Tensor:
+        """Ids [N, T], padded with PADDING."""
+        encoded = self._tokenizer.encode_batch([_clean(text) for text in texts])
+        return torch.tensor(
+            [[i if m else PADDING for i, m in zip(e.ids, e.attention_mask, strict=True)] for e in encoded]
+        )
+
+    def pooled(self, ids: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+        """Unit rows [N, width] of ids [N, T] by these weights, on their device; a gradient reaches the weights."""
+        ids = ids.to(weights[WORDS].device)
+        mask = ids != PADDING
+        hidden = self._hidden(ids.clamp(min=0), mask, weights)
+        real = mask.unsqueeze(-1).float()  # [N, T, 1]
         return F.normalize((hidden * real).sum(1) / real.sum(1).clamp(min=1.0), dim=-1)
 
-    def _hidden(self, ids: Tensor, mask: Tensor) -> Tensor:
+    def _hidden(self, ids: Tensor, mask: Tensor, w: Mapping[str, Tensor]) -> Tensor:
         """ids, mask [B, T] -> last hidden states [B, T, width]."""
-        w = self._weights
-        x = F.embedding(ids, w["embeddings.word_embeddings.weight"])  # [B, T, C]
+        x = F.embedding(ids, w[WORDS])  # [B, T, C]
         x = x + w["embeddings.position_embeddings.weight"][: ids.shape[1]]
         x = x + w["embeddings.token_type_embeddings.weight"][0]  # one segment only
-        x = self._norm(x, "embeddings.LayerNorm")
+        x = self._norm(x, w, "embeddings.LayerNorm")
         for layer in range(self.shape.layers):
-            x = self._block(x, mask[:, None, None, :], f"encoder.layer.{layer}.")
+            x = self._block(x, mask[:, None, None, :], w, f"encoder.layer.{layer}.")
         return x
 
-    def _block(self, x: Tensor, mask: Tensor, at: str) -> Tensor:
+    def _block(self, x: Tensor, mask: Tensor, w: Mapping[str, Tensor], at: str) -> Tensor:
         """One post-norm transformer block, [B, T, C] -> [B, T, C]; mask [B, 1, 1, T], True = real token."""
         batch, length, width = x.shape
         heads = (batch, length, self.shape.heads, width // self.shape.heads)
         q, k, v = (
-            self._linear(x, f"{at}attention.self.{part}").view(heads).transpose(1, 2)  # [B, H, T, C/H]
+            _linear(x, w, f"{at}attention.self.{part}").view(heads).transpose(1, 2)  # [B, H, T, C/H]
             for part in ("query", "key", "value")
         )
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).reshape(x.shape)
-        x = self._norm(x + self._linear(mixed, f"{at}attention.output.dense"), f"{at}attention.output.LayerNorm")
-        inner = F.gelu(self._linear(x, f"{at}intermediate.dense"), approximate=self.shape.gelu)  # [B, T, 4C]
-        return self._norm(x + self._linear(inner, f"{at}output.dense"), f"{at}output.LayerNorm")
+        x = self._norm(x + _linear(mixed, w, f"{at}attention.output.dense"), w, f"{at}attention.output.LayerNorm")
+        inner = F.gelu(_linear(x, w, f"{at}intermediate.dense"), approximate=self.shape.gelu)  # [B, T, 4C]
+        return self._norm(x + _linear(inner, w, f"{at}output.dense"), w, f"{at}output.LayerNorm")
 
-    def _linear(self, x: Tensor, at: str) -> Tensor:
-        return F.linear(x, self._weights[f"{at}.weight"], self._weights[f"{at}.bias"])
+    def _norm(self, x: Tensor, w: Mapping[str, Tensor], at: str) -> Tensor:
+        return F.layer_norm(x, (self.width,), w[f"{at}.weight"], w[f"{at}.bias"], self.shape.epsilon)
 
-    def _norm(self, x: Tensor, at: str) -> Tensor:
-        weight, bias = self._weights[f"{at}.weight"], self._weights[f"{at}.bias"]
-        return F.layer_norm(x, (self.width,), weight, bias, self.shape.epsilon)
+
+def _linear(x: Tensor, w: Mapping[str, Tensor], at: str) -> Tensor:
+    return F.linear(x, w[f"{at}.weight"], w[f"{at}.bias"])
 
 
 def _clean(text: str) -> str:
@@ -156,7 +180,7 @@ def _read_weights(path: Path, shape: Shape) -> dict[str, Tensor]:
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is damaged: {error}") from None
     tensors = {k.removeprefix("bert."): v.float() for k, v in raw.items() if v.is_floating_point()}
-    needed = ["embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight"]
+    needed = [WORDS, "embeddings.position_embeddings.weight"]
     needed += ["embeddings.token_type_embeddings.weight", "embeddings.LayerNorm.weight", "embeddings.LayerNorm.bias"]
     inside = [f"attention.self.{p}" for p in ("query", "key", "value")] + ["attention.output.dense", "output.dense"]
     inside += ["attention.output.LayerNorm", "intermediate.dense", "output.LayerNorm"]

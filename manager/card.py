@@ -9,14 +9,19 @@ from typing import Any
 
 from adapterbot.data import corpora
 from adapterbot.manager.classifier import HISTORY, Settings
+from adapterbot.manager.encoder import DIALOGUE
 
 # Licences of the corpora that specs name and that have no reader module of their own.
 LICENCES = {
     "clinc_oos": "CC BY 3.0",
+    "cmudog": "not stated",
+    "commonsense": "CC BY-NC 4.0",
     "convai": "not stated",
     "dailydialog": "CC BY-NC-SA 4.0",
+    "dream": "non-commercial research only",
     "esconv": "CC BY-NC 4.0",
     "msc": "not stated",
+    "mutual": "not stated",
     "nlu_home": "CC BY 4.0",
     "snips": "CC0 1.0",
     "topicalchat": "CDLA-Sharing 1.0",
@@ -54,6 +59,7 @@ def card(report: Mapping[str, Any], settings: Settings, out: Path) -> str:
         *[f"- {_source(name)}" for name in report["sources"]],
         *[f"- {remark}" for remark in report["remarks"]],
         "",
+        *_dialogues(settings, out),
         "## Limits",
         "",
         "English only; other languages are meant to reach the fallback. It reads the message and some utterances",
@@ -81,6 +87,27 @@ def _figures(report: Mapping[str, Any], out: Path) -> list[str]:
             judged = f"hand-written ({kinds})"
             lines.append(f"| {name} | {judged} | {hand['n']} | {_percent(hand)} | {hand['macro_f1']:.3f} | |")
     return lines
+
+
+def _dialogues(settings: Settings, out: Path) -> list[str]:
+    """Of the encoder that was learnt on dialogues: what it is and which they were."""
+    path = out / "ranker.json"
+    if settings.encoder != DIALOGUE or not path.is_file():
+        return []
+    ranker = json.loads(path.read_text(encoding="utf-8"))
+    return [
+        "## The encoder and the ranker",
+        "",
+        "The encoder is MiniLM with a low-rank update of its weights (`encoder.safetensors`), learnt with two tasks:",
+        "to tell the skill, from more of the messages above, and to find the true reply to a conversation. What finds",
+        f"the reply is the ranker: {ranker['first_among_candidates']:.0%} of validation replies come first among",
+        f"{ranker['candidates']} of the same corpus. Replies learnt from:",
+        "",
+        *[f"- {_source(name)}: {count:,}" for name, count in ranker["replies"].items()],
+        "",
+        "Some of these corpora are non-commercial: treat the weights in this folder as CC BY-NC 4.0.",
+        "",
+    ]
 
 
 def _classes(report: Mapping[str, Any]) -> list[str]:

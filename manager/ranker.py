@@ -1,8 +1,9 @@
 """6 · How well a reply goes with what was said: two small towers over the encoder's vectors.
 
-The context tower reads the newest message and the two utterances before it, the reply tower
-a reply; their cosine, scaled, is a logit. Trained to find the true reply among those of other dialogues (InfoNCE, van
-den Oord et al. 2018; dual encoders for replies, Henderson et al. 2017). N contexts, M replies, w encoder width.
+The context tower attends over the newest message and the utterances before it, the reply tower reads a reply; their
+cosine, scaled, is a logit. Trained to find the true reply among those of other dialogues and what was said before
+(InfoNCE, van den Oord et al. 2018; dual encoders for replies, Henderson et al. 2017). N contexts, M replies, w encoder
+width.
 """
 
 from __future__ import annotations
@@ -18,51 +19,54 @@ from torch import Tensor, nn
 
 from adapterbot.errors import WeightsError
 from adapterbot.home import written_by_rename
+from adapterbot.manager.classifier import Head, features
 from adapterbot.manager.encoder import Encoder
 
 RANKER = "ranker.safetensors"
-HISTORY = 2  # utterances before the one replied to
-HIDDEN, OUTPUT = 256, 128
+HIDDEN = 384
 
 
 class Towers(nn.Module):
-    """The trained part: 0.5 M weights on MiniLM."""
+    """The trained part: 1.1 M weights on MiniLM. Both towers add to a vector of the encoder: untrained, they compare
+    the reply with the newest message."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.context = nn.Sequential(nn.Linear((1 + HISTORY) * width, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, OUTPUT))
-        self.reply = nn.Sequential(nn.Linear(width, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, OUTPUT))
-        self.scale = nn.Parameter(torch.tensor(2.5))  # log of the factor on the cosine
+        self.context = Head(width, width, dropout=0.1)
+        last = nn.Linear(HIDDEN, width)
+        self.reply = nn.Sequential(nn.Linear(width, HIDDEN), nn.GELU(), last)
+        self.scale = nn.Parameter(torch.tensor(3.0))  # log of the factor on the cosine
+        for linear in (self.context.out, last):
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    def contexts(self, rows: Tensor) -> Tensor:
+        """[N, (1 + HISTORY) * w] as `classifier.features` makes them -> unit rows [N, w]."""
+        message = rows[:, : self.context.width]
+        return F.normalize(message + self.context(rows) / self.context.width**0.5, dim=-1)
+
+    def replies(self, vectors: Tensor) -> Tensor:
+        """[M, w] -> unit rows [M, w]."""
+        root = self.context.width**0.5  # unit vectors to entries of about 1, and back
+        return F.normalize(vectors + self.reply(vectors * root) / root, dim=-1)
 
     def forward(self, contexts: Tensor, replies: Tensor) -> Tensor:
         """Contexts [N, (1 + HISTORY) * w], replies [M, w] -> logits [N, M]."""
-        left, right = F.normalize(self.context(contexts), dim=-1), F.normalize(self.reply(replies), dim=-1)
-        out: Tensor = self.scale.exp() * left @ right.T
-        return out
+        return self.scale.exp() * self.contexts(contexts) @ self.replies(replies).T
 
 
 class Ranker:
     """Scores drafts against the conversation. Read-only, safe to call from several threads."""
 
     def __init__(self, towers: Towers, encoder: Encoder) -> None:
-        self._towers, self._encoder = towers.eval().requires_grad_(False), encoder
+        self.towers, self._encoder = towers.eval().requires_grad_(False), encoder
 
     @torch.inference_mode()
     def relevance(self, utterances: Sequence[str], replies: Sequence[str]) -> list[float]:
         """Log-probability of each of `replies` being the one, among them, that follows `utterances` (newest last)."""
-        recent = list(utterances)[-(1 + HISTORY) :]
-        vectors = self._encoder.encode([*recent, *replies])
-        context = context_row(vectors[: len(recent)])
-        return torch.log_softmax(self._towers(context[None], vectors[len(recent) :])[0], -1).tolist()
-
-
-def context_row(vectors: Tensor) -> Tensor:
-    """[(1 + HISTORY) * w] from the vectors [n, w] of the last utterances, newest last: the newest comes first."""
-    row = torch.zeros(1 + HISTORY, vectors.shape[1])
-    row[0] = vectors[-1]
-    if len(vectors) > 1:
-        row[-(len(vectors) - 1) :] = vectors[:-1]
-    return row.flatten()
+        *before, message = utterances
+        context, vectors = features(self._encoder, message, before), self._encoder.encode(replies)
+        return torch.log_softmax(self.towers(context, vectors)[0], -1).tolist()
 
 
 def save_ranker(path: Path, towers: Towers, encoder: Encoder) -> None:

@@ -15,12 +15,21 @@ from adapterbot.errors import AdapterbotError, MissingPartError, WeightsError
 from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.manager.classifier import CLASSIFIER, Classifier, features, load_classifier, read_settings
-from adapterbot.manager.encoder import BACKBONE, Encoder, Pooling, Similarity, load_encoder, minilm_folder
+from adapterbot.manager.encoder import (
+    BACKBONE,
+    DIALOGUE,
+    WEIGHTS,
+    Encoder,
+    Pooling,
+    Similarity,
+    load_encoder,
+    minilm_folder,
+    plain,
+)
 from adapterbot.manager.ranker import RANKER, Ranker, load_ranker, trained_on
 from adapterbot.spec import FALLBACK, SkillFolders, SkillSpec
 from adapterbot.turn import Choice
 
-WEIGHTS = Path(__file__).parent / "weights"
 # A skill that the classifier never saw is chosen only for messages that are nearly one of its spec's examples: below
 # the first cosine it scores nothing, from the second on everything.
 NEAR, SAME = 0.60, 0.85
@@ -34,10 +43,12 @@ class Manager:
     encoder: Encoder
     phrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ranker: Ranker | None = None
-    _similarity: Similarity = field(init=False)
+    sentences: Similarity = field(init=False)  # of meaning alone, whatever is said before or after
+    _remembering: Similarity = field(init=False)
 
     def __post_init__(self) -> None:
-        self._similarity = self.encoder if isinstance(self.encoder, Similarity) else Similarity(self.encoder)
+        self._remembering, unread = Similarity(self.encoder), plain(self.encoder)
+        self.sentences = self._remembering if unread is self.encoder else Similarity(unread)
 
     @classmethod
     def load(cls, home: Home, backbone: Pooling | None) -> Manager | None:
@@ -51,7 +62,7 @@ class Manager:
             return cls._read(own, _encoder_of(own, backbone), home)
         shipped = WEIGHTS / CLASSIFIER
         if shipped.is_file() and minilm_folder() is not None:
-            return cls._read(shipped, load_encoder(None, backbone), home)
+            return cls._read(shipped, load_encoder(DIALOGUE, backbone), home)
         shipped = WEIGHTS / BACKBONE / CLASSIFIER
         if backbone is None or not shipped.is_file() or read_settings(shipped).fingerprint != backbone.fingerprint:
             return None  # no manager was trained for this backbone
@@ -64,8 +75,9 @@ class Manager:
         new = [name for name in folders.names() if name not in classifier.settings.classes]
         specs = [spec for name in new if (spec := _sound(folders, name))]
         phrases = {s.name: s.routing.examples for s in specs if s.routing.auto}
-        remembering = Similarity(encoder)
-        return cls(classifier, remembering, phrases, _ranker(home, remembering))
+        manager = cls(classifier, encoder, phrases)
+        manager.ranker = _ranker(home, manager._remembering)
+        return manager
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -91,7 +103,7 @@ class Manager:
 
     def scores(self, message: str, history: History, routable: Sequence[str]) -> dict[str, float]:
         """A probability for each of `routable`; they sum to 1, or are all 0 when the classifier gives no number."""
-        row = self.classifier.probabilities(features(self._similarity, message, history.texts))[0].tolist()
+        row = self.classifier.probabilities(features(self._remembering, message, history.texts))[0].tolist()
         known = {name: p for name, p in zip(self.classes, row, strict=True) if name in routable}
         total = sum(known.values())
         if not math.isfinite(total) or total <= 0:
@@ -103,7 +115,7 @@ class Manager:
         """Shares of the probability moved to skills that the classifier does not know, by nearness to their phrases."""
         for name, phrases in self.phrases.items():
             if name in scores and phrases:
-                nearest = max(self._similarity(message, phrases))
+                nearest = max(self.sentences(message, phrases))
                 share = min(1.0, max(0.0, (nearest - NEAR) / (SAME - NEAR)))
                 scores = {other: score * (1.0 - share) for other, score in scores.items()} | {name: share}
         return scores
@@ -125,6 +137,18 @@ def _ranker(home: Home, encoder: Similarity) -> Ranker | None:
     return None
 
 
+def in_use(home: Home) -> tuple[Encoder, Ranker | None]:
+    """The encoder that a ranker works on, and the ranker that is in use.
+
+    Raises:
+        MissingPartError: MiniLM is not installed. WeightsError: a file is damaged.
+    """
+    own = home.manager / CLASSIFIER
+    name = read_settings(own).encoder if own.is_file() else DIALOGUE
+    encoder = load_encoder(name if name != BACKBONE else DIALOGUE, None, home.manager)
+    return encoder, _ranker(home, Similarity(encoder))
+
+
 def _encoder_of(path: Path, backbone: Pooling | None) -> Encoder:
     """The encoder that a classifier file names.
 
@@ -133,7 +157,7 @@ def _encoder_of(path: Path, backbone: Pooling | None) -> Encoder:
     """
     name = read_settings(path).encoder
     try:
-        return load_encoder(name, backbone)
+        return load_encoder(name, backbone, path.parent)
     except MissingPartError as error:
         raise WeightsError(
             f"{path} needs the encoder {name!r}: {error}, or train again: adapterbot train-manager"

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from adapterbot.device import fastest
 from adapterbot.errors import DataError
 from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, Heads, Settings, decide
 from adapterbot.manager.encoder import Encoder
@@ -57,15 +58,15 @@ def train_manager(
     examples = [e for e in examples if e.skill in classes]
     with _progress(progress) as advance:
         row, vectors = encode_all(examples, encoder, advance)
-    train, cleaning = clean([e for e in examples if not e.valid], classes, row, vectors, seed)
-    mixture, valid = (Mixture.of(part, classes, row, vectors) for part in (train, [e for e in examples if e.valid]))
-    head = Heads(fit(mixture, seed + i, STEPS) for i in range(HEADS)).eval()
+    near = vectors.to(fastest())
+    train, cleaning = clean([e for e in examples if not e.valid], classes, row, near, seed)
+    head = fit_heads(Mixture.of(train, classes, row, near), seed)
+    valid = Mixture.of([e for e in examples if e.valid], classes, row, vectors)
     settings = calibrate(head, Settings(classes, encoder.name, encoder.fingerprint, encoder.width), valid, seed)
     report = measure(Classifier(head, settings), valid, seed)
     sources = sorted({e.source for e in examples})
     report |= cleaning | {"trained_on": len(train), "seed": seed, "remarks": remarks, "sources": sources}
-    settings = replace(settings, metrics={k: report[k] for k in METRICS})
-    classifier = Classifier(head, settings)
+    classifier = Classifier(head, settings := replace(settings, metrics={k: report[k] for k in METRICS}))
     if judge is not None:
         report["judged"] = evaluate_messages(Manager(classifier, encoder), judge)
     classifier.save(out / CLASSIFIER)
@@ -81,20 +82,25 @@ def _learnable(specs: Mapping[str, SkillSpec], examples: Sequence[Example]) -> t
     return classes
 
 
+def fit_heads(mixture: Mixture, seed: int) -> Heads:
+    """HEADS heads that differ by their seed, on the processor."""
+    return Heads(fit(mixture, seed + i, STEPS) for i in range(HEADS)).cpu().eval()
+
+
 def fit(mixture: Mixture, seed: int, steps: int, chances: Tensor | None = None) -> Head:
     """A head trained on rows drawn from `mixture` by `chances` [N].
 
     The learning rate falls to zero at the last step, so that step's weights are the ones to keep.
     """
     torch.manual_seed(seed)
-    head = Head(mixture.vectors.shape[1], mixture.classes)
+    head = Head(mixture.vectors.shape[1], mixture.classes).to(mixture.vectors.device)
     optimiser = torch.optim.AdamW(head.parameters(), lr=LR, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=LR, total_steps=steps)
     generator = Generator().manual_seed(seed)
     chances = mixture.weights() if chances is None else chances
     for picked in torch.multinomial(chances, steps * BATCH, replacement=True, generator=generator).split(BATCH):
         logits = head(mixture.features(mixture.message[picked], mixture.with_histories(picked, generator)))
-        loss = F.cross_entropy(logits, mixture.skill[picked], label_smoothing=SMOOTHING)
+        loss = F.cross_entropy(logits, mixture.skill[picked].to(logits.device), label_smoothing=SMOOTHING)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -131,7 +137,7 @@ def out_of_fold(mixture: Mixture, seed: int) -> tuple[Tensor, Tensor]:
         message, history, label = mixture.message[part], mixture.history[part], mixture.skill[part].unsqueeze(1)
         for own, before in ((in_place, history), (by_itself, history * 0)):
             with torch.inference_mode():
-                scores = torch.softmax(head(mixture.features(message, before)), dim=-1)
+                scores = torch.softmax(head(mixture.features(message, before)), dim=-1).cpu()
             own[part] = scores.gather(1, label).squeeze(1)
     return in_place, by_itself
 

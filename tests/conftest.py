@@ -132,3 +132,31 @@ def essence(reply: Reply) -> dict[str, Any]:
     for draft in plain["drafts"]:
         draft |= {name: Close(draft[name]) for name in ("logprob", "score")}
     return plain
+
+
+@pytest.fixture
+def tiny_bert(tmp_path: Path) -> Path:
+    """A folder with a real two-layer BERT of random weights and a WordPiece vocabulary of letters."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path / "tiny-bert"
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
+    vocabulary = {t: i for i, t in enumerate([*special, *letters, *(f"##{c}" for c in letters), "?", "!"])}
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        max_position_embeddings=48,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=24,
+    )
+    BertModel(config).save_pretrained(folder)
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder

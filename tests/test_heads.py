@@ -50,6 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("corpora")
     twenty = range(20)
     texts = [{"text": f"{text} {i}", "label": label} for label, text in FEELINGS.items() for i in twenty]
+    write(root, "goemotions", [*texts, {"text": "both", "label": "joy,anger"}, {"text": "no", "label": "disapproval"}])
     write(root, "goemotions_ekman", [*texts, {"text": "both", "label": "joy,anger"}])
     write(root, "agnews", [{"text": f"{t} {i}", "label": x} for x, t in TOPICS.items() for i in twenty])
     sides = {"positive": "a lovely and moving film", "negative": "a dull and tedious mess"}
@@ -72,8 +73,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_texts_with_one_label_are_taken(folder: Path) -> None:
     pairs = labelled("emotion", folder)
     assert {label for _, label in pairs} == set(ATTRIBUTES["emotion"])
-    assert not [text for text, _ in pairs if text == "both"]
+    assert not [text for text, _ in pairs if text in ("both", "no")], "neither two emotions nor calm disapproval"
     assert {label for _, label in labelled("question", folder)} == {"question", "statement"}
+    assert ("The new chip makes the computer faster.", "sci_tech") in labelled("topic", folder), "a word tells it"
     assert ("user: what a game they played", "sport") in labelled("topic", folder), "a turn has its dialogue's domain"
     with pytest.raises(DataError, match="no corpus 'agnews'"):
         labelled("topic", folder / "sst2")

@@ -13,11 +13,12 @@ from safetensors.torch import load_file, save_file
 from adapterbot.backbone import Backbone
 from adapterbot.bot import Bot
 from adapterbot.errors import DataError, WeightsError
-from adapterbot.manager.encoder import BackboneEncoder, Similarity
-from adapterbot.manager.ranker import RANKER, Ranker, Towers, context_row, load_ranker, save_ranker, trained_on
-from adapterbot.manager.ranking import Pairs, accuracy, train_ranker
-from adapterbot.manager.router import WEIGHTS
-from adapterbot.rerank import rank
+from adapterbot.manager import ranking
+from adapterbot.manager.encoder import WEIGHTS, BackboneEncoder, Similarity
+from adapterbot.manager.ranker import RANKER, Ranker, Towers, load_ranker, save_ranker, trained_on
+from adapterbot.manager.ranking import fit, train_ranker
+from adapterbot.manager.talks import Talks, accuracy, batch, context
+from adapterbot.rerank import RELEVANCE, rank
 from adapterbot.spec import SkillFolders
 from adapterbot.turn import Draft
 
@@ -30,15 +31,31 @@ def encoder(tiny: Backbone) -> BackboneEncoder:
 @pytest.fixture
 def trained(encoder: BackboneEncoder, tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    save_ranker(tmp_path / RANKER, Towers(encoder.width), encoder)
+    towers = Towers(encoder.width)
+    torch.nn.init.normal_(towers.context.out.weight)
+    save_ranker(tmp_path / RANKER, towers, encoder)
     return tmp_path / RANKER
 
 
-def test_the_context_has_the_newest_message_first_and_zeros_where_nothing_was_said() -> None:
-    one, two, three = torch.eye(3)
-    assert context_row(three[None]).tolist() == [0, 0, 1, *[0] * 6]
-    assert context_row(torch.stack([two, three])).tolist() == [0, 0, 1, 0, 0, 0, 0, 1, 0]
-    assert context_row(torch.stack([one, two, three])).tolist() == [0, 0, 1, 1, 0, 0, 0, 1, 0]
+def test_a_context_is_the_newest_utterance_then_those_before_it() -> None:
+    assert context([7]) == [7, 0, 0, 0, 0, 0, 0]
+    assert context([5, 6, 7]) == [7, 0, 0, 0, 0, 5, 6]
+    assert context(list(range(1, 10))) == [9, 3, 4, 5, 6, 7, 8]
+
+
+def test_a_batch_bars_what_comes_later_in_the_dialogue_and_nothing_else() -> None:
+    made = batch([(1, 2, 3), (4, 2)])
+    assert made.candidates.tolist() == [1, 2, 3, 4]
+    assert made.contexts[:, 0].tolist() == [1, 2, 4]
+    assert made.candidates[made.truth].tolist() == [2, 3, 2]
+    assert made.barred.tolist() == [[False, False, True, False], [False] * 4, [False] * 4]
+
+
+def test_untrained_towers_compare_the_reply_with_the_newest_message() -> None:
+    towers, vectors = Towers(16).eval(), torch.nn.functional.normalize(torch.randn(5, 16), dim=-1)
+    rows = torch.cat([vectors[:1], torch.zeros(6, 16)]).view(1, -1)
+    wanted = towers.scale.exp() * vectors[:1] @ vectors.T
+    assert torch.allclose(towers(rows, vectors), wanted, atol=1e-5)
 
 
 def test_relevance_is_a_distribution_over_the_drafts_and_moves_with_them(
@@ -67,20 +84,23 @@ def test_training_on_our_samples_beats_chance_and_writes_its_report(encoder: Bac
     assert isinstance(load_ranker(tmp_path / RANKER, encoder), Ranker)
 
 
-def test_the_towers_learn_a_pattern_that_generalises() -> None:
-    from adapterbot.manager import ranking
-
+def test_the_towers_learn_a_pattern_that_generalises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reply is the message turned; saying the message again is as wrong as any other."""
+    monkeypatch.setattr(ranking, "RATE", 3e-3)
     draw = torch.Generator().manual_seed(0)
     turn = torch.linalg.qr(torch.randn(16, 16, generator=draw))[0]
-
-    def pairs(count: int) -> Pairs:
-        vectors = torch.nn.functional.normalize(torch.randn(count, 16, generator=draw), dim=-1)
-        return Pairs(torch.cat([vectors, torch.zeros(count, 32)], 1), vectors @ turn)
-
-    train, valid = pairs(2000), pairs(100)
+    messages = torch.nn.functional.normalize(torch.randn(2100, 16, generator=draw), dim=-1)
+    vectors = torch.cat([torch.zeros(1, 16), messages, messages @ turn])
+    pairs = [(i, 2100 + i) for i in range(1, 2101)]
+    train, valid = Talks(tuple(pairs[:2000])), Talks(tuple(pairs[2000:]))
+    untrained = Towers(16)
+    before = accuracy(untrained, vectors, valid)
     with Progress(disable=True) as bar:
-        towers = ranking._fit([train], [valid], 16, 0, bar)
-    assert accuracy(towers, valid) > 0.5  # chance is 0.05
+        towers = fit(untrained, [train], [valid], vectors, 0, bar)
+    assert accuracy(towers, vectors, valid) > before + 0.3
+    echoes = towers(vectors[[context([i]) for i in range(2001, 2101)]].flatten(1), vectors[2001:2101]).diag()
+    replies = towers(vectors[[context([i]) for i in range(2001, 2101)]].flatten(1), vectors[4101:4201]).diag()
+    assert (replies > echoes).float().mean() > 0.9
 
 
 def test_no_dialogues_is_an_error(encoder: BackboneEncoder, tmp_path: Path) -> None:
@@ -116,7 +136,7 @@ def test_another_encoder_is_refused(trained: Path, encoder: BackboneEncoder) -> 
 
 def test_the_bot_ranks_its_drafts_with_the_shipped_ranker(tiny_bot: Bot) -> None:
     manager = tiny_bot.manager
-    if manager is None or manager.encoder.name != "minilm":
+    if manager is None or manager.encoder.name != "dialogue":
         pytest.skip("the MiniLM package is not installed")
     assert manager.ranker is not None
     assert trained_on(WEIGHTS / RANKER) == manager.encoder.fingerprint
@@ -124,7 +144,7 @@ def test_the_bot_ranks_its_drafts_with_the_shipped_ranker(tiny_bot: Bot) -> None
     relevance = manager.ranker.relevance(["My cat is ill."], [d.text for d in reply.drafts])
     plain = {d.text: d.score for d in rank(reply.drafts)}
     for draft, extra in zip(reply.drafts, relevance, strict=True):
-        assert draft.score == pytest.approx(plain[draft.text] + extra, abs=1e-2)
+        assert draft.score == pytest.approx(plain[draft.text] + RELEVANCE * extra, abs=1e-2)
     assert reply.text == reply.drafts[0].text
 
 

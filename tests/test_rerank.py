@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapterbot.overlap import word_f1
-from adapterbot.rerank import HALF, INVENTED, NAMED, QUOTED, REPETITION, TOLD, best_first, rank
+from adapterbot.rerank import HALF, INVENTED, NAMED, QUOTED, REPETITION, TOLD, UNTIDY, best_first, rank
 from adapterbot.support import Evidence, invented
 from adapterbot.turn import Draft
 
@@ -33,13 +33,26 @@ def test_a_draft_that_was_cut_off_loses() -> None:
 
 
 def test_repetition_costs() -> None:
-    parrot = Draft("no I do no I do no I do", -0.5)
-    assert texts(parrot, Draft("no I do not", -1.0)) == ["no I do not", parrot.text]
+    parrot = Draft("No I do no I do no I do.", -0.5)
+    assert texts(parrot, Draft("No I do not.", -1.0)) == ["No I do not.", parrot.text]
     assert rank([parrot])[0].score == -0.5 - REPETITION * (1 - 3 / 8)
 
 
 def test_a_draft_without_a_word_goes_last() -> None:
-    assert texts(Draft("", 0.0), Draft("?!", -0.1), Draft("yes", -9.0, finished=False)) == ["yes", "", "?!"]
+    assert texts(Draft("", 0.0), Draft("?!", -0.1), Draft("yes", -9.0, finished=False)) == ["yes", "?!", ""]
+
+
+def test_a_draft_with_a_capital_and_a_mark_at_its_end_comes_forward() -> None:
+    bare, whole = Draft("i like it", -1.0), Draft('She said "I like it."', -1.2)
+    assert texts(bare, whole) == [whole.text, bare.text]
+    assert rank([bare])[0].score == pytest.approx(-1.0 - 2 * UNTIDY)
+    assert rank([Draft("3 of them!", -1.0)])[0].score == -1.0, "a number has no capital"
+
+
+def test_what_was_said_before_is_not_said_again() -> None:
+    again, fresh = Draft("I am sorry!", -0.5), Draft("What happened?", -1.5)
+    assert best_first([again, fresh], ["My cat is ill."], None)[0].text == again.text
+    assert best_first([again, fresh], ["My cat is ill.", "I am sorry.", "Yes."], None)[0].text == fresh.text
 
 
 def test_ties_keep_their_order_and_one_draft_is_fine() -> None:
@@ -75,10 +88,13 @@ def test_a_draft_that_tells_a_new_name_of_the_best_fact_comes_forward() -> None:
 
 
 def test_a_draft_that_tells_more_comes_forward_but_no_quotation() -> None:
-    fact = "the old mill by the river grinds rye and oats for nine farms every autumn"
+    fact = "The old mill by the river grinds rye and oats for nine farms every autumn"
     little, more = Draft("It is a mill.", -0.5), Draft("It grinds rye and oats.", -0.5)
     assert best_first([little, more], ["What is it?"], None, Evidence((fact,)))[0].text == more.text
-    (half, whole), rows = [Draft(" ".join(fact.split()[:n]), -0.5) for n in (8, 15)], Evidence((fact,), strict=True)
+    (half, whole), rows = (
+        [Draft(" ".join(fact.split()[:n]) + ".", -0.5) for n in (8, 15)],
+        Evidence((fact,), strict=True),
+    )
     scores = {d.text: d.score for d in best_first([half, whole], ["What is it?"], None, Evidence((fact,)))}
     told = {text: TOLD * word_f1(text, fact) for text in scores}
     assert scores[half.text] == pytest.approx(told[half.text] - 0.5), "up to half of it is free"

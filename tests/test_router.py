@@ -13,9 +13,9 @@ from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.manager import router
 from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, Heads, Settings
-from adapterbot.manager.encoder import BackboneEncoder, minilm_folder
+from adapterbot.manager.encoder import WEIGHTS, BackboneEncoder, minilm_folder
 from adapterbot.manager.report import evaluate_messages
-from adapterbot.manager.router import WEIGHTS, Manager
+from adapterbot.manager.router import Manager
 from adapterbot.skills import __path__ as SKILLS
 
 CLASSES = ("chitchat", "weather", "wiki")

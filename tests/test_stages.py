@@ -20,7 +20,7 @@ from adapterbot.home import Home
 from adapterbot.manager import ranking
 from adapterbot.recipe import Recipe, read_recipe
 from adapterbot.spec import SkillFolders
-from adapterbot.stages import BACKBONE, BESIDES, RANK_HEADS
+from adapterbot.stages import BACKBONE, BESIDES, ENCODER, RANK_HEADS
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "mixture": {"leave_out": ["clinc_oos"]},
@@ -28,15 +28,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "backbone": {"width": 16, "layers": 1, "heads": 2, "positions": 64},
     "pretrain": {"tokens": 3000, "batch": 8, "warmup": 2},
     "skills": {"train": ["empathetic", "weather"], "epochs": 1},
+    "manager": {"steps": 2},
     "report": {"most": 4},
 }
 STEPS = (
     BACKBONE,
     "skill empathetic",
     "skill weather",
-    "ranker",
+    ENCODER,
     "manager (backbone)",
-    "manager (minilm)",
+    "manager (dialogue)",
     "evaluation report",
     "cards",
 )
@@ -126,8 +127,8 @@ def test_the_shipped_recipe_makes_everything_that_ships(tmp_path: Path, home: Ho
 
 def test_the_managers_encoder_is_a_choice(tmp_path: Path) -> None:
     place = place_at(tmp_path)
-    assert "ranker" not in place.plan(manager={"encoders": ["backbone"]})
-    assert "manager (backbone)" not in place.plan(manager={"encoders": ["minilm"]})
+    assert ENCODER not in place.plan(manager={"encoders": ["backbone"]})
+    assert "manager (backbone)" not in place.plan(manager={"encoders": ["dialogue"]})
 
 
 @pytest.mark.parametrize(
