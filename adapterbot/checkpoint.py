@@ -5,21 +5,28 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from adapterbot.adapters import Adapter
 from adapterbot.errors import AdapterbotError
 from adapterbot.home import written_by_rename
 
 FILE = "checkpoint.safetensors"
 MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class Learner(Protocol):
+    """What is trained: an adapter, or the update of an encoder."""
+
+    def tensors(self) -> dict[str, Tensor]: ...
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
 
 
 @dataclass(slots=True)
@@ -34,15 +41,15 @@ class Checkpoint:
     stale: int = 0
     valid: list[float] = field(default_factory=list)
     moments: dict[str, Tensor] = field(default_factory=dict)
-    adapter: Adapter | None = None
+    learner: Learner | None = None
 
     @classmethod
-    def open(cls, folder: Path, key: str, adapter: Adapter) -> Checkpoint:
-        """The checkpoint in `folder` if it belongs to the same spec, data, backbone, epochs and seed, else a fresh one.
+    def open(cls, folder: Path, key: str, learner: Learner) -> Checkpoint:
+        """The checkpoint in `folder` if it has this key (of spec, data, model, length and seed), else a fresh one.
 
-        Its weights are put into `adapter`.
+        Its weights are put into `learner`.
         """
-        fresh = cls(folder, key, {n: t.clone() for n, t in adapter.tensors().items()}, adapter=adapter)
+        fresh = cls(folder, key, {n: t.clone() for n, t in learner.tensors().items()}, learner=learner)
         try:
             with safe_open(folder / FILE, framework="pt") as file:
                 state = json.loads((file.metadata() or {})["state"])
@@ -53,23 +60,27 @@ class Checkpoint:
             return fresh
         part = {p: _part(tensors, p) for p in ("now", "best", *MOMENTS)}
         with torch.no_grad():
-            for name, parameter in adapter.named_parameters():
+            for name, parameter in learner.named_parameters():
                 parameter.copy_(part["now"][name])
         moments = {f"{m}/{n}": t for m in MOMENTS for n, t in part[m].items()}
-        return cls(folder, key, part["best"], moments=moments, adapter=adapter, **state)
+        return cls(folder, key, part["best"], moments=moments, learner=learner, **state)
 
-    def optimizer(self, adapter: Adapter, lr: float) -> torch.optim.AdamW:
-        """AdamW over the adapter, with the moments of the checkpoint."""
-        optimizer = torch.optim.AdamW(adapter.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
-        if self.moments:
-            for name, parameter in adapter.named_parameters():
-                optimizer.state[parameter] = {
-                    "step": torch.tensor(float(self.step)),
-                    **{m: self.moments[f"{m}/{name}"].to(parameter.device, copy=True) for m in MOMENTS},
-                }
+    def optimizer(self, module: nn.Module, lr: float) -> torch.optim.AdamW:
+        """AdamW over the learner's module, with the moments of the checkpoint."""
+        optimizer = torch.optim.AdamW(module.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
+        self.restore(optimizer)
         return optimizer
 
-    def end_epoch(self, perplexity: float, adapter: Adapter) -> None:
+    def restore(self, optimizer: torch.optim.AdamW) -> None:
+        """Put the moments of the checkpoint, if it has any, into an optimizer of the learner."""
+        assert self.learner is not None
+        for name, parameter in self.learner.named_parameters() if self.moments else ():
+            optimizer.state[parameter] = {
+                "step": torch.tensor(float(self.step)),
+                **{m: self.moments[f"{m}/{name}"].to(parameter.device, copy=True) for m in MOMENTS},
+            }
+
+    def end_epoch(self, perplexity: float, learner: Learner) -> None:
         """Note an epoch's validation perplexity; keep the weights if they are the best so far.
 
         Raises:
@@ -81,16 +92,16 @@ class Checkpoint:
             )
         self.epoch += 1
         if not self.valid or perplexity < min(self.valid):
-            self.best, self.stale = {n: t.clone() for n, t in adapter.tensors().items()}, 0
+            self.best, self.stale = {n: t.clone() for n, t in learner.tensors().items()}, 0
         else:
             self.stale += 1
         self.valid.append(perplexity)
 
     def save(self, optimizer: torch.optim.Optimizer) -> None:
         """Write everything to one file, by rename: a kill at any moment leaves the old state or the new one."""
-        assert self.adapter is not None
+        assert self.learner is not None
         tensors = {f"best/{n}": t.contiguous() for n, t in self.best.items()}
-        for name, parameter in self.adapter.named_parameters():
+        for name, parameter in self.learner.named_parameters():
             tensors[f"now/{name}"] = parameter.detach().contiguous()
             for moment in MOMENTS:
                 known = optimizer.state[parameter].get(moment) if parameter in optimizer.state else None

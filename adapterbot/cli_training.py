@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -45,15 +47,11 @@ def train_skill(
     from adapterbot.terminal import show_corpus, show_trained
     from adapterbot.training import train_skill as train
 
-    _stop_on_sigterm()
     home = Home.at()
     spec = SkillFolders(home).load(name)
     model = load_backbone(backbone)
-    try:
+    with _goes_on():
         trained = train(spec, model, home=home, data=data, epochs=epochs, seed=seed, out=out, announce=show_corpus)
-    except KeyboardInterrupt:
-        typer.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
-        raise typer.Exit(130) from None
     show_trained(trained)
 
 
@@ -129,7 +127,7 @@ def train_encoder(
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.errors import DataError
     from adapterbot.home import Home
-    from adapterbot.manager.tuning import train_reading
+    from adapterbot.manager.tuning import CHECKPOINT, train_reading
     from adapterbot.recipe import read_recipe
     from adapterbot.spec import SkillFolders
     from adapterbot.terminal import show_scores
@@ -137,10 +135,16 @@ def train_encoder(
     home, folder = Home.at(), corpora_folder(data)
     if folder is None:
         raise DataError("the encoder learns from dialogues: give a folder of corpora by --data")
-    specs = SkillFolders(home).load_all()
-    ranker, manager = train_reading(
-        specs, folder, out or home.manager, judge=judge, seed=seed, steps=steps or read_recipe().manager.steps
-    )
+    with _goes_on():
+        ranker, manager = train_reading(
+            SkillFolders(home).load_all(),
+            folder,
+            out or home.manager,
+            training=home.training / CHECKPOINT,
+            judge=judge,
+            seed=seed,
+            steps=steps or read_recipe().manager.steps,
+        )
     show_scores("ranker", ranker)
     show_scores("manager", manager)
 
@@ -228,7 +232,6 @@ def pretrain(
     from adapterbot.pretraining import pretrain as train
     from adapterbot.recipe import read_recipe
 
-    _stop_on_sigterm()
     given: dict[str, dict[str, object]] = {
         "pretrain": {"tokens": tokens, "seed": seed},
         "vocabulary": {"size": vocabulary},
@@ -238,11 +241,8 @@ def pretrain(
         given["pretrain"]["passes"] = FEW_PASSES if tokens is None else None
         given["backbone"]["start"] = start or ""
     chosen = read_recipe(recipe).override(**given)
-    try:
+    with _goes_on():
         done = train(data, out, chosen, exact_vocabulary=vocabulary is not None, announce=typer.echo)
-    except KeyboardInterrupt:
-        typer.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
-        raise typer.Exit(130) from None
     typer.echo(
         f"wrote {done.folder}: {done.parameters:,} parameters, {done.tokens:,} tokens at {done.tokens_per_second:,.0f} "
         f"tokens/s" + (f", resumed at step {done.resumed_at}" if done.resumed_at else "")
@@ -266,8 +266,7 @@ def build(
     from adapterbot.home import Home
     from adapterbot.recipe import read_recipe
 
-    _stop_on_sigterm()
-    try:
+    with _goes_on():
         run(
             data,
             recipe=read_recipe(recipe),
@@ -277,15 +276,18 @@ def build(
             announce=typer.echo,
             home=Home.at(),
         )
-    except KeyboardInterrupt:
-        typer.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
-        raise typer.Exit(130) from None
 
 
-def _stop_on_sigterm() -> None:
-    """A polite kill ends a training like Ctrl-C: the checkpoint stays."""
+@contextmanager
+def _goes_on() -> Iterator[None]:
+    """A training that Ctrl-C or a polite kill ends: it says that its checkpoint stays."""
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
+        raise typer.Exit(130) from None

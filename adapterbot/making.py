@@ -21,7 +21,7 @@ from adapterbot.judgement import evaluate_backbone
 from adapterbot.manager.encoder import BACKBONE as BACKBONE_ENCODER
 from adapterbot.manager.encoder import DIALOGUE, load_encoder, minilm
 from adapterbot.manager.training import train_manager
-from adapterbot.manager.tuning import train_encoder
+from adapterbot.manager.tuning import CHECKPOINT, train_encoder
 from adapterbot.marks import fill, table
 from adapterbot.pretraining import pretrain
 from adapterbot.records import Figures, Stage
@@ -86,7 +86,13 @@ def _rank_heads(job: Job, _: str, done: Done) -> Figures:
 def _encoder(job: Job, _: str, done: Done) -> Figures:
     manager = job.recipe.manager
     return train_encoder(
-        job.specs, corpora=job.data, base=minilm(), out=job.place.weights, seed=manager.seed, steps=manager.steps
+        job.specs,
+        corpora=job.data,
+        base=minilm(),
+        out=job.place.weights,
+        training=job.place.training / CHECKPOINT,
+        seed=manager.seed,
+        steps=manager.steps,
     )
 
 

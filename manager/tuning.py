@@ -7,9 +7,13 @@ that tells skills is trained afterwards on the frozen vectors, by `adapterbot tr
 
 from __future__ import annotations
 
+import hashlib
 import random
+import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +23,7 @@ import torch.nn.functional as F
 from rich.progress import Progress
 from torch import Generator, Tensor, nn
 
+from adapterbot.checkpoint import Checkpoint
 from adapterbot.device import mixed_precision, on_fastest
 from adapterbot.manager.bert import PADDING, BertEncoder
 from adapterbot.manager.classifier import Head
@@ -39,7 +44,8 @@ BUDGETS = (60_000, 60_000)  # messages that stand alone, and follow-ups
 SHARES = (0.15, 0.30, 0.15, 0.40)
 MESSAGES, REPLIES_AT_ONCE = 512, 512  # of a step
 RATE, TOP_RATE, WARMUP = 1.5e-3, 1e-3, 0.05  # of the update and of what is on top of the encoder
-SMOOTHING = 0.1
+SMOOTHING, CLIP = 0.1, 1.0
+CHECKPOINT, CHECKPOINT_SECONDS = ".encoder", 60.0  # its folder; no skill can have that name
 TOKENS = 48  # of an utterance that are read while training
 LENGTHS = 3  # parts of like length that a step's utterances are encoded in
 
@@ -51,6 +57,11 @@ class Lessons:
     ids: Tensor  # [1 + T, TOKENS] int16, PADDING where there is none; row 0 is silence
     mixture: Mixture
     talks: Mapping[str, Talks]
+
+    def key(self, base: BertEncoder, seed: int, steps: int) -> str:
+        """What a checkpoint belongs to."""
+        digest = hashlib.sha256(self.ids.numpy().tobytes()).hexdigest()
+        return f"{base.fingerprint} {digest} {seed} {steps}"
 
     def steps(self, seed: int, steps: int) -> Iterator[tuple[Tensor, Tensor, Batch]]:
         """Rows [B, 1 + HISTORY] of messages, their skills [B], and a batch of dialogues, `steps` times."""
@@ -86,6 +97,19 @@ class Student(nn.Module):
         route = F.cross_entropy(told, skills.to(vectors.device), label_smoothing=SMOOTHING)
         return route + reply_loss(self.towers, vectors, replace(talk, contexts=at[1], candidates=at[2]))
 
+    def update_by(self, optimizer: torch.optim.Optimizer, ids: Tensor, lesson: tuple[Tensor, Tensor, Batch]) -> float:
+        """One step; returns its loss."""
+        loss = self.loss(ids, *lesson)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters(), CLIP)
+        optimizer.step()
+        return float(loss.detach())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that is learnt, by its names here."""
+        return {name: parameter.detach() for name, parameter in self.named_parameters()}
+
     def _encoded(self, ids: Tensor) -> Tensor:
         """Unit rows [U, w] of ids [U, TOKENS], zeros for silence."""
         weights = self.update.merged(self.base.weights)
@@ -102,9 +126,18 @@ class Student(nn.Module):
 
 
 def train_encoder(
-    specs: Mapping[str, SkillSpec], *, corpora: Path, base: BertEncoder, out: Path, seed: int = 0, steps: int
+    specs: Mapping[str, SkillSpec],
+    *,
+    corpora: Path,
+    base: BertEncoder,
+    out: Path,
+    training: Path,
+    seed: int = 0,
+    steps: int,
 ) -> dict[str, Any]:
     """Write encoder.safetensors, ranker.safetensors and ranker.json into `out`; returns the ranker's figures.
+
+    A run that was killed goes on from its last checkpoint in the folder `training`.
 
     Raises:
         DataError: `corpora` is no folder of corpora, or a file in it has a bad line.
@@ -112,7 +145,7 @@ def train_encoder(
     found = dialogues_of(specs, corpora)
     with Progress() as bar:
         lessons = read_lessons(specs, corpora, base, seed, bar)
-        student = learn(lessons, base, seed, steps, bar)
+        student = learn(lessons, base, training, seed, steps, bar)
         save_update(out / UPDATE, student.update, base.fingerprint)
         encoder, row = base.updated(out / UPDATE, DIALOGUE), dict[str, int]()
         valid = {n: Talks.of(d["valid"], row, VALID_REPLIES, f"{seed} {n} valid") for n, d in found.items()}
@@ -142,8 +175,8 @@ def read_lessons(specs: Mapping[str, SkillSpec], corpora: Path, base: BertEncode
     return Lessons(ids, mixture, talks)
 
 
-def learn(lessons: Lessons, base: BertEncoder, seed: int, steps: int, bar: Progress) -> Student:
-    """A student after `steps` steps, on the processor."""
+def learn(lessons: Lessons, base: BertEncoder, training: Path, seed: int, steps: int, bar: Progress) -> Student:
+    """A student after `steps` steps, on the processor; checkpoints lie in the folder `training` until it has ended."""
     torch.manual_seed(seed)
     student = Student(base, lessons.mixture.classes)
     with on_fastest(student, base):
@@ -151,22 +184,35 @@ def learn(lessons: Lessons, base: BertEncoder, seed: int, steps: int, bar: Progr
         groups = [{"params": list(part.parameters())} for part in rates]
         optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [*rates.values()], steps, pct_start=WARMUP)
-        task, mean = bar.add_task("training", total=steps), 0.0
-        for step, (messages, skills, talk) in enumerate(lessons.steps(seed, steps)):
-            loss = student.loss(lessons.ids, messages, skills, talk)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-            optimizer.step()
+        state = Checkpoint.open(training, lessons.key(base, seed, steps), student)
+        state.restore(optimizer)
+        done, saved = state.step, time.monotonic()
+        with warnings.catch_warnings(action="ignore"):  # of a schedule that moves on without its optimizer
+            for _ in range(done):
+                schedule.step()
+        task = bar.add_task("training", total=steps, completed=done)
+        for lesson in islice(lessons.steps(seed, steps), done, None):
+            torch.manual_seed(seed * steps + state.step)  # dropout is the same in a run that was killed
+            loss = student.update_by(optimizer, lessons.ids, lesson)
             schedule.step()
-            if step % 50 == 0:
-                mean = float(loss.detach()) if step == 0 else 0.7 * mean + 0.3 * float(loss.detach())
-            bar.update(task, advance=1, description=f"training, loss {mean:.2f}")
+            state.step += 1
+            bar.update(task, advance=1, description=f"training, loss {loss:.2f}")
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                state.save(optimizer)
+                saved = time.monotonic()
+    state.remove()
     return student.eval()
 
 
 def train_reading(
-    specs: Mapping[str, SkillSpec], corpora: Path, out: Path, *, judge: Path | None = None, seed: int, steps: int
+    specs: Mapping[str, SkillSpec],
+    corpora: Path,
+    out: Path,
+    *,
+    training: Path,
+    judge: Path | None = None,
+    seed: int,
+    steps: int,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Encoder, ranker and manager, all of them in `out` or none; returns the ranker's figures and the manager's.
 
@@ -179,7 +225,7 @@ def train_reading(
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out, prefix=".training-") as folder:
         made = Path(folder)
-        ranker = train_encoder(specs, corpora=corpora, base=base, out=made, seed=seed, steps=steps)
+        ranker = train_encoder(specs, corpora=corpora, base=base, out=made, training=training, seed=seed, steps=steps)
         encoder = load_encoder(DIALOGUE, None, made)
         manager = train_manager(specs, corpora=corpora, encoder=encoder, out=made, seed=seed, judge=judge)
         for path in made.iterdir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -90,12 +91,42 @@ def test_an_update_is_learnt_from_dialogues_and_messages(
     with Progress(disable=True) as bar:
         lessons = tuning.read_lessons(specs, corpora, bert, 0, bar)
         assert (lessons.ids[0] == PADDING).all()
-        untrained, student = tuning.Student(bert, 2), tuning.learn(lessons, bert, 0, 30, bar)
+        untrained, student = tuning.Student(bert, 2), tuning.learn(lessons, bert, tmp_path / "training", 0, 30, bar)
     step = next(lessons.steps(1, 1))
     with torch.inference_mode():
         assert student.loss(lessons.ids, *step) < 0.8 * untrained.eval().loss(lessons.ids, *step)
         assert not student._encoded(lessons.ids[:2])[0].any()
     assert all(torch.equal(before[name], bert.weights[name]) for name in before)
+
+
+def test_a_run_that_was_killed_goes_on_where_it_stopped(
+    bert: BertEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MESSAGES", "REPLIES_AT_ONCE"):
+        monkeypatch.setattr(tuning, name, 8)
+    monkeypatch.setattr(tuning, "CHECKPOINT_SECONDS", 0.0)
+    write_talks(tmp_path / "ed")
+    specs = {name: spec for name, spec in SkillFolders().load_all().items() if name in {"chitchat", "empathetic"}}
+    with Progress(disable=True) as bar:
+        lessons = tuning.read_lessons(specs, tmp_path, bert, 0, bar)
+        whole = tuning.learn(lessons, bert, tmp_path / "whole", 0, 6, bar)
+        step, left = tuning.Student.update_by, [3]
+
+        def killed(self: tuning.Student, *given: Any) -> float:
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            return step(self, *given)
+
+        monkeypatch.setattr(tuning.Student, "update_by", killed)
+        with pytest.raises(KeyboardInterrupt):
+            tuning.learn(lessons, bert, tmp_path / "training", 0, 6, bar)
+        left[0] = 3
+        again = tuning.learn(lessons, bert, tmp_path / "training", 0, 6, bar)
+    assert left == [0]
+    assert not (tmp_path / "training").exists()
+    for name, tensor in whole.update.state_dict().items():
+        assert torch.allclose(again.update.state_dict()[name], tensor, atol=1e-6), name
 
 
 @needs_minilm
@@ -115,7 +146,9 @@ def test_encoder_ranker_and_manager_appear_together_and_are_used(
     specs = {name: spec for name, spec in SkillFolders().load_all().items() if name in {"chitchat", "empathetic"}}
     write_talks(tmp_path / "corpora" / "ed")
     home = Home(tmp_path / "home")
-    ranker, manager = tuning.train_reading(specs, tmp_path / "corpora", home.manager, seed=0, steps=2)
+    ranker, manager = tuning.train_reading(
+        specs, tmp_path / "corpora", home.manager, training=home.training / "encoder", seed=0, steps=2
+    )
     assert set(ranker["per_corpus"]) == {"empathetic_dialogues"}
     assert manager["encoder"] == DIALOGUE
     assert not [path for path in home.manager.iterdir() if path.name.startswith(".")]
