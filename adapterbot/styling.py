@@ -3,7 +3,8 @@
 The rank heads and the selection of the training replies rest on GoEmotions, SST-2, AG News, the acts and domains of
 DailyDialog and the topics of Self-Dialogue (`data.attributes`). The judge learnt from other labels: it is a logistic
 regression on the sentence encoder's vectors, taught by the emotions that DailyDialog and EmpatheticDialogues are
-annotated with, and by the subjects of Topical-Chat and of service talk. It shares its encoder with the selection.
+annotated with, and by the subjects of Topical-Chat and of service talk. It shares its encoder with the selection, and
+`sci_tech` is selected by words (`TECHNICAL_WORDS`) of which its subjects have some: it flatters that style above all.
 """
 
 from __future__ import annotations

@@ -103,5 +103,6 @@ def load_ranker(path: Path, encoder: Encoder) -> Ranker:
     try:
         towers.load_state_dict(tensors)
     except RuntimeError as error:
-        raise WeightsError(f"{path} does not fit: {str(error)[:200]}") from None
+        why = " ".join(str(error).split())[:200]
+        raise WeightsError(f"{path} does not fit ({why}); train it again: adapterbot train-ranker") from None
     return Ranker(towers, encoder)
