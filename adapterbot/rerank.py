@@ -14,13 +14,14 @@ from adapterbot.turn import Draft
 
 RELEVANCE = 0.5  # times how likely the ranker finds each draft, in nats
 UNTIDY = 1.5  # for a reply that starts in lower case, and for one that ends without a mark
-SAID = 3.0  # for a reply that was said before, word by word
+SAID = 3.0  # for a reply with a sentence that was said before, word by word
 REPETITION = 2.0  # times the share of its word pairs that stand in it more than once
 INVENTED = 6.0  # for every name and number of a grounded reply that stands neither in its facts nor in what was said
 NAMED = 1.0  # for a grounded reply that tells a name of its first fact, the best one, which was not said before
 TOLD = 12.0  # times the word F1 of a grounded reply and the fact that it tells most of
 QUOTED = 6.0  # times the share of a fact beyond HALF that is read out in one go
 HALF = 0.5
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 Style = Callable[[Sequence[str]], list[float]]
@@ -49,8 +50,8 @@ def best_first(
     gains = [0.0] * len(texts)
     if len(texts) > 1:
         gains = [RELEVANCE * nats for nats in ranker.relevance(utterances, texts)] if ranker else gains
-        before = set(map(_words, utterances))
-        gains = [g - SAID * (_words(t) in before) for g, t in zip(gains, texts, strict=True)]
+        before = _sentences(*utterances)
+        gains = [g - SAID * bool(_sentences(t) & before) for g, t in zip(gains, texts, strict=True)]
         if evidence and evidence.facts:
             gains = [g + _grounding(t, evidence, utterances) for g, t in zip(gains, texts, strict=True)]
         if style:
@@ -91,6 +92,11 @@ def rank(drafts: Sequence[Draft], relevance: Sequence[float] | None = None) -> l
 
 def _readable(text: str) -> bool:
     return "\ufffd" not in text and bool(re.search(r"\w", text))
+
+
+def _sentences(*texts: str) -> set[tuple[str, ...]]:
+    """The words of each sentence that has more than two: "I see." and "Thank you!" may be said again."""
+    return {words for text in texts for part in SENTENCE_END.split(text) if len(words := _words(part)) > 2}
 
 
 def _words(text: str) -> tuple[str, ...]:
