@@ -49,7 +49,8 @@ def best_first(
     texts = [draft.text for draft in drafts]
     gains = [0.0] * len(texts)
     if len(texts) > 1:
-        gains = [RELEVANCE * nats for nats in ranker.relevance(utterances, texts)] if ranker else gains
+        if ranker and not (evidence and evidence.missing):  # that nothing was found is best said in the usual words
+            gains = [RELEVANCE * nats for nats in ranker.relevance(utterances, texts)]
         before = _sentences(*utterances)
         gains = [g - SAID * bool(_sentences(t) & before) for g, t in zip(gains, texts, strict=True)]
         if evidence and evidence.facts:

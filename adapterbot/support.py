@@ -80,13 +80,19 @@ class Evidence:
         words = partial(everyday, pieces=WHOLE) if spec.knowledge.source == "claims" else everyday
         return cls(tuple(facts), spec.strict, words) if spec.grounded else None
 
+    @property
+    def missing(self) -> str:
+        """What was looked for and not found (`forecast`, `calendar`, ...), where values are never invented; else ""."""
+        empty = next(filter(None, map(EMPTY.match, self.facts)), None) if self.strict else None
+        return empty[1] if empty else ""
+
     def against(self, text: str, utterances: Sequence[str]) -> list[str]:
         """The values of a draft that nothing supports. Of several rows one has to support them all: the one that the
         draft names, or any when it names none; a draft that names several may tell of each."""
         if denied := against_verdict(text, self.facts):
             return denied
-        if self.strict and (empty := next(filter(None, map(EMPTY.match, self.facts)), None)):
-            return against_nothing(text, empty[1]) or unsupported(text, self.facts, utterances[-1:], self.everyday)
+        if self.missing:
+            return against_nothing(text, self.missing) or unsupported(text, self.facts, utterances[-1:], self.everyday)
         rows = [fact for fact in self.facts if len(_cells(fact)) > 1]
         others = [fact for fact in self.facts if fact not in rows]
         if self.strict:  # counts are looked at here, and then count no more

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +55,17 @@ def test_what_was_said_before_is_not_said_again() -> None:
     again, fresh = Draft("Oh no! I am sorry!", -0.5), Draft("What happened? I see.", -1.5)
     assert best_first([again, fresh], ["My cat is ill."], None)[0].text == again.text
     assert best_first([again, fresh], ["My cat is ill.", "I am sorry.", "I see."], None)[0].text == fresh.text
+
+
+def test_that_nothing_was_found_is_said_in_the_likeliest_words() -> None:
+    class Chatty:
+        def relevance(self, utterances: Sequence[str], replies: Sequence[str]) -> list[float]:
+            return [-9.0, -0.1]
+
+    plain, odd = Draft("I have no forecast for that day.", -0.5), Draft("I have no forecast of umbrellas.", -0.9)
+    nothing, rain = Evidence(("forecast: not available",), strict=True), Evidence(("It rains.",))
+    assert best_first([plain, odd], ["Will it rain?"], Chatty(), nothing)[0].text == plain.text
+    assert best_first([plain, odd], ["Will it rain?"], Chatty(), rain)[0].text == odd.text
 
 
 def test_ties_keep_their_order_and_one_draft_is_fine() -> None:
