@@ -79,9 +79,11 @@ def dialogues_of(specs: Mapping[str, SkillSpec], corpora: Path | None) -> dict[s
     """Splits by corpus: the routable skills' own and BESIDES; without a folder, the skills' samples.
 
     Raises:
-        DataError: none is there.
+        DataError: none is there, or `corpora` is no folder.
     """
     routable = [spec for spec in specs.values() if spec.routing.auto]
+    if corpora is not None and not corpora.is_dir():
+        raise DataError(f"{corpora} is not a folder of corpora")
     if corpora is None:
         files = {spec.name: DATA / "samples" / f"{spec.name}.jsonl" for spec in routable}
         found = {name: split(read_dialogues(path), str(path)) for name, path in files.items() if path.is_file()}

@@ -106,6 +106,8 @@ def test_the_towers_learn_a_pattern_that_generalises(monkeypatch: pytest.MonkeyP
 def test_no_dialogues_is_an_error(encoder: BackboneEncoder, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--data"):
         train_ranker({}, corpora=None, encoder=encoder, out=tmp_path, quiet=True)
+    with pytest.raises(DataError, match="is not a folder of corpora"):
+        train_ranker({}, corpora=tmp_path / "nothing", encoder=encoder, out=tmp_path, quiet=True)
     assert not list(tmp_path.iterdir())
 
 
