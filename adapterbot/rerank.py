@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Protocol
 
+from adapterbot.manager.style import SENTENCE_END
 from adapterbot.overlap import copied, word_f1
 from adapterbot.support import Evidence, invented, named, parts, read_out
 from adapterbot.turn import Draft
@@ -21,7 +22,6 @@ NAMED = 1.0  # for a grounded reply that tells a name of its first fact, the bes
 TOLD = 12.0  # times the word F1 of a grounded reply and the fact that it tells most of
 QUOTED = 6.0  # times the share of a fact beyond HALF that is read out in one go
 HALF = 0.5
-SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 Style = Callable[[Sequence[str]], list[float]]

@@ -20,7 +20,7 @@ from adapterbot.errors import DataError
 from adapterbot.home import written_by_rename
 from adapterbot.manager.encoder import Encoder
 from adapterbot.manager.ranker import RANKER, Towers, save_ranker
-from adapterbot.manager.talks import CANDIDATES, Talks, accuracy, reply_loss
+from adapterbot.manager.talks import CANDIDATES, Talks, accuracy, batch, reply_loss
 from adapterbot.spec import SkillSpec
 
 REPLIES, VALID_REPLIES = 10_000, 400  # of each corpus, about
@@ -103,9 +103,9 @@ def encode_rows(texts: Sequence[str], encoder: Encoder, bar: Progress) -> Tensor
     task = bar.add_task("encoding", total=len(texts))
     with on_fastest(encoder):
         for start in range(0, len(order), CHUNK):
-            batch = order[start : start + CHUNK]
-            vectors[[1 + i for i in batch]] = encoder.encode([texts[i] for i in batch])
-            bar.advance(task, len(batch))
+            some = order[start : start + CHUNK]
+            vectors[[1 + i for i in some]] = encoder.encode([texts[i] for i in some])
+            bar.advance(task, len(some))
     return vectors
 
 
@@ -124,12 +124,12 @@ def fit(
         best = sum(accuracy(towers, table, talks) for talks in valid) / len(valid)
         kept = {name: tensor.clone() for name, tensor in towers.state_dict().items()}
         for epoch in range(EPOCHS):
-            for group in optimizer.param_groups:
-                group["lr"] = RATE * (1 - epoch / EPOCHS)
+            for parameters in optimizer.param_groups:
+                parameters["lr"] = RATE * (1 - epoch / EPOCHS)
             towers.train()
-            batches = [batch for talks in train for batch in talks.batches(draw, BATCH)]
-            for batch in draw.sample(batches, len(batches)):
-                loss = reply_loss(towers, table, batch)
+            groups = [group for talks in train for group in talks.groups(draw, BATCH)]
+            for group in draw.sample(groups, len(groups)):
+                loss = reply_loss(towers, table, batch(group))
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

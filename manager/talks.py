@@ -57,16 +57,16 @@ class Talks:
         """How many there are to learn from."""
         return sum(len(rows) - 1 for rows in self.dialogues)
 
-    def batches(self, draw: random.Random, size: int) -> list[Batch]:
-        """Every dialogue once, in batches of about `size` replies."""
-        batches, waiting, count = [], list[tuple[int, ...]](), 0
+    def groups(self, draw: random.Random, size: int) -> list[list[tuple[int, ...]]]:
+        """Every dialogue once, in groups of about `size` replies, each to be made a `batch` of when its turn comes."""
+        groups, waiting, count = [], list[tuple[int, ...]](), 0
         for rows in draw.sample(self.dialogues, len(self.dialogues)):
             waiting.append(rows)
             count += len(rows) - 1
             if count >= size:
-                batches.append(batch(waiting))
+                groups.append(waiting)
                 waiting, count = [], 0
-        return batches + ([batch(waiting)] if len(waiting) > 1 else [])
+        return groups + ([waiting] if len(waiting) > 1 else [])
 
 
 def batch(dialogues: Sequence[Sequence[int]]) -> Batch:

@@ -34,7 +34,7 @@ from adapterbot.manager.mixing import Mixture
 from adapterbot.manager.ranker import RANKER, Towers, save_ranker
 from adapterbot.manager.ranking import VALID_REPLIES, dialogues_of, encode_rows, report_on
 from adapterbot.manager.report import require_libraries
-from adapterbot.manager.talks import Batch, Talks, reply_loss
+from adapterbot.manager.talks import Batch, Talks, batch, reply_loss
 from adapterbot.manager.training import train_manager
 from adapterbot.spec import SkillSpec
 
@@ -75,8 +75,8 @@ class Lessons:
     def _batches(self, draw: random.Random) -> Iterator[Batch]:
         """Batches of one corpus each, one pass over all of them after the other, without end."""
         while True:
-            waiting = [batch for talks in self.talks.values() for batch in talks.batches(draw, REPLIES_AT_ONCE)]
-            yield from draw.sample(waiting, len(waiting))
+            groups = [group for talks in self.talks.values() for group in talks.groups(draw, REPLIES_AT_ONCE)]
+            yield from map(batch, draw.sample(groups, len(groups)))
 
 
 class Student(nn.Module):
