@@ -219,7 +219,7 @@ class Bot:
         clock.append(time.perf_counter())
         found = self.source(spec.name).retrieve(now) if facts is None else given_facts(facts)
         clock.append(time.perf_counter())
-        size, lines, texts = self.backbone.positions, [fact.text for fact in found], now.window(spec.turns).texts
+        size, lines, texts = self.backbone.positions, [fact.text for fact in found], spec.heard(now)
         reserve = min(settings.max_tokens, size // 2)
         prompt = encode(self.backbone.tokenizer, lines, texts, positions=size, reserve=reserve)
         drawn = secrets.randbelow(2**31) if settings.seed is None else settings.seed
@@ -287,7 +287,7 @@ class Bot:
             dropped=turn.prompt.dropped,
             warnings=warnings,
             timings=MappingProxyType({**turn.timings, "total": total}),
-            history=turn.history.add_bot(best.text),
+            history=turn.history.add_bot(best.text, turn.choice.skill),
             seed=turn.request.seed,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from adapterbot.errors import InputError
@@ -16,10 +16,11 @@ SPEAKERS: dict[str, Speaker] = {"user": "user", "bot": "bot", "system": "bot", "
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One thing that one speaker said."""
+    """One thing that one speaker said. `skill` answered, where that is known; it is no part of what was said."""
 
     speaker: Speaker
     text: str
+    skill: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,23 @@ class History:
         """This history and then `text`, said by the user."""
         return History((*self.utterances, Utterance("user", text)))
 
-    def add_bot(self, text: str) -> History:
-        """This history and then `text`, said by the bot."""
-        return History((*self.utterances, Utterance("bot", text)))
+    def add_bot(self, text: str, skill: str = "") -> History:
+        """This history and then `text`, said by the bot, by one of its skills."""
+        return History((*self.utterances, Utterance("bot", text, skill)))
 
     def window(self, turns: int) -> History:
         """The last `turns` utterances (a turn is one utterance, as in the paper's history of five)."""
         return History(self.utterances[-turns:] if turns > 0 else ())
+
+    def thread(self, skill: str) -> History:
+        """This history without the exchanges that other skills answered: their words lead a small model astray."""
+        kept, waiting = list[Utterance](), list[Utterance]()
+        for utterance in self.utterances:
+            waiting.append(utterance)
+            if utterance.speaker == "bot":
+                kept += waiting if utterance.skill in ("", skill) else ()
+                waiting = []
+        return History((*kept, *waiting))
 
     def without_last_exchange(self) -> History:
         """This history without the last user message and what followed it (undo, retry)."""

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from adapterbot.data.attributes import ATTRIBUTES
 from adapterbot.errors import SpecError, UnknownNameError, nearest, shorten
+from adapterbot.history import History
 from adapterbot.home import PACKAGE, Home
 from adapterbot.turn import Decode
 
@@ -27,6 +28,7 @@ RESERVED = frozenset({"con", "prn", "aux", "nul"} | {f"{d}{i}" for d in ("com", 
 FALLBACK = "chitchat"
 
 Group = Literal["conversation", "knowledge", "task", "style"]
+Frame = Literal["fact", "row", "forecast", "triple", "event_row"]
 
 
 class Table(BaseModel):
@@ -44,9 +46,7 @@ class DataTable(Table):
     facts: Literal["auto", "none", "context", "knowledge"] = "auto"
     recase: float = Field(0.0, ge=0, le=1)  # share of the training dialogues that get capitals at sentence starts
     made_up: float = Field(0.0, ge=0, le=1)  # share of the training windows whose facts and replies get made-up names
-    frames: tuple[
-        Literal["fact", "row", "forecast", "triple", "event_row"], ...
-    ] = ()  # what of our own frames it learns from as well
+    frames: tuple[Frame, ...] = ()  # what of our own frames it learns from as well
 
     @field_validator("path")
     @classmethod
@@ -135,6 +135,10 @@ class SkillSpec(Table):
     def strict(self) -> bool:
         """Whether no reply may hold a number, name, time or place that its facts lack (see `support`)."""
         return self.group == "task" or self.knowledge.source == "claims"
+
+    def heard(self, history: History) -> tuple[str, ...]:
+        """The last `turns` utterances of a conversation; a strict skill reads its own exchanges alone."""
+        return (history.thread(self.name) if self.strict else history).window(self.turns).texts
 
     @property
     def trainable(self) -> bool:

@@ -75,7 +75,7 @@ class Store:
         """What was said in a session, oldest first; empty for one that nobody has used."""
         history = History()
         for turn in self._turns(session_id):
-            history = history.add_user(turn["message"]).add_bot(turn["reply"])
+            history = history.add_user(turn["message"]).add_bot(turn["reply"], turn["skill"])
         return history
 
     def sessions(self) -> list[SessionSummary]:

@@ -44,6 +44,25 @@ def test_a_reply_tells_everything_that_led_to_it(shared_bot: Bot) -> None:
     json.dumps(reply.to_dict())
 
 
+def test_a_task_skill_reads_its_own_exchanges_and_a_conversation_skill_all(shared_bot: Bot) -> None:
+    talk = shared_bot.respond("I feel sad.", skill="empathetic", seed=1, **SHORT).history
+    talk = shared_bot.respond("Will it rain in Oslo?", talk, skill="weather", seed=1, **SHORT).history
+    mixed = {"message": "And on Friday?", "facts": ["place: Oslo, low: 5"], "seed": 1, **SHORT}
+    own = History(talk.utterances[2:])
+    for skill, past in (("weather", own), ("wiki", talk)):
+        read, alone = (shared_bot.respond(history=h, skill=skill, **mixed) for h in (talk, past))
+        assert [d.text for d in read.drafts] == [d.text for d in alone.drafts]
+        assert read.history.texts[:4] == talk.texts, "nothing is lost of what was said"
+    assert shared_bot.specs["weather"].heard(talk) == own.texts
+    assert shared_bot.specs["wiki"].heard(talk) == talk.texts
+
+
+def test_a_session_knows_who_answered(home: Home, shared_bot: Bot) -> None:
+    session = shared_bot.session("who")
+    session.respond("I feel sad.", skill="empathetic", seed=1, **SHORT)
+    assert [u.skill for u in session.history] == ["", "empathetic"]
+
+
 def test_the_same_seed_gives_the_same_reply_and_none_a_fresh_one(shared_bot: Bot) -> None:
     first = shared_bot.respond("Hello", TALK, skill="wiki", seed=1, **SHORT)
     assert essence(first) == essence(shared_bot.respond("Hello", TALK, skill="wiki", seed=1, **SHORT))

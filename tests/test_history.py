@@ -34,6 +34,19 @@ def test_a_window_is_the_last_utterances(turns: int, wanted: tuple[str, ...]) ->
     assert TALK.window(turns).texts == wanted
 
 
+def test_a_thread_leaves_out_what_other_skills_answered() -> None:
+    talk = History().add_user("Hi!").add_bot("Hello.").add_user("A table for two?").add_bot("Where?", "restaurant")
+    talk = talk.add_user("Will it rain?").add_bot("No.", "weather").add_user("In the centre.")
+    assert talk.thread("restaurant").texts == ("Hi!", "Hello.", "A table for two?", "Where?", "In the centre.")
+    assert talk.thread("hotel").texts == ("Hi!", "Hello.", "In the centre.")
+    assert TALK.thread("restaurant") == TALK, "where nobody knows who answered, all is kept"
+
+
+def test_who_answered_is_no_part_of_what_was_said() -> None:
+    assert History().add_bot("Hello.", "chitchat") == History().add_bot("Hello.")
+    assert History().add_bot("Hello.", "chitchat").to_list() == [{"speaker": "bot", "text": "Hello."}]
+
+
 def test_the_last_exchange_can_be_taken_back() -> None:
     assert TALK.without_last_exchange().texts == ("Hi!", "Hello.")
     assert TALK.add_user("And you?").without_last_exchange() == TALK
