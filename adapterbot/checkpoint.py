@@ -36,12 +36,12 @@ class Checkpoint:
     folder: Path
     key: str
     best: dict[str, Tensor]
+    learner: Learner
     step: int = 0
     epoch: int = 0
     stale: int = 0
     valid: list[float] = field(default_factory=list)
     moments: dict[str, Tensor] = field(default_factory=dict)
-    learner: Learner | None = None
 
     @classmethod
     def open(cls, folder: Path, key: str, learner: Learner) -> Checkpoint:
@@ -49,7 +49,7 @@ class Checkpoint:
 
         Its weights are put into `learner`.
         """
-        fresh = cls(folder, key, {n: t.clone() for n, t in learner.tensors().items()}, learner=learner)
+        fresh = cls(folder, key, {n: t.clone() for n, t in learner.tensors().items()}, learner)
         try:
             with safe_open(folder / FILE, framework="pt") as file:
                 state = json.loads((file.metadata() or {})["state"])
@@ -63,7 +63,7 @@ class Checkpoint:
             for name, parameter in learner.named_parameters():
                 parameter.copy_(part["now"][name])
         moments = {f"{m}/{n}": t for m in MOMENTS for n, t in part[m].items()}
-        return cls(folder, key, part["best"], moments=moments, learner=learner, **state)
+        return cls(folder, key, part["best"], learner, moments=moments, **state)
 
     def optimizer(self, module: nn.Module, lr: float) -> torch.optim.AdamW:
         """AdamW over the learner's module, with the moments of the checkpoint."""
@@ -73,14 +73,13 @@ class Checkpoint:
 
     def restore(self, optimizer: torch.optim.AdamW) -> None:
         """Put the moments of the checkpoint, if it has any, into an optimizer of the learner."""
-        assert self.learner is not None
         for name, parameter in self.learner.named_parameters() if self.moments else ():
             optimizer.state[parameter] = {
                 "step": torch.tensor(float(self.step)),
                 **{m: self.moments[f"{m}/{name}"].to(parameter.device, copy=True) for m in MOMENTS},
             }
 
-    def end_epoch(self, perplexity: float, learner: Learner) -> None:
+    def end_epoch(self, perplexity: float) -> None:
         """Note an epoch's validation perplexity; keep the weights if they are the best so far.
 
         Raises:
@@ -92,14 +91,13 @@ class Checkpoint:
             )
         self.epoch += 1
         if not self.valid or perplexity < min(self.valid):
-            self.best, self.stale = {n: t.clone() for n, t in learner.tensors().items()}, 0
+            self.best, self.stale = {n: t.clone() for n, t in self.learner.tensors().items()}, 0
         else:
             self.stale += 1
         self.valid.append(perplexity)
 
     def save(self, optimizer: torch.optim.Optimizer) -> None:
         """Write everything to one file, by rename: a kill at any moment leaves the old state or the new one."""
-        assert self.learner is not None
         tensors = {f"best/{n}": t.contiguous() for n, t in self.best.items()}
         for name, parameter in self.learner.named_parameters():
             tensors[f"now/{name}"] = parameter.detach().contiguous()

@@ -23,7 +23,6 @@ from adapterbot.turn import Prompt
 COMMON = 20  # a word that stands this often in a skill's corpus belongs to everyday language
 FRAMES_SHARE = 0.3  # dialogues from frames for each other training dialogue, where a skill asks for frames
 FEWEST_FRAMES = 1_200
-EXAMPLES_SHARE = 0.2  # a skill's own examples.jsonl is repeated until it makes about this share of the training data
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def load_corpus(spec: SkillSpec, data: str | None = None, rate: Rate | None = No
     own = spec.folder / "examples.jsonl"
     if own.is_file() and spec.data.path != own.name:
         examples = [d for d in read_dialogues(own) if _texts(d) not in known]  # `data.path` may name the same file
-        train += examples * max(1, round(EXAMPLES_SHARE * len(train) / len(examples))) if examples else []
+        train += examples * max(1, round(spec.data.examples * len(train) / len(examples))) if examples else []
         origin += f" and {len(examples)} examples of the skill's own"
     if spec.data.frames:
         count = max(FEWEST_FRAMES, round(FRAMES_SHARE * len(train)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -19,6 +20,8 @@ SAID = 3.0  # for a reply with a sentence that was said before, word by word
 REPETITION = 2.0  # times the share of its word pairs that stand in it more than once
 INVENTED = 6.0  # for every name and number of a grounded reply that stands neither in its facts nor in what was said
 NAMED = 1.0  # for a grounded reply that tells a name of its first fact, the best one, which was not said before
+AGAIN = 0.5  # for every longer word that was in the same reply before, where nothing was found
+LONG = 5  # letters
 TOLD = 12.0  # times the word F1 of a grounded reply and the fact that it tells most of
 QUOTED = 6.0  # times the share of a fact beyond HALF that is read out in one go
 HALF = 0.5
@@ -49,7 +52,9 @@ def best_first(
     texts = [draft.text for draft in drafts]
     gains = [0.0] * len(texts)
     if len(texts) > 1:
-        if ranker and not (evidence and evidence.missing):  # that nothing was found is best said in the usual words
+        if evidence and evidence.missing:  # that nothing was found is best said in the usual words, each of them once
+            gains = [-AGAIN * _again(text) for text in texts]
+        elif ranker:
             gains = [RELEVANCE * nats for nats in ranker.relevance(utterances, texts)]
         before = _sentences(*utterances)
         gains = [g - SAID * bool(_sentences(t) & before) for g, t in zip(gains, texts, strict=True)]
@@ -109,6 +114,11 @@ def _score(draft: Draft) -> float:
     pairs = list(pairwise(words))
     repeated = 1 - len(set(pairs)) / len(pairs) if pairs else 0.0
     return draft.logprob - REPETITION * repeated - UNTIDY * _untidy(draft.text.strip())
+
+
+def _again(text: str) -> int:
+    """How often a longer word of the text was in it before: "a forecast for the forecast"."""
+    return sum(count - 1 for word, count in Counter(_words(text)).items() if len(word) >= LONG)
 
 
 def _untidy(text: str) -> int:

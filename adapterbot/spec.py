@@ -1,7 +1,6 @@
 """SkillSpec: what one `skills/<name>/skill.toml` says, read and validated.
 
-A skill is a folder; its name is the folder's name. Unknown keys are refused with the nearest valid one.
-`extends = "other"` takes another skill's tables as defaults, one level deep.
+Its folder gives it its name. Unknown keys are refused; `extends = "other"` takes that skill's tables as defaults.
 """
 
 from __future__ import annotations
@@ -47,6 +46,7 @@ class DataTable(Table):
     recase: float = Field(0.0, ge=0, le=1)  # share of the training dialogues that get capitals at sentence starts
     made_up: float = Field(0.0, ge=0, le=1)  # share of the training windows whose facts and replies get made-up names
     frames: tuple[Frame, ...] = ()  # what of our own frames it learns from as well
+    examples: float = Field(0.2, ge=0, le=10)  # of the skill's own examples.jsonl for each other training dialogue
 
     @field_validator("path")
     @classmethod

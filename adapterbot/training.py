@@ -203,7 +203,7 @@ class Run:
                     if time.monotonic() - saved > CHECKPOINT_SECONDS and state.step % per_epoch:
                         state.save(optimizer)
                         saved = time.monotonic()
-                state.end_epoch(perplexity(self.backbone, self.adapter.residual(), probe), self.adapter)
+                state.end_epoch(perplexity(self.backbone, self.adapter.residual(), probe))
                 state.save(optimizer)
                 bar.update(task, valid=f"{state.valid[-1]:.2f}")
         return tokens / max(time.monotonic() - started, 1e-9)
@@ -281,7 +281,7 @@ def _replies(
 ) -> tuple[tuple[str, str], ...]:
     """(message, reply) for a few messages of the spec's own: what the card and the terminal show."""
     bank, source = AdapterBank(backbone.shape, {spec.name: adapter}), open_source(spec, home, None)
-    manager, heads = Manager.load(home, backbone), load_heads(backbone, home)
+    manager, heads = Manager.sound(home, backbone), load_heads(backbone, home)
     ranker, style = manager.ranker if manager else None, heads.style(spec.rerank) if heads and spec.rerank else None
     shown = []
     for i, message in enumerate(own_messages(spec)):

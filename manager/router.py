@@ -6,6 +6,7 @@ threshold and is clear of the second by the margin; otherwise the fallback `chit
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,6 +68,13 @@ class Manager:
         if backbone is None or not shipped.is_file() or read_settings(shipped).fingerprint != backbone.fingerprint:
             return None  # no manager was trained for this backbone
         return cls._read(shipped, load_encoder(BACKBONE, backbone), home)
+
+    @classmethod
+    def sound(cls, home: Home, backbone: Pooling | None) -> Manager | None:
+        """As `load`, but None for one that is damaged or from an earlier version: for who can do without."""
+        with contextlib.suppress(WeightsError):
+            return cls.load(home, backbone)
+        return None
 
     @classmethod
     def _read(cls, path: Path, encoder: Encoder, home: Home) -> Manager:

@@ -256,6 +256,9 @@ def test_a_skills_own_examples_are_repeated_to_a_share_but_never_validated_on(
     own = [d for d in found.train if d.id.startswith("own")]
     assert 0.1 < len(own) / len(found.train) < 0.25
     assert "and 2 examples of the skill's own" in found.origin
+    (haiku / "skill.toml").write_text('summary = "x"\ngroup = "style"\ndata = { examples = 2.0 }')
+    many = load_corpus(SkillFolders(home).load("haiku"), str(data)).train
+    assert sum(d.id.startswith("own") for d in many) == pytest.approx(2 * (len(found.train) - len(own)), abs=2)
     (haiku / "skill.toml").write_text('summary = "x"\ngroup = "style"\ndata = { path = "examples.jsonl" }')
     talk_file(haiku / "examples.jsonl", TEXTS)
     found = load_corpus(SkillFolders(home).load("haiku"))

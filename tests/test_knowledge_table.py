@@ -116,6 +116,12 @@ def test_nothing_fits(said: str, query: str, shipped: dict[str, TableSource]) ->
     assert (fact.text, fact.title) == ("restaurant: none", f"0 for {query}")
 
 
+def test_a_whole_trip_needs_no_wish(shipped: dict[str, TableSource]) -> None:
+    for said in ("a taxi from the hotel to the station", "I go to the station from my hotel by taxi"):
+        assert len(names(shipped["taxi"], said)) == 3
+    assert texts(shipped["taxi"], "a taxi to the station") == [f"taxi: {len(rows('taxi'))} found"]
+
+
 def test_the_newest_wish_wins_and_the_others_stay(shipped: dict[str, TableSource]) -> None:
     turns = ("I want indian food in the south", "Mint and Cardamom is in the south.", "and in the east?")
     assert names(shipped["restaurant"], *turns) == where("restaurant", food="indian", area="east")

@@ -66,6 +66,9 @@ def test_that_nothing_was_found_is_said_in_the_likeliest_words() -> None:
     nothing, rain = Evidence(("forecast: not available",), strict=True), Evidence(("It rains.",))
     assert best_first([plain, odd], ["Will it rain?"], Chatty(), nothing)[0].text == plain.text
     assert best_first([plain, odd], ["Will it rain?"], Chatty(), rain)[0].text == odd.text
+    twice = Draft("I have no forecast for the forecast.", -0.2)
+    assert best_first([twice, plain], ["Will it rain?"], Chatty(), nothing)[0].text == plain.text
+    assert best_first([twice, plain], ["Will it rain?"], None, rain)[0].text == twice.text
 
 
 def test_ties_keep_their_order_and_one_draft_is_fine() -> None:

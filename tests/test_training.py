@@ -24,6 +24,7 @@ from adapterbot.errors import AdapterbotError, DataError, SettingError, SpecErro
 from adapterbot.evaluation import perplexity
 from adapterbot.examples import load_corpus, validation_rows
 from adapterbot.home import Home
+from adapterbot.manager.classifier import CLASSIFIER
 from adapterbot.spec import SkillFolders, SkillSpec
 from adapterbot.training import Trained, reply_loss, train_skill
 
@@ -74,6 +75,14 @@ def test_the_adapter_learns(finished: tuple[Trained, Home], tiny: Backbone) -> N
     assert file.metadata["skill"] == "haiku"
     assert file.metadata["spec"] == SkillFolders(home).load("haiku").digest
     assert file.notes == ()
+
+
+def test_a_manager_that_is_damaged_costs_no_training(home: Home, tiny: Backbone) -> None:
+    home.manager.mkdir(parents=True)
+    (home.manager / CLASSIFIER).write_bytes(b"no safetensors")
+    trained = train(write_skill(home), tiny, home)
+    assert (trained.folder / "adapter.safetensors").is_file()
+    assert [message for message, _ in trained.replies] == ["Snow?", "Rain?"]
 
 
 def test_the_reported_figures_are_those_of_the_file(finished: tuple[Trained, Home], tiny: Backbone) -> None:

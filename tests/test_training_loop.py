@@ -60,7 +60,7 @@ def test_the_best_weights_are_kept_and_staleness_counted(tiny: Backbone, tmp_pat
     for value in (5.0, 3.0, 4.0, 3.5, 2.0):
         with torch.no_grad():
             adapter.get_parameter("up_bias").fill_(value)
-        checkpoint.end_epoch(value, adapter)
+        checkpoint.end_epoch(value)
         seen.append((checkpoint.stale, float(checkpoint.best["up.bias"][0, 0])))
     assert seen == [(0, 5.0), (0, 3.0), (1, 3.0), (2, 3.0), (0, 2.0)]
     assert checkpoint.epoch == 5
@@ -71,7 +71,7 @@ def test_a_training_that_has_blown_up_is_never_the_best(tiny: Backbone, tmp_path
     adapter = Adapter(tiny.shape, 2)
     checkpoint = Checkpoint.open(tmp_path, "key", adapter)
     with pytest.raises(AdapterbotError, match=r"after epoch 1; lower train\.lr"):
-        checkpoint.end_epoch(value, adapter)
+        checkpoint.end_epoch(value)
 
 
 def test_a_checkpoint_reads_back_whole(tiny: Backbone, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_checkpoint_reads_back_whole(tiny: Backbone, tmp_path: Path) -> None:
     adapter.get_parameter("up_bias").sum().backward()
     optimizer.step()
     checkpoint.step = 1
-    checkpoint.end_epoch(3.0, adapter)
+    checkpoint.end_epoch(3.0)
     checkpoint.save(optimizer)
     other = Adapter(tiny.shape, 2, seed=9)
     again = Checkpoint.open(tmp_path, "key", other)

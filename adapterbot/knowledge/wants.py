@@ -21,6 +21,7 @@ ANY = re.compile(
     r"|\b(?:doesn'?t|does not|don'?t|do not|not) (?:really )?(?:matter|care|mind|important|picky)\b",
     re.I,
 )
+TRIP = re.compile(r"\bfrom\b.+\bto\b|\bto\b.+\bfrom\b", re.I)
 REFERS = REFERRING | {"that", "this", "there", "place", "one"}
 CLOSING = frozenset(
     WORD.findall("""
@@ -78,8 +79,8 @@ def understood(history: History, table: Lookup, speech: Speech) -> Wish:
             questioned = "?" in utterance.text and not SMALL_TALK.search(utterance.text)
         else:
             _hear(wish, utterance.text, asked, table, speech)
-            # whoever has answered a question without naming a value should be shown something
-            wish.ready = wish.ready or (questioned and not wish.over)
+            # whoever has answered a question, or told a whole trip, without naming a value should be shown something
+            wish.ready = wish.ready or (questioned and not wish.over) or TRIP.search(utterance.text) is not None
             asked, questioned = (), False
     return wish
 
