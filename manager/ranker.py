@@ -24,7 +24,6 @@ from adapterbot.manager.encoder import Encoder
 
 RANKER = "ranker.safetensors"
 HIDDEN = 384
-CONTEXT = 6  # utterances before the newest that are looked at
 
 
 class Towers(nn.Module):
@@ -33,7 +32,7 @@ class Towers(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.context = Head(width, width, dropout=0.1, history=CONTEXT)
+        self.context = Head(width, width, dropout=0.1)
         last = nn.Linear(HIDDEN, width)
         self.reply = nn.Sequential(nn.Linear(width, HIDDEN), nn.GELU(), last)
         self.scale = nn.Parameter(torch.tensor(3.0))  # log of the factor on the cosine
@@ -42,7 +41,7 @@ class Towers(nn.Module):
             nn.init.zeros_(linear.bias)
 
     def contexts(self, rows: Tensor) -> Tensor:
-        """[N, (1 + CONTEXT) * w] as `classifier.features` makes them -> unit rows [N, w]."""
+        """[N, (1 + HISTORY) * w] as `classifier.features` makes them -> unit rows [N, w]."""
         message = rows[:, : self.context.width]
         return F.normalize(message + self.context(rows) / self.context.width**0.5, dim=-1)
 
@@ -52,7 +51,7 @@ class Towers(nn.Module):
         return F.normalize(vectors + self.reply(vectors * root) / root, dim=-1)
 
     def forward(self, contexts: Tensor, replies: Tensor) -> Tensor:
-        """Contexts [N, (1 + CONTEXT) * w], replies [M, w] -> logits [N, M]."""
+        """Contexts [N, (1 + HISTORY) * w], replies [M, w] -> logits [N, M]."""
         return self.scale.exp() * self.contexts(contexts) @ self.replies(replies).T
 
 
@@ -66,7 +65,7 @@ class Ranker:
     def relevance(self, utterances: Sequence[str], replies: Sequence[str]) -> list[float]:
         """Log-probability of each of `replies` being the one, among them, that follows `utterances` (newest last)."""
         *before, message = utterances
-        context, vectors = features(self._encoder, message, before, CONTEXT), self._encoder.encode(replies)
+        context, vectors = features(self._encoder, message, before), self._encoder.encode(replies)
         return torch.log_softmax(self.towers(context, vectors)[0], -1).tolist()
 
 

@@ -18,7 +18,7 @@ from adapterbot.data.dialogue import Dialogue, read_dialogues
 from adapterbot.device import on_fastest
 from adapterbot.errors import DataError
 from adapterbot.home import written_by_rename
-from adapterbot.manager.encoder import Encoder, encode_rows
+from adapterbot.manager.encoder import Encoder
 from adapterbot.manager.ranker import RANKER, Towers, save_ranker
 from adapterbot.manager.talks import CANDIDATES, Talks, accuracy, batch, reply_loss
 from adapterbot.spec import SkillSpec
@@ -27,6 +27,7 @@ REPLIES, VALID_REPLIES = 10_000, 400  # of each corpus, about
 # Corpora that no skill has as its own.
 BESIDES = ("dailydialog", "esconv", "topicalchat", "msc", "wizint", "dream", "commonsense", "mutual", "cmudog")
 EPOCHS, BATCH, RATE = 8, 256, 5e-4
+CHUNK = 512
 
 
 def train_ranker(
@@ -93,6 +94,19 @@ def dialogues_of(specs: Mapping[str, SkillSpec], corpora: Path | None) -> dict[s
     if not found:
         raise DataError("no dialogues to train the ranker on; give a folder of corpora by --data")
     return found
+
+
+def encode_rows(texts: Sequence[str], encoder: Encoder, bar: Progress) -> Tensor:
+    """Unit rows [1 + N, w], row 0 for silence; texts of like length are encoded together."""
+    vectors = torch.zeros(1 + len(texts), encoder.width)
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    task = bar.add_task("encoding", total=len(texts))
+    with on_fastest(encoder):
+        for start in range(0, len(order), CHUNK):
+            some = order[start : start + CHUNK]
+            vectors[[1 + i for i in some]] = encoder.encode([texts[i] for i in some])
+            bar.advance(task, len(some))
+    return vectors
 
 
 def fit(

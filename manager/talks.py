@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adapterbot.data.dialogue import Dialogue
-from adapterbot.manager.ranker import CONTEXT, Towers
+from adapterbot.manager.classifier import HISTORY
+from adapterbot.manager.ranker import Towers
 
 CANDIDATES = 20  # the true reply and 19 of other dialogues of the same corpus, as it is reported
 LONGEST = 300  # characters of an utterance that are read
@@ -25,7 +26,7 @@ LONGEST = 300  # characters of an utterance that are read
 class Batch:
     """N contexts with their replies among C candidates, all as rows of a table of utterances; row 0 is silence."""
 
-    contexts: Tensor  # [N, 1 + CONTEXT]
+    contexts: Tensor  # [N, 1 + HISTORY]
     candidates: Tensor  # [C]
     truth: Tensor  # [N], places in `candidates`
     barred: Tensor  # [N, C] bool: no candidate for this context
@@ -85,9 +86,9 @@ def batch(dialogues: Sequence[Sequence[int]]) -> Batch:
 
 
 def context(rows: Sequence[int]) -> list[int]:
-    """[1 + CONTEXT]: the newest utterance, then those before it, oldest first; 0 where nothing was said."""
-    before = list(rows[:-1])[-CONTEXT:]
-    return [rows[-1], *[0] * (CONTEXT - len(before)), *before]
+    """[1 + HISTORY]: the newest utterance, then those before it, oldest first; 0 where nothing was said."""
+    before = list(rows[:-1])[-HISTORY:]
+    return [rows[-1], *[0] * (HISTORY - len(before)), *before]
 
 
 def reply_loss(towers: Towers, vectors: Tensor, batch: Batch) -> Tensor:

@@ -27,18 +27,19 @@ from adapterbot.checkpoint import Checkpoint
 from adapterbot.device import mixed_precision, on_fastest
 from adapterbot.manager.bert import PADDING, BertEncoder
 from adapterbot.manager.classifier import Head
-from adapterbot.manager.encoder import DIALOGUE, UPDATE, encode_rows, load_encoder, minilm
+from adapterbot.manager.encoder import DIALOGUE, UPDATE, load_encoder, minilm
 from adapterbot.manager.examples import collect
 from adapterbot.manager.lowrank import LowRank, save_update
-from adapterbot.manager.mixing import Mixture, rows_of
+from adapterbot.manager.mixing import Mixture
 from adapterbot.manager.ranker import RANKER, Towers, save_ranker
-from adapterbot.manager.ranking import VALID_REPLIES, dialogues_of, report_on
+from adapterbot.manager.ranking import VALID_REPLIES, dialogues_of, encode_rows, report_on
 from adapterbot.manager.report import require_libraries
 from adapterbot.manager.talks import Batch, Talks, batch, reply_loss
 from adapterbot.manager.training import train_manager
 from adapterbot.spec import SkillSpec
 
 REPLIES = 60_000  # of each corpus, about
+BUDGETS = (60_000, 60_000)  # messages that stand alone, and follow-ups
 # As `mixing.SHARES`; less by hand, since those are few and the encoder would learn them by heart.
 SHARES = (0.15, 0.30, 0.15, 0.40)
 MESSAGES, REPLIES_AT_ONCE = 512, 512  # of a step
@@ -156,8 +157,11 @@ def train_encoder(
 def read_lessons(specs: Mapping[str, SkillSpec], corpora: Path, base: BertEncoder, seed: int, bar: Progress) -> Lessons:
     """Training messages of all routable skills, training dialogues of all corpora that the ranker learns from."""
     routable = {name: spec for name, spec in sorted(specs.items()) if spec.routing.auto}
-    examples = [e for e in collect(routable, corpora, seed)[0] if not e.valid]
-    row = rows_of(examples)
+    examples = [e for e in collect(routable, corpora, seed, BUDGETS)[0] if not e.valid]
+    row: dict[str, int] = {}
+    for example in examples:
+        for text in (example.message, *example.history):
+            row.setdefault(text, len(row) + 1)
     classes = [name for name in routable if any(e.skill == name for e in examples)]
     mixture = Mixture.of(examples, classes, row, torch.empty(0))
     found = dialogues_of(specs, corpora)

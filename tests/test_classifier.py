@@ -55,12 +55,12 @@ def test_saved_and_loaded_is_the_same(classifier: Classifier, path: Path, encode
 
 
 def test_features_are_message_then_the_last_utterances(encoder: BackboneEncoder) -> None:
-    said = list("abcdefghijklmnop")
-    vectors = encoder.encode([*said, "and now"])
-    row = features(encoder, "and now", said)[0].view(1 + HISTORY, -1)
-    torch.testing.assert_close(row, torch.stack([vectors[-1], *vectors[-1 - HISTORY : -1]]))
-    one = features(encoder, "and now", said[-1:])[0].view(1 + HISTORY, -1)
-    torch.testing.assert_close(one[-1], vectors[-2])
+    texts = [*"abcdefgh", "and now"]
+    vectors = encoder.encode(texts)
+    row = features(encoder, "and now", texts[:8])[0].view(1 + HISTORY, -1)
+    torch.testing.assert_close(row, torch.stack([vectors[8], *vectors[8 - HISTORY : 8]]))
+    one = features(encoder, "and now", ["h"])[0].view(1 + HISTORY, -1)
+    torch.testing.assert_close(one[-1], vectors[7])
     assert not one[1:-1].any()
     assert not features(encoder, "and now", [])[0].view(1 + HISTORY, -1)[1:].any()
 
@@ -140,7 +140,7 @@ def test_a_truncated_or_foreign_file_is_refused(path: Path, tmp_path: Path) -> N
     with pytest.raises(WeightsError, match="cannot be read"):
         read_settings(path)
     earlier, foreign = tmp_path / "earlier.safetensors", tmp_path / "foreign.safetensors"
-    save_file({"x": torch.ones(1)}, earlier, {"manager_classifier_v2": "{}"})
+    save_file({"x": torch.ones(1)}, earlier, {"manager_classifier_v1": "{}"})
     with pytest.raises(WeightsError, match="earlier version; train again: adapterbot train-manager"):
         read_settings(earlier)
     save_file({"x": torch.ones(1)}, foreign)

@@ -14,12 +14,13 @@ from PIL import Image
 from torch import Tensor
 
 from adapterbot.data import DATA
-from adapterbot.data.dialogue import Dialogue, Turn, read_dialogues
+from adapterbot.data.dialogue import read_dialogues
 from adapterbot.errors import DataError
 from adapterbot.history import History
 from adapterbot.manager import examples, training
 from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, Heads, Settings, load_classifier
-from adapterbot.manager.examples import collect, from_dialogue, greets
+from adapterbot.manager.examples import Example, collect
+from adapterbot.manager.mixing import encode_all
 from adapterbot.manager.report import calibration_error, evaluate_messages, summarise
 from adapterbot.manager.router import Manager
 from adapterbot.manager.style import first_sentence, restyle, with_typo
@@ -52,6 +53,7 @@ class WordEncoder:
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "STEPS", 300)
+    monkeypatch.setattr(training, "CLEANING_STEPS", 100)
     monkeypatch.setattr(training, "BATCH", 32)
 
 
@@ -155,6 +157,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(examples, "SWITCHES", tmp_path / "switches.jsonl")
     monkeypatch.setattr(training, "HEADS", 2)
     monkeypatch.setattr(training, "STEPS", 100)
+    monkeypatch.setattr(training, "CLEANING_STEPS", 60)
 
 
 @pytest.mark.usefixtures("quick")
@@ -195,7 +198,7 @@ def test_training_without_corpora_says_so(
     report = training.train_manager(specs, corpora=None, encoder=encoder, out=out, progress=True)
     assert "no corpora folder" in (out / "README.md").read_text()
     assert report["remarks"]
-    assert "reading" in capsys.readouterr().out
+    assert "reading messages" in capsys.readouterr().out
 
 
 def test_one_skill_alone_cannot_be_learned(specs: dict[str, SkillSpec], encoder: WordEncoder, tmp_path: Path) -> None:
@@ -205,21 +208,22 @@ def test_one_skill_alone_cannot_be_learned(specs: dict[str, SkillSpec], encoder:
     assert list(tmp_path.glob("*.safetensors")) == []
 
 
-@pytest.mark.parametrize(
-    ("text", "only"),
-    [
-        ("hi, how are you doing today?", True),
-        ("Good morning! Nice to meet you :)", True),
-        ("hello, how are you? i need a hotel", False),
-        ("How is the weather today?", False),
-        ("what are you doing for a living?", False),
-    ],
-)
-def test_a_greeting_shows_no_skill(text: str, only: bool) -> None:
-    turns = (Turn("user", text), Turn("system", "Hello."))
-    assert greets(text) is only
-    assert len(list(from_dialogue(Dialogue("1", turns), "corpus", False))) == (not only)
-    assert len(list(from_dialogue(Dialogue("1", turns), "samples", False, trusted=True))) == 1
+@pytest.mark.usefixtures("quick")
+def test_doubtful_corpus_labels_are_dropped_and_our_own_kept(encoder: WordEncoder) -> None:
+    clean = [Example(f"will it rain in {f} {i}", "weather", "c") for f in FILLERS for i in range(12)]
+    clean += [Example(f"who invented the {f} {i}", "wiki", "c") for f in FILLERS for i in range(12)]
+    wrong = [Example(f"will it rain in {f} now", "wiki", "c") for f in FILLERS[:4]]
+    ours = [Example(f"will it rain in {f} soon", "weather", "phrases", trusted=True) for f in FILLERS]
+    ours += [Example(f"who invented the {f} first", "wiki", "phrases", trusted=True) for f in FILLERS]
+    ours += [Example("will it rain in oslo again", "wiki", "phrases", trusted=True)]  # odd, but we say so
+    later = [Example(f"is it so, will it rain in {f}", "weather", "c", "follow", ("hm", "hm")) for f in FILLERS]
+    examples = clean + wrong + ours + later
+    row, vectors = encode_all(examples, encoder, lambda done, total: None)
+    kept, counts = training.clean(examples, ("weather", "wiki"), row, vectors, seed=0)
+    assert set(ours) <= set(kept)
+    assert len(set(wrong) & set(kept)) < len(wrong)
+    assert len(set(clean) & set(kept)) > 0.9 * len(clean)
+    assert counts["promoted"] == sum(e.kind == "alone" and e.message.startswith("is it so") for e in kept) > 0
 
 
 def test_calibration_error_of_known_scores() -> None:

@@ -136,6 +136,7 @@ def test_encoder_ranker_and_manager_appear_together_and_are_used(
     monkeypatch.setattr(tuning, "MESSAGES", 8)
     monkeypatch.setattr(tuning, "REPLIES_AT_ONCE", 8)
     monkeypatch.setattr(training, "STEPS", 5)
+    monkeypatch.setattr(training, "CLEANING_STEPS", 2)
     lines = examples.SWITCHES.read_text(encoding="utf-8").splitlines()[:4]
     (tmp_path / "few.jsonl").write_text("\n".join(lines), encoding="utf-8")
     monkeypatch.setattr(examples, "SWITCHES", tmp_path / "few.jsonl")
