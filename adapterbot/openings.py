@@ -11,10 +11,9 @@ from collections.abc import Iterable, Sequence
 
 from adapterbot.knowledge.cutting import split_sentences
 from adapterbot.knowledge.relations import told
-from adapterbot.support import ROW
+from adapterbot.support import ROW, heads
 
 SHARES = (0.6, 0.45, 0.3)  # of a sentence's words at most; the rest is the model's
-NAME = re.compile(r"(?:^|, )name: ([^,]+)")  # of a row
 SPACED = re.compile(r"\s+([,.;:!?])")  # of text that was split into tokens
 JOINTS = frozenset(
     re.findall(
@@ -27,7 +26,7 @@ OPEN = JOINTS | {"a", "an", "the"}  # words that nothing can end on
 
 
 def openings(facts: Iterable[str], said: Sequence[str], most: int) -> list[str]:
-    """At most `most` beginnings: of sentences a part, the longest first, of triples all, of rows the name.
+    """At most `most` beginnings: of sentences a part, the longest first, of triples all, of rows the name or the like.
 
     With few sentences each gives several beginnings, with many each gives one. None stands in `said`.
     """
@@ -37,7 +36,7 @@ def openings(facts: Iterable[str], said: Sequence[str], most: int) -> list[str]:
     sentences = [sentence for text in texts for sentence in split_sentences(text)][:most]
     begun = [_beginning(sentence.split(), share) for share in SHARES for sentence in sentences]
     begun += [told(line) for line in lines if "\t" in line]
-    begun += [name[1] for fact in facts if ROW.match(fact) and (name := NAME.search(fact))]
+    begun += [name for fact in facts for name in heads(fact)]
     known = "\n".join(said).lower()
     return [text for text in dict.fromkeys(begun) if text and text.lower() not in known][:most]
 

@@ -101,7 +101,7 @@ class Evidence:
             text = COUNT.sub("", text)
             others = [FOUND.sub("", fact) for fact in others]
         said = parts([text])
-        named = [row for row in rows if any(said.issuperset(parts([cell])) for cell in _heads(row))]
+        named = [row for row in rows if any(said.issuperset(parts([cell])) for cell in heads(row))]
         if len(rows) < 2 or len(named) > 1:
             return unsupported(text, [*rows, *others], utterances, self.everyday)
         tried = (unsupported(text, [row, *others], utterances, self.everyday) for row in named or rows)
@@ -181,7 +181,7 @@ def _cells(fact: str) -> list[tuple[str, str]]:
     return [(name, value) for name, _, value in (cell.partition(": ") for cell in CELL.split(fact))]
 
 
-def _heads(row: str) -> list[str]:
+def heads(row: str) -> list[str]:
     """What a row goes by."""
     return [value for name, value in _cells(row) if name in HEADS]
 

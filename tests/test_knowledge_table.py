@@ -119,6 +119,12 @@ def test_nothing_fits(said: str, query: str, shipped: dict[str, TableSource]) ->
 def test_a_whole_trip_needs_no_wish(shipped: dict[str, TableSource]) -> None:
     for said in ("a taxi from the hotel to the station", "I go to the station from my hotel by taxi"):
         assert len(names(shipped["taxi"], said)) == 3
+    for said in (
+        "I want to eat something from Italy",
+        "I am from Spain and want to sleep",
+        "to eat far from the crowds",
+    ):
+        assert texts(shipped["hotel"], said) == [f"hotel: {len(rows('hotel'))} found"]
     assert texts(shipped["taxi"], "a taxi to the station") == [f"taxi: {len(rows('taxi'))} found"]
 
 

@@ -30,8 +30,8 @@ LIGHTHOUSE = "The lighthouse of Old Mere was built in 1802 by a guild of sailors
         (["Tide (film)\tdirected_by\tIda Holm", "Tide (film)\tPosition(s)\tOld\tMere"], 3, [
             "Tide was directed by Ida Holm", "The position of Tide is Old"]),
         (["Tide\tno_such_relation\tIda Holm", "Tide\tdirected_by"], 3, []),
-        (["area: north, name: Quill Inn, phone: 01", "food: fish, name: Old Mere Grill"], 3, [
-            "Quill Inn", "Old Mere Grill"]),
+        (["area: north, name: Quill Inn, phone: 01", "food: fish, name: Moor, Holm and Daughters, stars: 3"], 3, [
+            "Quill Inn", "Moor, Holm and Daughters"]),
         (["nickname: Quill, area: north of the old town"], 3, []),
         (["Yes."], 3, []),
         ([], 3, []),

@@ -21,7 +21,8 @@ ANY = re.compile(
     r"|\b(?:doesn'?t|does not|don'?t|do not|not) (?:really )?(?:matter|care|mind|important|picky)\b",
     re.I,
 )
-TRIP = re.compile(r"\bfrom\b.+\bto\b|\bto\b.+\bfrom\b", re.I)
+END = r"(?:(?i:the|my|our|an?|this|that|here|home)\b|[A-Z])"  # of a trip, not "to eat" nor "from far away"
+TRIP = re.compile(rf"\b[Ff]rom {END}.*\bto {END}|\b[Tt]o {END}.*\bfrom {END}")
 REFERS = REFERRING | {"that", "this", "there", "place", "one"}
 CLOSING = frozenset(
     WORD.findall("""
