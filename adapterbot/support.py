@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 from adapterbot.spec import SkillSpec
 
@@ -48,6 +49,7 @@ DENIAL = re.compile(r"\b(?:no|not|none|nothing|cannot|unfortunately)\b|n't\b", r
 # No row fits all that was asked; "no hotels in the west" would say more than that.
 OVERALL = re.compile(r"\b(?:none|nothing|anything|such|like that|criteria|fits?|match(?:es)?|meets?)\b", re.IGNORECASE)
 AFTER_ALL = re.compile(rf"{NUMBER}|\bbut (?:there (?:is|are)|i have|we have|it)\b(?! no| not)", re.IGNORECASE)
+ANSWERED = re.compile(r"^(?:yes|no|nope|not really)\s*[,.!]|\bafraid (?:so|not)\b", re.IGNORECASE)
 APOLOGIES = {  # by what was looked for
     "calendar": "I see no such event in your calendar.",
     "forecast": "I am sorry, I have no forecast for that.",
@@ -98,6 +100,8 @@ class Evidence:
         if self.strict:  # counts are looked at here, and then count no more
             if counted := _miscounted(text, len(rows), [*others, *utterances]):
                 return counted
+            if welded := _welded(text, [*self.facts, *utterances]):
+                return welded
             text = COUNT.sub("", text)
             others = [FOUND.sub("", fact) for fact in others]
         said = parts([text])
@@ -137,10 +141,13 @@ def against_verdict(text: str, facts: Sequence[str]) -> list[str]:
 def against_nothing(text: str, topic: str) -> list[str]:
     """What a reply says or leaves out against the fact that nothing was found: it has to say so and no more.
 
-    "no" stands for a missing denial; a number is never told, and no "but there is" takes the denial back.
+    "no" stands for a missing denial; a number is never told, no "but there is" takes the denial back, a question is not
+    answered ("I'm afraid not"), and what was looked for is named once ("a forecast for the forecast").
     """
-    denied = DENIAL.search(text) and (topic in APOLOGIES or OVERALL.search(text))
-    return [found[0] for found in AFTER_ALL.finditer(text)] if denied else ["no"]
+    if not DENIAL.search(text) or not (topic in APOLOGIES or OVERALL.search(text)):
+        return ["no"]
+    too_much = [found[0] for pattern in (ANSWERED, AFTER_ALL) for found in pattern.finditer(text)]
+    return too_much + re.findall(rf"\b{topic}\b", text.lower())[1:]
 
 
 def invented(text: str, sources: Iterable[str]) -> list[str]:
@@ -200,6 +207,14 @@ def _miscounted(text: str, rows: int, told: Sequence[str]) -> list[str]:
     counts = [count[1].lower() for count in COUNT.finditer(text)]
     known = _known(told) | {str(rows)}
     return [count for count in counts if DIGITS.get(count, count) not in known]
+
+
+def _welded(text: str, told: Sequence[str]) -> list[str]:
+    """Names of two words that stand nowhere next to each other: "QX Tree" of "QX Hotel" and "Tree House"."""
+    names = [value for value in VALUE.finditer(text) if _is_name(value) and value[0].lower() not in VALUES]
+    pairs = [(a, b) for a, b in pairwise(names) if text[a.end() : b.start()] == " "]
+    known = {pair for one in told for pair in pairwise(part.lower() for part in PART.findall(one))}
+    return [f"{a[0]} {b[0]}" for a, b in pairs if (a[0].lower(), b[0].lower()) not in known]
 
 
 def _values(text: str, everyday: Everyday | None) -> list[str]:

@@ -145,6 +145,21 @@ def test_a_count_is_that_of_the_rows(text: str, wrong: list[str]) -> None:
     assert Evidence(ROWS, strict=True).against(text, ["parks in the south for 4 people"]) == wrong
 
 
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("Try the Rivermead Green.", ["Rivermead Green"]),
+        ("Try the Rivermead Park.", []),
+        ("Try Weir Green on Weir Street.", ["Weir Street"]),
+        ("In the South Rivermead Park is the best.", []),
+        ("Your friend Ada Stone may go to Rivermead Park, Weir Green or both.", []),
+    ],
+)
+def test_a_name_of_two_words_is_not_put_together(text: str, wrong: list[str]) -> None:
+    said = ["a park in the south for Ada Stone, not in Market Street"]
+    assert Evidence(ROWS, strict=True).against(text, said) == wrong
+
+
 def test_the_hour_of_a_time_is_no_number_of_its_own() -> None:
     facts = ["trainID: TR168, leaveAt: 06:15, arriveBy: 09:45"]
     assert unsupported("There are 06 trains.", facts) == ["06"]
@@ -171,6 +186,10 @@ def test_how_many_were_found_is_no_time_and_no_price() -> None:
         ("hotel: none", "Sorry, but there are none.", []),
         ("forecast: not available", "I do not have a forecast for Bergen.", ["Bergen"]),
         ("forecast: not available", "I don't have a forecast for Oslo.", []),
+        ("forecast: not available", "I'm afraid not, but I can't tell you.", ["afraid not"]),
+        ("forecast: not available", "No, I have no forecast.", ["No,"]),
+        ("forecast: not available", "No forecast, I'm afraid.", []),
+        ("forecast: not available", "I have no forecast for the forecast.", ["forecast"]),
         ("calendar: no such event", "You have a meeting.", ["no"]),
     ],
 )
