@@ -50,10 +50,12 @@ DENIAL = re.compile(r"\b(?:no|not|none|nothing|cannot|unfortunately)\b|n't\b", r
 OVERALL = re.compile(r"\b(?:none|nothing|anything|such|like that|criteria|fits?|match(?:es)?|meets?)\b", re.IGNORECASE)
 AFTER_ALL = re.compile(rf"{NUMBER}|\bbut (?:there (?:is|are)|i have|we have|it)\b(?! no| not)", re.IGNORECASE)
 ANSWERED = re.compile(r"^(?:yes|no|nope|not really)\s*[,.!]|\bafraid (?:so|not)\b", re.IGNORECASE)
-APOLOGIES = {  # by what was looked for
-    "calendar": "I see no such event in your calendar.",
-    "forecast": "I am sorry, I have no forecast for that.",
+# By what was looked for: what a reply that found nothing has to name, and how it is said where no draft does.
+MISSING = {
+    "calendar": (re.compile(""), "I see no such event in your calendar."),
+    "forecast": (re.compile(r"\b(?:forecast|weather)", re.IGNORECASE), "I am sorry, I have no forecast for that."),
 }
+ELSE = (OVERALL, "I am sorry, I found nothing like that.")
 HEADS = ("name", "poi", "event", "location", "trainID", "trainid")  # the cells that a row goes by
 NOTHING = "I have nothing on that."
 VERDICT = "verdict: "  # how the fact begins that says whether a claim is supported, contradicted or not known
@@ -144,7 +146,7 @@ def against_nothing(text: str, topic: str) -> list[str]:
     "no" stands for a missing denial; a number is never told, no "but there is" takes the denial back, a question is not
     answered ("I'm afraid not"), and what was looked for is named once ("a forecast for the forecast").
     """
-    if not DENIAL.search(text) or not (topic in APOLOGIES or OVERALL.search(text)):
+    if not DENIAL.search(text) or not MISSING.get(topic, ELSE)[0].search(text):
         return ["no"]
     too_much = [found[0] for pattern in (ANSWERED, AFTER_ALL) for found in pattern.finditer(text)]
     return too_much + re.findall(rf"\b{topic}\b", text.lower())[1:]
@@ -175,7 +177,7 @@ def read_out(facts: Sequence[str]) -> str:
     if found := FOUND.search(fact):
         return f"I have {found[0]} that I could offer. Tell me more about what you are looking for."
     if empty := EMPTY.match(fact):
-        return APOLOGIES.get(empty[1], "I am sorry, I found nothing like that.")
+        return MISSING.get(empty[1], ELSE)[1]
     if not ROW.match(fact):
         return fact or NOTHING
     return f"Here is what I have: {', '.join(f'{name} {value}' for name, value in _cells(fact))}."

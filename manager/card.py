@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adapterbot.data import corpora
-from adapterbot.manager.classifier import HISTORY, Settings
+from adapterbot.manager.classifier import EARLIER, HISTORY, Settings
 from adapterbot.manager.encoder import DIALOGUE
 
 # Licences of the corpora that specs name and that have no reader module of their own.
@@ -38,7 +38,8 @@ def card(report: Mapping[str, Any], settings: Settings, out: Path) -> str:
         "",
         f"Chooses among {names} for each message.",
         f"The vectors of the message and of up to {HISTORY} utterances before it (encoder `{settings.encoder}`,",
-        "frozen) go through a small transformer. Written by `adapterbot train-manager`;",
+        f"frozen) go through a small transformer, and so do those of {EARLIER} messages before it: who talks of one",
+        "thing goes on with it, unless the message speaks against it. Written by `adapterbot train-manager`;",
         "`report.json` has all figures, `confusion.png` the confusions on the validation examples.",
         "",
         *_figures(report, out),

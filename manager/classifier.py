@@ -22,7 +22,10 @@ from adapterbot.errors import WeightsError
 from adapterbot.home import written_by_rename
 from adapterbot.manager.encoder import Encoder
 
-HISTORY = 6  # utterances before the message that are looked at, the user's and the bot's
+HISTORY = 6  # utterances before a message that are looked at, the user's and the bot's
+EARLIER = 2  # messages before the newest one that are judged as well
+SPAN = HISTORY + 2 * EARLIER  # utterances before the newest message that this takes
+CHANGE = 0.85  # chance that a message is of any skill, whatever the one before was of; chosen on validation dialogues
 WIDTH, LAYERS, ATTENTIONS = 192, 2, 4
 ALONE = 0.3  # how much the message counts by itself, so that a change of topic is seen after a long talk
 METADATA = "manager_classifier_v2"
@@ -86,8 +89,20 @@ class Classifier:
 
     @torch.inference_mode()
     def probabilities(self, features: Tensor) -> Tensor:
-        """Features [N, (1 + HISTORY) * width] -> calibrated probabilities [N, classes] (Guo et al. 2017)."""
-        return torch.softmax(self.head(features) / self.settings.temperature, dim=-1)
+        """Features [N, (1 + SPAN) * width] -> calibrated probabilities [N, classes] (Guo et al. 2017)."""
+        return filtered(*self.logits(features), self.settings.temperature)
+
+    @torch.inference_mode()
+    def logits(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [N, (1 + SPAN) * width] -> logits [N, 1 + EARLIER, classes] of the messages in them, newest last,
+        and which of them [N, 1 + EARLIER] were said at all."""
+        vectors = features.view(len(features), 1 + SPAN, -1)
+        ends = range(SPAN - 2 * EARLIER, SPAN, 2)  # places of the earlier messages, less 1
+        messages = [*(vectors[:, 1 + end] for end in ends), vectors[:, 0]]
+        before = [vectors[:, 1 + end - HISTORY : 1 + end] for end in (*ends, SPAN)]
+        rows = [torch.cat([m.unsqueeze(1), b], 1).flatten(1) for m, b in zip(messages, before, strict=True)]
+        logits = torch.stack([self.head(row) for row in rows], 1)
+        return logits, torch.stack([m.any(-1) for m in messages], 1)
 
     def save(self, path: Path) -> None:
         """Write weights and settings by rename."""
@@ -98,11 +113,25 @@ class Classifier:
             save_file(tensors, temporary, metadata)
 
 
-def features(encoder: Encoder, message: str, before: Sequence[str]) -> Tensor:
-    """[1, (1 + HISTORY) * width]: vectors of the message and of the last utterances, oldest first, else zeros."""
-    recent = list(before)[-HISTORY:]
+def filtered(logits: Tensor, said: Tensor, temperature: float) -> Tensor:
+    """Probabilities [N, K] of the newest message's skill, given logits [N, M, K] of M messages and which were `said`.
+
+    Who talks of weather goes on talking of it, unless the next message speaks against it: the forward algorithm of a
+    hidden Markov model (Rabiner 1989, section III.A) whose state changes with the chance CHANGE.
+    """
+    likely = torch.log_softmax(logits / temperature, dim=-1)
+    belief = torch.full_like(likely[:, 0], 1 / likely.shape[-1])
+    for i in range(likely.shape[1]):
+        prior = (1 - CHANGE) * belief + CHANGE / likely.shape[-1]
+        belief = torch.where(said[:, i, None], torch.softmax(likely[:, i] + prior.log(), dim=-1), belief)
+    return belief
+
+
+def features(encoder: Encoder, message: str, before: Sequence[str], span: int = HISTORY) -> Tensor:
+    """[1, (1 + span) * width]: vectors of the message and of the last utterances, oldest first, else zeros."""
+    recent = list(before)[-span:]
     vectors = encoder.encode([message, *recent])  # [1 + len(recent), width]
-    row = torch.zeros(1 + HISTORY, encoder.width)
+    row = torch.zeros(1 + span, encoder.width)
     row[0] = vectors[0]
     if recent:
         row[-len(recent) :] = vectors[1:]

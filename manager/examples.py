@@ -16,7 +16,7 @@ from typing import Literal
 from adapterbot.data import DATA, corpora
 from adapterbot.data.dialogue import Dialogue, in_validation, objects, read_dialogues
 from adapterbot.errors import DataError
-from adapterbot.manager.classifier import HISTORY
+from adapterbot.manager.classifier import SPAN
 from adapterbot.manager.style import restyle
 from adapterbot.spec import SkillSpec
 
@@ -132,7 +132,7 @@ def _switches(specs: Mapping[str, SkillSpec]) -> Iterator[Example]:
         valid, before = in_validation(dialogue.id, VALID_SHARE), ""
         for i, turn in enumerate(dialogue.turns):
             if turn.label in specs and turn.label == before:
-                history = tuple(t.text for t in dialogue.turns[max(0, i - HISTORY) : i])
+                history = tuple(t.text for t in dialogue.turns[max(0, i - SPAN) : i])
                 yield Example(turn.text, turn.label, "samples", "follow", history, valid, trusted=True)
             elif turn.label in specs:
                 yield Example(turn.text, turn.label, "samples", "alone", (), valid, trusted=True)
@@ -145,7 +145,7 @@ def from_dialogue(dialogue: Dialogue, source: str, valid: bool, trusted: bool = 
     for i, turn in enumerate(turns):
         if turn.speaker != "user":
             continue
-        history = tuple(t.text for t in turns[max(0, i - HISTORY) : i])
+        history = tuple(t.text for t in turns[max(0, i - SPAN) : i])
         if i >= 2:
             yield Example(turn.text, "", source, "follow", history, valid, trusted)
         elif i == 0 and len(turn.text.split()) >= MIN_OPENER_WORDS:

@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from adapterbot.device import on_fastest
-from adapterbot.manager.classifier import HISTORY
+from adapterbot.manager.classifier import SPAN
 from adapterbot.manager.encoder import Encoder
 from adapterbot.manager.examples import Example
 
@@ -31,7 +31,7 @@ class Mixture:
 
     vectors: Tensor  # [T, width], half
     message: Tensor  # [N] row
-    history: Tensor  # [N, HISTORY] rows, 0 where none
+    history: Tensor  # [N, SPAN] rows, 0 where none
     skill: Tensor  # [N]
     donors: Tensor  # [N] chance that others get this example's history; all skills alike
     alone: Tensor  # [N] bool
@@ -45,11 +45,11 @@ class Mixture:
         skill = torch.tensor([classes.index(e.skill) for e in examples], dtype=torch.long)
         spoken = torch.tensor([bool(e.history) for e in examples], dtype=torch.bool)
         counts = torch.bincount(skill[spoken], minlength=len(classes)).clamp(min=1)
-        before = [[0] * (HISTORY - len(e.history)) + [row[t] for t in e.history] for e in examples]
+        before = [[0] * (SPAN - len(e.history)) + [row[t] for t in e.history] for e in examples]
         return cls(
             vectors=vectors,
             message=torch.tensor([row[e.message] for e in examples], dtype=torch.long),
-            history=torch.tensor(before, dtype=torch.long).view(len(examples), HISTORY),
+            history=torch.tensor(before, dtype=torch.long).view(len(examples), SPAN),
             skill=skill,
             donors=spoken / counts[skill],
             alone=torch.tensor([e.kind == "alone" for e in examples], dtype=torch.bool),
@@ -59,7 +59,7 @@ class Mixture:
         )
 
     def features(self, message: Tensor, history: Tensor) -> Tensor:
-        """Rows [B] and [B, HISTORY] -> [B, (1 + HISTORY) * width]."""
+        """Rows [B] and [B, S] -> [B, (1 + S) * width]."""
         rows = torch.cat([message.unsqueeze(1), history], dim=1)
         return self.vectors[rows.to(self.vectors.device)].float().flatten(1)
 
@@ -76,7 +76,7 @@ class Mixture:
         return chances
 
     def with_histories(self, picked: Tensor, generator: Generator) -> Tensor:
-        """Rows [B, HISTORY] to put before the examples `picked` [B]."""
+        """Rows [B, SPAN] to put before the examples `picked` [B]."""
         history = self.history[picked].clone()
         if not self.donors.any():
             return history

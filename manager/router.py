@@ -15,7 +15,7 @@ from pathlib import Path
 from adapterbot.errors import AdapterbotError, MissingPartError, WeightsError
 from adapterbot.history import History
 from adapterbot.home import Home
-from adapterbot.manager.classifier import CLASSIFIER, Classifier, features, load_classifier, read_settings
+from adapterbot.manager.classifier import CLASSIFIER, SPAN, Classifier, features, load_classifier, read_settings
 from adapterbot.manager.encoder import (
     BACKBONE,
     DIALOGUE,
@@ -111,7 +111,7 @@ class Manager:
 
     def scores(self, message: str, history: History, routable: Sequence[str]) -> dict[str, float]:
         """A probability for each of `routable`; they sum to 1, or are all 0 when the classifier gives no number."""
-        row = self.classifier.probabilities(features(self._remembering, message, history.texts))[0].tolist()
+        row = self.classifier.probabilities(features(self._remembering, message, history.texts, SPAN))[0].tolist()
         known = {name: p for name, p in zip(self.classes, row, strict=True) if name in routable}
         total = sum(known.values())
         if not math.isfinite(total) or total <= 0:

@@ -14,7 +14,16 @@ from torch import Generator, Tensor
 
 from adapterbot.device import fastest
 from adapterbot.errors import DataError
-from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, Heads, Settings, decide
+from adapterbot.manager.classifier import (
+    CLASSIFIER,
+    HISTORY,
+    Classifier,
+    Head,
+    Heads,
+    Settings,
+    decide,
+    filtered,
+)
 from adapterbot.manager.encoder import Encoder
 from adapterbot.manager.examples import Example, collect
 from adapterbot.manager.mixing import Mixture, encode_all
@@ -99,7 +108,8 @@ def fit(mixture: Mixture, seed: int, steps: int, chances: Tensor | None = None) 
     generator = Generator().manual_seed(seed)
     chances = mixture.weights() if chances is None else chances
     for picked in torch.multinomial(chances, steps * BATCH, replacement=True, generator=generator).split(BATCH):
-        logits = head(mixture.features(mixture.message[picked], mixture.with_histories(picked, generator)))
+        history = mixture.with_histories(picked, generator)[:, -HISTORY:]
+        logits = head(mixture.features(mixture.message[picked], history))
         loss = F.cross_entropy(logits, mixture.skill[picked].to(logits.device), label_smoothing=SMOOTHING)
         optimiser.zero_grad()
         loss.backward()
@@ -134,7 +144,11 @@ def out_of_fold(mixture: Mixture, seed: int) -> tuple[Tensor, Tensor]:
     in_place, by_itself = torch.zeros(len(mixture.skill)), torch.zeros(len(mixture.skill))
     for part in (fold, ~fold):
         head = fit(mixture, seed, CLEANING_STEPS, mixture.weights() * ~part)
-        message, history, label = mixture.message[part], mixture.history[part], mixture.skill[part].unsqueeze(1)
+        message, history, label = (
+            mixture.message[part],
+            mixture.history[part, -HISTORY:],
+            mixture.skill[part].unsqueeze(1),
+        )
         for own, before in ((in_place, history), (by_itself, history * 0)):
             with torch.inference_mode():
                 scores = torch.softmax(head(mixture.features(message, before)), dim=-1).cpu()
@@ -150,11 +164,10 @@ def calibrate(head: Heads, settings: Settings, valid: Mixture, seed: int) -> Set
     if len(valid.skill) == 0:
         return replace(settings, threshold=THRESHOLDS[0], margin=MARGINS[0])
     features, labels = valid.fixed(seed)
-    with torch.inference_mode():
-        logits = head(features)
+    logits, said = Classifier(head, settings).logits(features)
     temperatures = [2 ** (step / 8) for step in range(-16, 17)]
-    temperature = min(temperatures, key=lambda t: float(F.cross_entropy(logits / t, labels)))
-    scores = torch.softmax(logits / temperature, dim=-1)
+    temperature = min(temperatures, key=lambda t: float(F.nll_loss(filtered(logits, said, t).log(), labels)))
+    scores = filtered(logits, said, temperature)
     fallback = settings.classes.index(FALLBACK)
 
     def accuracy(pair: tuple[float, float]) -> float:

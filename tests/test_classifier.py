@@ -12,6 +12,7 @@ from adapterbot.errors import WeightsError
 from adapterbot.manager.classifier import (
     ALONE,
     HISTORY,
+    SPAN,
     WIDTH,
     Classifier,
     Head,
@@ -19,6 +20,7 @@ from adapterbot.manager.classifier import (
     Settings,
     decide,
     features,
+    filtered,
     load_classifier,
     read_settings,
 )
@@ -49,7 +51,7 @@ def path(classifier: Classifier, tmp_path: Path) -> Path:
 def test_saved_and_loaded_is_the_same(classifier: Classifier, path: Path, encoder: BackboneEncoder) -> None:
     again = load_classifier(path, encoder)
     assert again.settings == classifier.settings
-    row = features(encoder, "will it rain", ["hello", "hi"])
+    row = features(encoder, "will it rain", ["hello", "hi"], SPAN)
     assert torch.equal(again.probabilities(row), classifier.probabilities(row))
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
@@ -66,7 +68,7 @@ def test_features_are_message_then_the_last_utterances(encoder: BackboneEncoder)
 
 
 def test_where_nothing_was_said_nothing_is_read(classifier: Classifier, encoder: BackboneEncoder) -> None:
-    row = features(encoder, "and now", ["hello"])
+    row = features(encoder, "and now", ["hello"], SPAN)
     before = classifier.probabilities(row)
     for head in classifier.head:
         assert isinstance(head, Head)
@@ -89,11 +91,38 @@ def test_several_heads_give_their_mean_and_part_of_it_by_the_message_alone(
 
 
 def test_probabilities_sum_to_one_and_temperature_softens(classifier: Classifier, encoder: BackboneEncoder) -> None:
-    row = features(encoder, "will it rain", [])
+    row = features(encoder, "will it rain", [], SPAN)
     sharp = Classifier(classifier.head, replace(classifier.settings, temperature=0.5)).probabilities(row)
     soft = Classifier(classifier.head, replace(classifier.settings, temperature=5.0)).probabilities(row)
     assert float(sharp.sum()) == pytest.approx(1.0)
     assert float(sharp.max()) > float(soft.max()) > 1 / 3
+
+
+def test_earlier_messages_are_judged_after_what_was_said_before_them(
+    classifier: Classifier, encoder: BackboneEncoder
+) -> None:
+    talk = [*"abcdefghijkl"]
+    logits, said = classifier.logits(features(encoder, talk[-1], talk[:-1], SPAN))
+    assert said.all()
+    for i, end in enumerate((8, 10, 12)):
+        alone = classifier.head(features(encoder, talk[end - 1], talk[: end - 1]))
+        torch.testing.assert_close(logits[:, i], alone)
+    assert classifier.logits(features(encoder, "c", ["a", "b"], SPAN))[1].tolist() == [[False, True, True]]
+    assert classifier.logits(features(encoder, "b", ["a"], SPAN))[1].tolist() == [[False, False, True]]
+
+
+def test_who_talks_of_a_thing_goes_on_with_it_unless_the_message_is_clear() -> None:
+    rain, unclear, food = torch.tensor([9.0, 0.0]), torch.tensor([0.0, 0.2]), torch.tensor([0.0, 9.0])
+    said = torch.ones(1, 2, dtype=torch.bool)
+
+    def newest(before: torch.Tensor, now: torch.Tensor) -> int:
+        return int(filtered(torch.stack([before, now]).unsqueeze(0), said, 1.0).argmax())
+
+    assert newest(unclear, unclear) == 1
+    assert newest(rain, unclear) == 0
+    assert newest(rain, food) == 1
+    one = filtered(torch.stack([rain, unclear]).unsqueeze(0), torch.tensor([[False, True]]), 1.0)
+    torch.testing.assert_close(one[0], torch.softmax(unclear, -1))
 
 
 def test_decide_takes_the_best_when_it_is_high_and_clear() -> None:
