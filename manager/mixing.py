@@ -13,12 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from adapterbot.device import on_fastest
 from adapterbot.manager.classifier import SPAN
-from adapterbot.manager.encoder import Encoder
+from adapterbot.manager.encoder import Encoder, encode_rows
 from adapterbot.manager.examples import Example
 
-CHUNK = 512
 SHORT = 3  # words; "ok thank you" after another skill's turn still belongs to that skill
 NO_HISTORY = 0.3  # share of the messages that stand alone which stay alone; the rest follows anybody's exchange
 # How often each group is drawn: alone and written by hand, alone from corpora, follow-ups likewise.
@@ -98,9 +96,4 @@ def encode_all(
 ) -> tuple[dict[str, int], Tensor]:
     """Each text's row, and the rows [1 + T, width] in half precision; `advance` is told how many of T are done."""
     texts = sorted({t for e in examples for t in (e.message, *e.history)}, key=lambda t: (len(t), t))
-    parts = [torch.zeros(1, encoder.width, dtype=torch.half)]
-    with on_fastest(encoder):
-        for start in range(0, len(texts), CHUNK):
-            parts.append(encoder.encode(texts[start : start + CHUNK]).half())
-            advance(min(start + CHUNK, len(texts)), len(texts))
-    return {text: i for i, text in enumerate(texts, 1)}, torch.cat(parts)
+    return {text: i for i, text in enumerate(texts, 1)}, encode_rows(texts, encoder, advance).half()

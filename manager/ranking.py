@@ -18,7 +18,7 @@ from adapterbot.data.dialogue import Dialogue, read_dialogues
 from adapterbot.device import on_fastest
 from adapterbot.errors import DataError
 from adapterbot.home import written_by_rename
-from adapterbot.manager.encoder import Encoder
+from adapterbot.manager.encoder import Encoder, encode_rows
 from adapterbot.manager.ranker import RANKER, Towers, save_ranker
 from adapterbot.manager.talks import CANDIDATES, Talks, accuracy, batch, reply_loss
 from adapterbot.spec import SkillSpec
@@ -27,7 +27,6 @@ REPLIES, VALID_REPLIES = 10_000, 400  # of each corpus, about
 # Corpora that no skill has as its own.
 BESIDES = ("dailydialog", "esconv", "topicalchat", "msc", "wizint", "dream", "commonsense", "mutual", "cmudog")
 EPOCHS, BATCH, RATE = 8, 256, 5e-4
-CHUNK = 512
 
 
 def train_ranker(
@@ -52,7 +51,7 @@ def train_ranker(
     train = {n: Talks.of(d["train"], row, REPLIES, f"{seed} {n}") for n, d in found.items()}
     valid = {n: Talks.of(d["valid"], row, VALID_REPLIES, f"{seed} {n} valid") for n, d in found.items()}
     with Progress(disable=quiet) as bar:
-        vectors = encode_rows(list(row), encoder, bar)
+        vectors = encode_shown(list(row), encoder, bar)
         towers = fit(start or Towers(encoder.width), [*train.values()], [*valid.values()], vectors, seed, bar)
     save_ranker(out / RANKER, towers, encoder)
     return report_on(towers, vectors, valid, train, encoder, out)
@@ -96,17 +95,10 @@ def dialogues_of(specs: Mapping[str, SkillSpec], corpora: Path | None) -> dict[s
     return found
 
 
-def encode_rows(texts: Sequence[str], encoder: Encoder, bar: Progress) -> Tensor:
-    """Unit rows [1 + N, w], row 0 for silence; texts of like length are encoded together."""
-    vectors = torch.zeros(1 + len(texts), encoder.width)
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+def encode_shown(texts: Sequence[str], encoder: Encoder, bar: Progress) -> Tensor:
+    """`encode_rows` with its progress in `bar`."""
     task = bar.add_task("encoding", total=len(texts))
-    with on_fastest(encoder):
-        for start in range(0, len(order), CHUNK):
-            some = order[start : start + CHUNK]
-            vectors[[1 + i for i in some]] = encoder.encode([texts[i] for i in some])
-            bar.advance(task, len(some))
-    return vectors
+    return encode_rows(texts, encoder, lambda done, total: bar.update(task, completed=done, total=total))
 
 
 def fit(

@@ -32,7 +32,7 @@ from adapterbot.manager.examples import collect
 from adapterbot.manager.lowrank import LowRank, save_update
 from adapterbot.manager.mixing import Mixture
 from adapterbot.manager.ranker import RANKER, Towers, save_ranker
-from adapterbot.manager.ranking import VALID_REPLIES, dialogues_of, encode_rows, report_on
+from adapterbot.manager.ranking import VALID_REPLIES, dialogues_of, encode_shown, report_on
 from adapterbot.manager.report import require_libraries
 from adapterbot.manager.talks import Batch, Talks, batch, reply_loss
 from adapterbot.manager.training import train_manager
@@ -149,7 +149,7 @@ def train_encoder(
         save_update(out / UPDATE, student.update, base.fingerprint)
         encoder, row = base.updated(out / UPDATE, DIALOGUE), dict[str, int]()
         valid = {n: Talks.of(d["valid"], row, VALID_REPLIES, f"{seed} {n} valid") for n, d in found.items()}
-        vectors = encode_rows(list(row), encoder, bar)
+        vectors = encode_shown(list(row), encoder, bar)
     save_ranker(out / RANKER, student.towers, encoder)
     return report_on(student.towers, vectors, valid, lessons.talks, encoder, out)
 
