@@ -47,7 +47,7 @@ def best_first(
 
     `style` says in nats how well a text has the style that is wanted (`heads`). With `evidence` drafts that invent
     names or numbers go back, those that tell a name or more of the facts come forward. When it is strict, drafts
-    without any unsupported value come first; where there is none, the facts are read out.
+    without any unsupported value come first; where there is none, the facts are read out. Ranked drafts are `tidied`.
     """
     texts = [draft.text for draft in drafts]
     gains = [0.0] * len(texts)
@@ -63,6 +63,8 @@ def best_first(
         if style:
             gains = [g + s for g, s in zip(gains, style(texts), strict=True)]
     ranked = rank(drafts, gains)
+    if len(ranked) > 1:
+        ranked = [replace(d, text=tidied(d.text)) if d.finished else d for d in ranked]
     if not evidence or not evidence.strict:
         return ranked
     sound = [draft for draft in ranked if draft.finished and not evidence.against(draft.text, utterances)]
@@ -94,6 +96,13 @@ def rank(drafts: Sequence[Draft], relevance: Sequence[float] | None = None) -> l
     extra = relevance if relevance is not None else [0.0] * len(drafts)
     scored = [replace(d, score=_score(d) + r) for d, r in zip(drafts, extra, strict=True)]
     return sorted(scored, key=lambda d: (_readable(d.text), d.finished, d.score), reverse=True)
+
+
+def tidied(text: str) -> str:
+    """The text with a capital at its start and a mark at its end, and without a mark before its first word."""
+    text = re.sub(r"^[\s,.;:!?)]+(?=\w)", "", text.rstrip())
+    text = text[:1].upper() + text[1:]
+    return text + "." if re.search(r"\w$", text) else text
 
 
 def _readable(text: str) -> bool:

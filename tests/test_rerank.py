@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapterbot.overlap import word_f1
-from adapterbot.rerank import HALF, INVENTED, NAMED, QUOTED, REPETITION, TOLD, UNTIDY, best_first, rank
+from adapterbot.rerank import HALF, INVENTED, NAMED, QUOTED, REPETITION, TOLD, UNTIDY, best_first, rank, tidied
 from adapterbot.support import Evidence, invented
 from adapterbot.turn import Draft
 
@@ -124,3 +124,21 @@ def test_no_draft_is_lost_or_changed(drafts: list[Draft]) -> None:
     key = sorted((d.text, d.logprob, d.tokens, d.finished) for d in drafts)
     assert sorted((d.text, d.logprob, d.tokens, d.finished) for d in ranked) == key
     assert [d.text for d in rank(ranked)] == [d.text for d in ranked], "ranking again changes nothing"
+
+
+@pytest.mark.parametrize(
+    ("text", "tidy"),
+    [
+        ("it was in the 1950s", "It was in the 1950s."),
+        (", Rome has it! ", "Rome has it!"),
+        ("Do you?", "Do you?"),
+        ('He said "no"', 'He said "no"'),
+        ("...", "..."),
+        ("", ""),
+    ],
+)
+def test_a_reply_begins_with_a_capital_and_ends_with_a_mark(text: str, tidy: str) -> None:
+    assert tidied(text) == tidy
+    drafts = [Draft(text, -0.1), Draft(text, -0.2, finished=False)]
+    assert [d.text for d in best_first(drafts, [""], None)] == [tidy, text], "a cut-off draft has no end to mark"
+    assert best_first(drafts[:1], [""], None)[0].text == text, "a single one is shown while it grows"
