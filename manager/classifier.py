@@ -25,7 +25,9 @@ from adapterbot.manager.encoder import Encoder
 HISTORY = 6  # utterances before a message that are looked at, the user's and the bot's
 EARLIER = 2  # messages before the newest one that are judged as well
 SPAN = HISTORY + 2 * EARLIER  # utterances before the newest message that this takes
-CHANGE = 0.85  # chance that a message is of any skill, whatever the one before was of; chosen on validation dialogues
+# Chance that a message is of any skill, whatever the one before was of: more keeps changes of topic, less keeps small
+# talk where it was. Chosen by the validation dialogues and the changes of topic among the hand-written messages.
+CHANGE = 0.85
 WIDTH, LAYERS, ATTENTIONS = 192, 2, 4
 ALONE = 0.3  # how much the message counts by itself, so that a change of topic is seen after a long talk
 METADATA = "manager_classifier_v2"
@@ -101,7 +103,7 @@ class Classifier:
         messages = [*(vectors[:, 1 + end] for end in ends), vectors[:, 0]]
         before = [vectors[:, 1 + end - HISTORY : 1 + end] for end in (*ends, SPAN)]
         rows = [torch.cat([m.unsqueeze(1), b], 1).flatten(1) for m, b in zip(messages, before, strict=True)]
-        logits = torch.stack([self.head(row) for row in rows], 1)
+        logits = self.head(torch.cat(rows)).view(len(rows), len(features), -1).transpose(0, 1)
         return logits, torch.stack([m.any(-1) for m in messages], 1)
 
     def save(self, path: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from adapterbot.manager.classifier import SPAN
+from adapterbot.manager.classifier import HISTORY, SPAN
 from adapterbot.manager.encoder import Encoder, encode_rows
 from adapterbot.manager.examples import Example
 
@@ -73,21 +73,21 @@ class Mixture:
             chances[self.skill == skill] /= chances[self.skill == skill].sum().clamp(min=1e-9)
         return chances
 
-    def with_histories(self, picked: Tensor, generator: Generator) -> Tensor:
-        """Rows [B, SPAN] to put before the examples `picked` [B]."""
-        history = self.history[picked].clone()
+    def with_histories(self, picked: Tensor, generator: Generator, span: int = HISTORY) -> Tensor:
+        """Rows [B, span] to put before the examples `picked` [B]."""
+        history = self.history[picked, -span:].clone()
         if not self.donors.any():
             return history
         donor = torch.multinomial(self.donors, len(picked), replacement=True, generator=generator)
         wanted = torch.rand(len(picked), generator=generator) > NO_HISTORY
         changed = self.alone[picked] & ~self.short[picked] & wanted
-        history[changed] = self.history[donor[changed]]
+        history[changed] = self.history[donor[changed], -span:]
         return history
 
     def fixed(self, seed: int) -> tuple[Tensor, Tensor]:
         """Every example once, half of those that stand alone after somebody's exchange: features [N, D], labels [N]."""
         everything = torch.arange(len(self.skill))
-        history = self.with_histories(everything, Generator().manual_seed(seed))
+        history = self.with_histories(everything, Generator().manual_seed(seed), SPAN)
         return self.features(self.message, history), self.skill
 
 

@@ -108,8 +108,7 @@ def fit(mixture: Mixture, seed: int, steps: int, chances: Tensor | None = None) 
     generator = Generator().manual_seed(seed)
     chances = mixture.weights() if chances is None else chances
     for picked in torch.multinomial(chances, steps * BATCH, replacement=True, generator=generator).split(BATCH):
-        history = mixture.with_histories(picked, generator)[:, -HISTORY:]
-        logits = head(mixture.features(mixture.message[picked], history))
+        logits = head(mixture.features(mixture.message[picked], mixture.with_histories(picked, generator)))
         loss = F.cross_entropy(logits, mixture.skill[picked].to(logits.device), label_smoothing=SMOOTHING)
         optimiser.zero_grad()
         loss.backward()
@@ -144,11 +143,8 @@ def out_of_fold(mixture: Mixture, seed: int) -> tuple[Tensor, Tensor]:
     in_place, by_itself = torch.zeros(len(mixture.skill)), torch.zeros(len(mixture.skill))
     for part in (fold, ~fold):
         head = fit(mixture, seed, CLEANING_STEPS, mixture.weights() * ~part)
-        message, history, label = (
-            mixture.message[part],
-            mixture.history[part, -HISTORY:],
-            mixture.skill[part].unsqueeze(1),
-        )
+        message, history = mixture.message[part], mixture.history[part, -HISTORY:]
+        label = mixture.skill[part].unsqueeze(1)
         for own, before in ((in_place, history), (by_itself, history * 0)):
             with torch.inference_mode():
                 scores = torch.softmax(head(mixture.features(message, before)), dim=-1).cpu()

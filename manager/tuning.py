@@ -26,7 +26,7 @@ from torch import Generator, Tensor, nn
 from adapterbot.checkpoint import Checkpoint
 from adapterbot.device import mixed_precision, on_fastest
 from adapterbot.manager.bert import PADDING, BertEncoder
-from adapterbot.manager.classifier import HISTORY, Head
+from adapterbot.manager.classifier import Head
 from adapterbot.manager.encoder import DIALOGUE, UPDATE, load_encoder, minilm
 from adapterbot.manager.examples import collect
 from adapterbot.manager.lowrank import LowRank, save_update
@@ -69,8 +69,8 @@ class Lessons:
         batches, mixture = self._batches(draw), self.mixture
         drawn = torch.multinomial(mixture.weights(SHARES), steps * MESSAGES, replacement=True, generator=generator)
         for picked in drawn.split(MESSAGES):
-            history = mixture.with_histories(picked, generator)[:, -HISTORY:]
-            yield torch.cat([mixture.message[picked, None], history], 1), mixture.skill[picked], next(batches)
+            rows = torch.cat([mixture.message[picked, None], mixture.with_histories(picked, generator)], 1)
+            yield rows, mixture.skill[picked], next(batches)
 
     def _batches(self, draw: random.Random) -> Iterator[Batch]:
         """Batches of one corpus each, one pass over all of them after the other, without end."""
