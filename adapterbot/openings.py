@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from adapterbot.faithfulness import SPACED
 from adapterbot.knowledge.cutting import split_sentences
 from adapterbot.knowledge.relations import told
 from adapterbot.support import ROW, heads
 
 SHARES = (0.6, 0.45, 0.3)  # of a sentence's words at most; the rest is the model's
-SPACED = re.compile(r"\s+([,.;:!?])")  # of text that was split into tokens
 JOINTS = frozenset(
     re.findall(
         r"\w+",

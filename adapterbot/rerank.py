@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Protocol
 
+from adapterbot.faithfulness import faithful, misplaced, mixed, quotation, strayed
 from adapterbot.manager.style import SENTENCE_END
 from adapterbot.overlap import copied, word_f1
 from adapterbot.support import Evidence, invented, named, parts, read_out
@@ -23,8 +24,10 @@ NAMED = 1.0  # for a grounded reply that tells a name of its first fact, the bes
 AGAIN = 0.5  # for every longer word that was in the same reply before, where nothing was found
 LONG = 5  # letters
 TOLD = 12.0  # times the word F1 of a grounded reply and the fact that it tells most of
-QUOTED = 6.0  # times the share of a fact beyond HALF that is read out in one go
-HALF = 0.5
+STRAYED = 8.0  # times the share of its content words that neither its passage nor what was said hold
+MIXED = 3.0  # for every name and number that its passage says of something else
+QUOTED = 10.0  # times the share of a fact beyond FREE that is read out in one go
+FREE = 0.35
 
 
 Style = Callable[[Sequence[str]], list[float]]
@@ -47,7 +50,8 @@ def best_first(
 
     `style` says in nats how well a text has the style that is wanted (`heads`). With `evidence` drafts that invent
     names or numbers go back, those that tell a name or more of the facts come forward. When it is strict, drafts
-    without any unsupported value come first; where there is none, the facts are read out. Ranked drafts are `tidied`.
+    without any unsupported value come first, when it was read, those that are faithful; where there is none, the facts
+    are read out, or a sentence of what was read. Ranked drafts are `tidied`.
     """
     texts = [draft.text for draft in drafts]
     gains = [0.0] * len(texts)
@@ -65,11 +69,31 @@ def best_first(
     ranked = rank(drafts, gains)
     if len(ranked) > 1:
         ranked = [replace(d, text=tidied(d.text)) if d.finished else d for d in ranked]
-    if not evidence or not evidence.strict:
+    if not evidence or not (evidence.strict or (evidence.read and len(ranked) > 1)):
         return ranked
-    sound = [draft for draft in ranked if draft.finished and not evidence.against(draft.text, utterances)]
-    rest = [draft for draft in ranked if draft not in sound]
-    return [*sound, *rest] if sound else [Draft(read_out(evidence.facts)), *rest]
+    sound = [draft for draft in ranked if draft.finished and _sound(draft.text, evidence, utterances)]
+    if not sound:
+        sound = [Draft(text)] if (text := _instead(evidence, utterances, ranker)) else []
+    return [*sound, *(draft for draft in ranked if draft not in sound)]
+
+
+def _sound(text: str, evidence: Evidence, utterances: Sequence[str]) -> bool:
+    """Whether a reply may be shown, or, if only read, shown before others."""
+    if evidence.strict:
+        return not evidence.against(text, utterances)
+    return not evidence.facts or faithful(text, evidence.facts, utterances)
+
+
+def _instead(evidence: Evidence, utterances: Sequence[str], ranker: Relevance | None) -> str:
+    """What is said where no draft is sound: words of the facts; "" where they were all said before."""
+    if evidence.strict:
+        return read_out(evidence.facts)
+    before = _sentences(*utterances)
+
+    def fits(texts: Sequence[str]) -> Sequence[float]:
+        return ranker.relevance(utterances, texts) if ranker and texts else [0.0] * len(texts)
+
+    return quotation(evidence.facts, fits, lambda sentence: not before.isdisjoint(_sentences(sentence)))
 
 
 def _grounding(text: str, evidence: Evidence, utterances: Sequence[str]) -> float:
@@ -77,12 +101,19 @@ def _grounding(text: str, evidence: Evidence, utterances: Sequence[str]) -> floa
     new = parts(facts[:1]) - parts(utterances)
     names = any(value.lower() in new and not value[0].isdigit() for value in named(text))
     telling = 0.0 if evidence.strict else _telling(text, facts)  # rows are told in words that they do not hold
-    return telling + NAMED * names - INVENTED * len(invented(text, [*facts, *utterances]))
+    wrong = _unfaithful(text, facts, utterances) if evidence.read else 0.0
+    return telling - wrong + NAMED * names - INVENTED * len(invented(text, [*facts, *utterances]))
 
 
 def _telling(text: str, facts: Sequence[str]) -> float:
     """How much a reply says of one of its facts, without reading it out."""
-    return TOLD * max(word_f1(text, fact) for fact in facts) - QUOTED * max(0.0, (copied(text, facts) or 0.0) - HALF)
+    return TOLD * max(word_f1(text, fact) for fact in facts) - QUOTED * max(0.0, (copied(text, facts) or 0.0) - FREE)
+
+
+def _unfaithful(text: str, facts: Sequence[str], utterances: Sequence[str]) -> float:
+    """What it costs to tell of a passage what it does not say."""
+    wrong = len(mixed(text, facts)) + len(misplaced(text, facts))
+    return STRAYED * strayed(text, [*facts, *utterances]) + MIXED * wrong
 
 
 def rank(drafts: Sequence[Draft], relevance: Sequence[float] | None = None) -> list[Draft]:

@@ -66,7 +66,8 @@ WHOLE = 1  # pieces: what is said of a claim keeps to words that are written in 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a reply has to keep to. `strict`: a draft with an unsupported value is never shown.
+    """What a reply has to keep to. `strict`: a draft with an unsupported value is never shown. `read`: the facts come
+    from passages, and a draft that gets them wrong gives way to one that does not, or to a sentence of theirs.
 
     `everyday` tells whether a word in lower case is one of everyday language; others count as names.
     """
@@ -74,6 +75,7 @@ class Evidence:
     facts: tuple[str, ...] = ()
     strict: bool = False
     everyday: Everyday | None = None
+    read: bool = False
 
     @classmethod
     def of(cls, spec: SkillSpec, facts: Iterable[str], everyday: Callable[..., bool]) -> Evidence | None:
@@ -82,7 +84,8 @@ class Evidence:
         `everyday` tells of a word, and of a number of pieces, whether it is written in so few (`Tokenizer.everyday`).
         """
         words = partial(everyday, pieces=WHOLE) if spec.knowledge.source == "claims" else everyday
-        return cls(tuple(facts), spec.strict, words) if spec.grounded else None
+        read = spec.knowledge.source == "passages" and not spec.strict
+        return cls(tuple(facts), spec.strict, words, read) if spec.grounded else None
 
     @property
     def missing(self) -> str:

@@ -19,8 +19,8 @@ FOLDERS = {"adapterbot": "adapterbot", **{name: f"adapterbot.{name}" for name in
 # From the bottom up. A module imports from its own layer and from those below it.
 LAYERS = {
     "standard library only": "errors turn history home ahead",
-    "no torch": "spec support overlap openings marks recipe madeup frames documents vocabulary prompt examples store"
-    " database knowledge data skills",
+    "no torch": "spec support overlap faithfulness openings marks recipe madeup frames documents vocabulary prompt"
+    " examples store database knowledge data skills",
     "the network": "manager heads scores relevance engine generate rerank adapters copying likelihood decoder backbone"
     " linear device checkpoint snapshot packing optimization safety",
     "a whole turn": "bot roster session training card curve pretraining evaluation judgement styling comparing"

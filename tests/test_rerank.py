@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapterbot.overlap import word_f1
-from adapterbot.rerank import HALF, INVENTED, NAMED, QUOTED, REPETITION, TOLD, UNTIDY, best_first, rank, tidied
+from adapterbot.rerank import FREE, INVENTED, NAMED, QUOTED, REPETITION, TOLD, UNTIDY, best_first, rank, tidied
 from adapterbot.support import Evidence, invented
 from adapterbot.turn import Draft
 
@@ -108,13 +108,13 @@ def test_a_draft_that_tells_more_comes_forward_but_no_quotation() -> None:
     little, more = Draft("It is a mill.", -0.5), Draft("It grinds rye and oats.", -0.5)
     assert best_first([little, more], ["What is it?"], None, Evidence((fact,)))[0].text == more.text
     (half, whole), rows = (
-        [Draft(" ".join(fact.split()[:n]) + ".", -0.5) for n in (8, 15)],
+        [Draft(" ".join(fact.split()[:n]) + ".", -0.5) for n in (7, 15)],
         Evidence((fact,), strict=True),
     )
     scores = {d.text: d.score for d in best_first([half, whole], ["What is it?"], None, Evidence((fact,)))}
     told = {text: TOLD * word_f1(text, fact) for text in scores}
-    assert scores[half.text] == pytest.approx(told[half.text] - 0.5), "up to half of it is free"
-    assert scores[whole.text] == pytest.approx(told[whole.text] - 0.5 - QUOTED * (1 - HALF))
+    assert scores[half.text] == pytest.approx(told[half.text] - 0.5), "a third of it is free"
+    assert scores[whole.text] == pytest.approx(told[whole.text] - 0.5 - QUOTED * (1 - FREE))
     assert {d.score for d in best_first([half, whole], ["What is it?"], None, rows)} == {-0.5}, "rows are told in words"
 
 

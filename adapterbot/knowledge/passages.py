@@ -1,7 +1,7 @@
 """3 · Passages: bm25 finds twenty, the sentence encoder re-ranks them, and below a threshold nothing is returned.
 
 As in Dinan et al. 2019 (arXiv 1811.01241) the knowledge of a turn comes from what the user just said; what goes to the
-model is the start of the best passage.
+model is the first sentence of the best passage, and the one that goes best with what was asked.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from adapterbot.errors import KnowledgeError
 from adapterbot.history import History
 from adapterbot.home import Home, written_by_rename
 from adapterbot.knowledge import Similarity, skill_file
-from adapterbot.knowledge.cutting import excerpt, opening
+from adapterbot.knowledge.cutting import MAX_SENTENCES, MAX_WORDS, excerpt, opening, split_sentences
 from adapterbot.knowledge.index import MARK, UNMARK, Hit, Index, Passage, content_digest, read_passages
 from adapterbot.knowledge.own import OwnIndex, OwnPassages, add, remove
 from adapterbot.knowledge.query import Query, queries, terms
@@ -35,7 +35,7 @@ OWN_CANDIDATES = 10  # of what the user added: none has a vector yet, and MiniLM
 # measured on the 158 conversations marked "tuning" in tests/data/passage_queries.jsonl. The right passage, or rightly
 # none: with MiniLM on 98.7 % of them and 97.5 % of the 40 held out; by bm25 alone on 93.7 % and 97.5 %.
 COSINE = (0.1, 0.45)  # relevance = cosine of the encoder
-BM25 = (0.5, 1.75)  # relevance = normalised bm25
+BM25 = (0.75, 1.9)  # relevance = normalised bm25
 
 Rows: TypeAlias = NDArray[np.float32]
 
@@ -93,7 +93,7 @@ class PassageSource:
         for query in queries(history):
             ranked = sorted(self._scored(query, indexes), key=lambda found: -found.score)
             if best := [found for found in ranked[: self._limit] if found.score >= self._threshold]:
-                return [_fact(found) for found in best]
+                return [self._fact(found, history.texts[-1]) for found in best]
         return []
 
     def _scored(self, query: Query, indexes: Sequence[Index]) -> list[Found]:
@@ -108,6 +108,25 @@ class PassageSource:
             scores = (r + self._bonus * _title_share(hit) for r, hit in zip(relevance, hits, strict=True))
             found += [Found(score, hit, index) for score, hit in zip(scores, hits, strict=True)]
         return found
+
+    def _fact(self, found: Found, asked: str) -> Fact:
+        """What the model is given of a passage; of one that the user added, which need not begin with its point, what
+        the query names."""
+        passage, score = found.hit.passage, round(found.score, 4)
+        if isinstance(found.index, OwnIndex):
+            text = excerpt(found.hit.marked_text, MARK, UNMARK)
+            return Fact(text, f"passages: {found.index.file_name(passage.row)}", passage.title, score)
+        return Fact(opening(self._to_the_point(passage.text, asked)), "passages", passage.title, score)
+
+    def _to_the_point(self, text: str, asked: str) -> str:
+        """The first sentence, and of the others that still fit the one that is nearest to what was asked."""
+        first, *others = split_sentences(text)
+        left = MAX_WORDS - len(first.split())
+        others = [sentence for sentence in others if len(sentence.split()) <= left]
+        if self._similarity is None or len(others) < MAX_SENTENCES:
+            return text
+        rows = np.asarray(self._similarity.encode([asked, *others]), dtype=np.float32)
+        return f"{first} {others[int((rows[1:] @ rows[0]).argmax())]}"
 
     def _vectors(self, passages: Sequence[Passage], index: Index, similarity: Similarity) -> Rows:
         """Vectors [N, width] of passages; each passage is encoded once per encoder and then kept in its index."""
@@ -153,15 +172,6 @@ def write_vectors(similarity: Similarity, path: Path = SHIPPED) -> Path:
         about = {"encoder": similarity.fingerprint, "passages": content_digest(path)}
         save_file({"vectors": rows}, temporary, metadata=about)
     return target
-
-
-def _fact(found: Found) -> Fact:
-    """The start of a passage; of one that the user added, which need not begin with its point, what the query names."""
-    passage, score = found.hit.passage, round(found.score, 4)
-    if isinstance(found.index, OwnIndex):
-        text = excerpt(found.hit.marked_text, MARK, UNMARK)
-        return Fact(text, f"passages: {found.index.file_name(passage.row)}", passage.title, score)
-    return Fact(opening(passage.text), "passages", passage.title, score)
 
 
 def _encoded_text(passage: Passage) -> str:

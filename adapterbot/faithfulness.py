@@ -1,0 +1,87 @@
+"""6 · Whether a reply keeps to what a passage says, as far as its words can tell.
+
+`strayed` is how much of it the passage lacks; `mixed` and `misplaced` find true words in false company, which is how a
+small model gets a passage wrong; `faithful` is all of it, and `quotation` what to say where no draft is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from adapterbot.knowledge.cutting import split_sentences
+from adapterbot.knowledge.query import terms
+from adapterbot.overlap import word_f1
+from adapterbot.support import NUMBER, ROW, invented, named, parts
+
+SPACED = re.compile(r"\s+([,.;:!?])")  # of text that was split into tokens
+STEM = 5  # letters; content words that begin alike are one: "discovered" and "discovery"
+TELLING = 0.2  # word F1 of a reply and the fact that it tells, at least
+LOOSE = 0.25  # share of its content words that neither facts nor conversation hold, at most
+SUBJECT = re.compile(r"(?:(?:[A-Z][\w'’.-]*|of|the|and|an?)\s+)+")  # the name that a passage begins with
+TOKEN = re.compile(rf"{NUMBER}|[^\W\d_]+|[.!?]")
+PREPOSITIONS = frozenset(
+    ["around", "at", "by", "from", "in", "of", "on", "since", "to", "until"]
+)  # "in 1889" may be had from "of 1889"
+
+
+def faithful(reply: str, facts: Sequence[str], utterances: Sequence[str]) -> bool:
+    """Whether a reply tells one of its facts, and no more than facts and conversation hold."""
+    sources = [*facts, *utterances]
+    if invented(reply, sources) or mixed(reply, facts) or misplaced(reply, facts):
+        return False
+    return strayed(reply, sources) <= LOOSE and any(word_f1(reply, fact) >= TELLING for fact in facts)
+
+
+def quotation(
+    facts: Iterable[str], fits: Callable[[Sequence[str]], Sequence[float]], said: Callable[[str], bool]
+) -> str:
+    """The sentence of the facts that fits best and was not `said`; "" when all were. The first of equals wins."""
+    prose = (SPACED.sub(r"\1", " ".join(fact.split())) for fact in _prose(facts))
+    left = [sentence for fact in prose for sentence in split_sentences(fact) if not said(sentence)]
+    return max(zip(fits(left), left, strict=True), key=lambda pair: pair[0])[1] if left else ""
+
+
+def strayed(reply: str, sources: Iterable[str]) -> float:
+    """The share of a reply's content words (`query.terms`) that stand in none of `sources`, 0 to 1."""
+    known = {word[:STEM] for source in sources for word in terms(source)}
+    said = [word[:STEM] for word in terms(reply)]
+    return sum(word not in known for word in said) / max(1, len(said))
+
+
+def mixed(reply: str, facts: Iterable[str]) -> list[str]:
+    """Names and numbers of a reply that stand in another sentence of a fact than the one that it tells.
+
+    "The Eiffel Tower is the capital of France", from "Paris is the capital of France. It has the Eiffel Tower." The
+    name that a fact begins with is what it is about, and goes with all of it. Rows and triples are no sentences.
+    """
+    found = list[str]()
+    for sentences in map(split_sentences, _prose(facts)):
+        whole, about = parts(sentences), SUBJECT.match(sentences[0]) if sentences else None
+        for said in split_sentences(reply):
+            told = max(sentences, key=lambda sentence: word_f1(said, sentence), default="")
+            if word_f1(said, told) >= TELLING:
+                elsewhere = whole - parts([told, about[0] if about else ""])
+                found += [value for value in named(said) if value.lower() in elsewhere]
+    return found
+
+
+def misplaced(reply: str, facts: Iterable[str]) -> list[str]:
+    """Numbers of a reply that stand in its facts, but never before or after the same word: "it is 1889 tall"."""
+    known: dict[str, set[str]] = {}
+    for fact in _prose(facts):
+        for number, places in _numbers(fact):
+            known.setdefault(number, set()).update(places)
+    return [number for number, places in _numbers(reply) if number in known and known[number].isdisjoint(places)]
+
+
+def _prose(facts: Iterable[str]) -> Iterator[str]:
+    return (fact for fact in facts if "\t" not in fact and not ROW.match(fact))
+
+
+def _numbers(text: str) -> Iterator[tuple[str, set[str]]]:
+    """Each number with its places: "in _" where "in" stands before it, "_ feet" where "feet" stands behind it."""
+    tokens = ["in" if token in PREPOSITIONS else token for token in TOKEN.findall(text.lower())]
+    for before, token, behind in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False):
+        if token[0].isdigit():
+            yield token, {place for word, place in ((before, f"{before} _"), (behind, f"_ {behind}")) if word.isalpha()}
