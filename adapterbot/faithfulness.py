@@ -1,7 +1,7 @@
 """6 · Whether a reply keeps to what a passage says, as far as its words can tell.
 
-`strayed` is how much of it the passage lacks; `mixed` and `misplaced` find true words in false company, which is how a
-small model gets a passage wrong; `faithful` is all of it, and `quotation` what to say where no draft is.
+`strayed` is how much of it the passage lacks; `mixed`, `misplaced` and `turned` find true words in false company, which
+is how a small model gets a passage wrong; `faithful` is all of it, and `quotation` what to say where no draft is.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from adapterbot.support import NUMBER, ROW, invented, named, parts
 SPACED = re.compile(r"\s+([,.;:!?])")  # of text that was split into tokens
 STEM = 5  # letters; content words that begin alike are one: "discovered" and "discovery"
 TELLING = 0.2  # word F1 of a reply and the fact that it tells, at least
+NEGATION = re.compile(r"\b(?:no|not|never|none|nothing|without|cannot|neither|nor)\b|n['’]t\b", re.IGNORECASE)
+REACH = 6  # words behind a negation that it may deny
 LOOSE = 0.25  # share of its content words that neither facts nor conversation hold, at most
 SUBJECT = re.compile(r"(?:(?:[A-Z][\w'’.-]*|of|the|and|an?)\s+)+")  # the name that a passage begins with
 TOKEN = re.compile(rf"{NUMBER}|[^\W\d_]+|[.!?]")
-PREPOSITIONS = frozenset(
-    ["around", "at", "by", "from", "in", "of", "on", "since", "to", "until"]
-)  # "in 1889" may be had from "of 1889"
+# "In 1889" may be had from "of 1889".
+PREPOSITIONS = frozenset(["around", "at", "by", "from", "in", "of", "on", "since", "to", "until"])
 
 
 def faithful(reply: str, facts: Sequence[str], utterances: Sequence[str]) -> bool:
     """Whether a reply tells one of its facts, and no more than facts and conversation hold."""
     sources = [*facts, *utterances]
-    if invented(reply, sources) or mixed(reply, facts) or misplaced(reply, facts):
+    if invented(reply, sources) or mixed(reply, facts) or misplaced(reply, facts) or turned(reply, facts):
         return False
     return strayed(reply, sources) <= LOOSE and any(word_f1(reply, fact) >= TELLING for fact in facts)
 
@@ -44,8 +45,7 @@ def quotation(
 
 def strayed(reply: str, sources: Iterable[str]) -> float:
     """The share of a reply's content words (`query.terms`) that stand in none of `sources`, 0 to 1."""
-    known = {word[:STEM] for source in sources for word in terms(source)}
-    said = [word[:STEM] for word in terms(reply)]
+    known, said = _stems(*sources), [word[:STEM] for word in terms(reply)]
     return sum(word not in known for word in said) / max(1, len(said))
 
 
@@ -56,13 +56,10 @@ def mixed(reply: str, facts: Iterable[str]) -> list[str]:
     name that a fact begins with is what it is about, and goes with all of it. Rows and triples are no sentences.
     """
     found = list[str]()
-    for sentences in map(split_sentences, _prose(facts)):
-        whole, about = parts(sentences), SUBJECT.match(sentences[0]) if sentences else None
-        for said in split_sentences(reply):
-            told = max(sentences, key=lambda sentence: word_f1(said, sentence), default="")
-            if word_f1(said, told) >= TELLING:
-                elsewhere = whole - parts([told, about[0] if about else ""])
-                found += [value for value in named(said) if value.lower() in elsewhere]
+    for said, told, sentences in _told(reply, facts):
+        about = SUBJECT.match(sentences[0])
+        elsewhere = parts(sentences) - parts([told, about[0] if about else ""])
+        found += [value for value in named(said) if value.lower() in elsewhere]
     return found
 
 
@@ -73,6 +70,29 @@ def misplaced(reply: str, facts: Iterable[str]) -> list[str]:
         for number, places in _numbers(fact):
             known.setdefault(number, set()).update(places)
     return [number for number, places in _numbers(reply) if number in known and known[number].isdisjoint(places)]
+
+
+def turned(reply: str, facts: Iterable[str]) -> list[str]:
+    """Sentences of a reply that deny what a fact says, or say what it denies: "light can escape"."""
+    found = list[str]()
+    for said, told, _ in _told(reply, facts):
+        denied = _stems(*(" ".join(told[no.end() :].split()[:REACH]) for no in NEGATION.finditer(told)))
+        if NEGATION.search(said) if not denied else not NEGATION.search(said) and denied & _stems(said):
+            found.append(said)
+    return found
+
+
+def _told(reply: str, facts: Iterable[str]) -> Iterator[tuple[str, str, list[str]]]:
+    """Each sentence of a reply that tells a fact, the sentence of the fact that it tells, and all of the fact's."""
+    for sentences in map(split_sentences, _prose(facts)):
+        for said in split_sentences(reply):
+            told = max(sentences, key=lambda sentence: word_f1(said, sentence), default="")
+            if word_f1(said, told) >= TELLING:
+                yield said, told, sentences
+
+
+def _stems(*texts: str) -> set[str]:
+    return {word[:STEM] for text in texts for word in terms(text, most=None)}
 
 
 def _prose(facts: Iterable[str]) -> Iterator[str]:

@@ -9,10 +9,11 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Protocol
 
-from adapterbot.faithfulness import faithful, misplaced, mixed, quotation, strayed
+from adapterbot.faithfulness import faithful, misplaced, mixed, quotation, strayed, turned
+from adapterbot.knowledge.query import asks
 from adapterbot.manager.style import SENTENCE_END
 from adapterbot.overlap import copied, word_f1
-from adapterbot.support import Evidence, invented, named, parts, read_out
+from adapterbot.support import AFTER_ALL, DENIAL, Evidence, invented, named, parts, read_out
 from adapterbot.turn import Draft
 
 RELEVANCE = 0.5  # times how likely the ranker finds each draft, in nats
@@ -25,8 +26,8 @@ AGAIN = 0.5  # for every longer word that was in the same reply before, where no
 LONG = 5  # letters
 TOLD = 12.0  # times the word F1 of a grounded reply and the fact that it tells most of
 STRAYED = 8.0  # times the share of its content words that neither its passage nor what was said hold
-MIXED = 3.0  # for every name and number that its passage says of something else
-QUOTED = 10.0  # times the share of a fact beyond FREE that is read out in one go
+WRONG = 3.0  # for every name and number that its passage says of something else, and what it says the other way round
+QUOTED = 12.0  # times the share of a fact beyond FREE that is read out in one go
 FREE = 0.35
 
 
@@ -81,12 +82,14 @@ def _sound(text: str, evidence: Evidence, utterances: Sequence[str]) -> bool:
     """Whether a reply may be shown, or, if only read, shown before others."""
     if evidence.strict:
         return not evidence.against(text, utterances)
-    return not evidence.facts or faithful(text, evidence.facts, utterances)
+    if not evidence.facts:  # who asks is told that nothing was found, and not what the model makes up
+        return not asks(" ".join(utterances[-1:])) or bool(DENIAL.search(text) and not AFTER_ALL.search(text))
+    return faithful(text, evidence.facts, utterances)
 
 
 def _instead(evidence: Evidence, utterances: Sequence[str], ranker: Relevance | None) -> str:
-    """What is said where no draft is sound: words of the facts; "" where they were all said before."""
-    if evidence.strict:
+    """What is said where no draft is sound: the facts, or that there are none; "" where they were all said before."""
+    if evidence.strict or not evidence.facts:
         return read_out(evidence.facts)
     before = _sentences(*utterances)
 
@@ -112,8 +115,8 @@ def _telling(text: str, facts: Sequence[str]) -> float:
 
 def _unfaithful(text: str, facts: Sequence[str], utterances: Sequence[str]) -> float:
     """What it costs to tell of a passage what it does not say."""
-    wrong = len(mixed(text, facts)) + len(misplaced(text, facts))
-    return STRAYED * strayed(text, [*facts, *utterances]) + MIXED * wrong
+    wrong = len(mixed(text, facts)) + len(misplaced(text, facts)) + len(turned(text, facts))
+    return STRAYED * strayed(text, [*facts, *utterances]) + WRONG * wrong
 
 
 def rank(drafts: Sequence[Draft], relevance: Sequence[float] | None = None) -> list[Draft]:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapterbot.faithfulness import faithful, misplaced, mixed, quotation, strayed
-from adapterbot.rerank import MIXED, STRAYED, best_first
-from adapterbot.support import Evidence
+from adapterbot.faithfulness import faithful, misplaced, mixed, quotation, strayed, turned
+from adapterbot.rerank import STRAYED, WRONG, best_first
+from adapterbot.support import NOTHING, Evidence
 from adapterbot.turn import Draft
 
 BROME = "The Brome is a long river in Tarland. Its only bridge, of iron, was built in 1742 by Ida Holm."
@@ -60,12 +60,29 @@ def test_a_number_keeps_the_word_before_or_after_it(reply: str, found: list[str]
     assert misplaced(reply, [ROW + ", year: 1742"]) == []
 
 
+@pytest.mark.parametrize(
+    ("reply", "wrong"),
+    [
+        ("The hole is so dense that light can escape.", True),
+        ("The hole is so dense that no light can escape.", False),
+        ("The hole is so dense.", False),  # leaves it out
+        ("It bends space around it.", False),
+        ("It does not bend space around it.", True),
+        ("I like light.", False),  # tells no sentence
+    ],
+)
+def test_what_a_passage_denies_is_not_said(reply: str, wrong: bool) -> None:
+    fact = "The hole is so dense that not even light can escape. It bends space around it."
+    assert turned(reply, [fact]) == [reply] * wrong
+
+
 def test_faithful_is_all_of_it() -> None:
     assert faithful("The Brome is a long river.", [BROME], [])
     assert not faithful("The Brome is a long river in Rome.", [BROME], []), "invented"
-    assert faithful("The Brome is a long river, not in Rome.", [BROME], ["Is it in Rome?"])
+    assert faithful("The Brome is a long river in Rome.", [BROME], ["Is it in Rome?"])
     assert not faithful("Its only bridge was built in 1742 by Tarland.", [BROME], []), "mixed"
     assert not faithful("Its only bridge is 1742.", [BROME], []), "misplaced"
+    assert not faithful("The Brome is not a long river.", [BROME], []), "turned"
     assert not faithful("The Brome is a muddy, poisonous, haunted, endless river.", [BROME], []), "strayed"
     assert not faithful("I know!", [BROME], []), "tells nothing"
 
@@ -103,7 +120,15 @@ def test_unfaithful_drafts_give_way_to_a_faithful_one_then_to_the_passage() -> N
     everything = [*asked, *BROME.replace("land. ", "land.\n").split("\n"), "Go on."]
     assert best_first([wrong, wrong], everything, None, read)[0].text == wrong.text, "all was said before"
     assert best_first([wrong], asked, None, read)[0].text == wrong.text, "a single one is shown while it grows"
-    assert best_first([wrong, right], asked, None, Evidence((), read=True))[0].text == wrong.text, "nothing was read"
+
+
+def test_who_asks_is_told_that_nothing_was_read() -> None:
+    nothing = Evidence((), read=True)
+    made_up, honest = Draft("He was a rapper.", -0.1), Draft("I don't know him.", -2.0)
+    assert best_first([made_up, honest], ["Who was Ida Holm?"], None, nothing)[0].text == honest.text
+    but = Draft("I don't know, but there are 12.", -0.1)
+    assert best_first([made_up, but], ["Who was Ida Holm?"], None, nothing)[0].text == NOTHING
+    assert best_first([made_up, honest], ["I like Ida Holm."], None, nothing)[0].text == made_up.text, "no question"
 
 
 def test_what_unfaithfulness_costs() -> None:
@@ -114,5 +139,5 @@ def test_what_unfaithfulness_costs() -> None:
     free = {d.text: d.score for d in best_first(drafts, ["What?"], None, Evidence((BROME,)))}
     read = {d.text: d.score for d in best_first(drafts, ["What?"], None, Evidence((BROME,), read=True))}
     assert read[drafts[1].text] == free[drafts[1].text]
-    cost = STRAYED * strayed(drafts[0].text, [BROME, "What?"]) + MIXED * 2
+    cost = STRAYED * strayed(drafts[0].text, [BROME, "What?"]) + WRONG * 2
     assert read[drafts[0].text] == pytest.approx(free[drafts[0].text] - cost)

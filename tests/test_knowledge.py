@@ -20,7 +20,7 @@ from adapterbot.knowledge import Similarity, open_source
 from adapterbot.knowledge.cutting import opening
 from adapterbot.knowledge.index import Index, read_passages
 from adapterbot.knowledge.passages import SHIPPED, PassageSource, write_vectors
-from adapterbot.knowledge.query import MAX_TERMS, queries, terms
+from adapterbot.knowledge.query import MAX_TERMS, asks, queries, terms
 from adapterbot.manager.encoder import Encoder, load_encoder
 from adapterbot.spec import KnowledgeTable, SkillSpec
 from adapterbot.turn import Fact
@@ -141,10 +141,14 @@ def test_terms_are_the_content_words() -> None:
 
 def test_older_turns_are_tried_only_when_the_newest_refers_back() -> None:
     followed = talk("I like jazz.", "Me too.", "and opera", "Oh.", "Who founded it?")
-    assert [q.terms for q in queries(followed)] == [("founded",), ("opera", "founded"), ("jazz", "founded")]
-    assert [q.text for q in queries(followed)][1] == "and opera Who founded it?"
-    assert [q.terms for q in queries(talk("I like jazz.", "Me too.", "tell me more"))] == [("jazz",)]
-    assert len(queries(talk("I like jazz.", "Me too.", "my landlord raised the rent this month"))) == 1
+    (newest, joined), (older,) = queries(followed)
+    assert (newest.terms, joined.terms, older.terms) == (("founded",), ("opera", "founded"), ("jazz", "founded"))
+    assert joined.text == "and opera Who founded it?"
+    assert [[q.terms for q in group] for group in queries(talk("I like jazz.", "Me too.", "tell me more"))] == [
+        [("jazz",)]
+    ]
+    ((alone,),) = queries(talk("I like jazz.", "Me too.", "my landlord raised the rent this month"))
+    assert alone.text.startswith("my landlord")
     assert queries(History()) == queries(talk("hello")) == []
     assert queries(History().add_bot("Do you like jazz?")) == []
 
@@ -210,6 +214,34 @@ def test_of_a_passage_comes_what_was_asked_for(minilm: Encoder, home: Home, turn
 @example(turns=["^jazz - + () [] ; -- DROP TABLE passage \0 \ud800"])
 def test_whatever_is_said_can_be_searched_for(shipped: PassageSource, turns: list[str]) -> None:
     assert len(shipped.retrieve(talk(*turns))) <= 1
+
+
+def test_a_question_about_somebody_else_finds_nothing(home: Home, tmp_path: Path) -> None:
+    path = write(tmp_path / "p.jsonl", [("Old mill", "The capital of Tarland has an old mill.")])
+    source = PassageSource(path, home, threshold=-1.0)
+    assert titles(source.retrieve(talk("What is the capital of Tarland?"))) == ["Old mill"]
+    assert source.retrieve(talk("What is the capital of Ruritania?")) == []
+    assert titles(source.retrieve(talk("What does Ida know of the old mill?"))) == ["Old mill"], "its title was named"
+    assert titles(source.retrieve(talk("I live in the capital of Ruritania."))) == ["Old mill"], "no question"
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("Who was Tycho Brahe?", True),
+        ("please explain gravity", True),
+        ("Can you tell me about jazz?", True),
+        ("do you know anything about jazz", True),
+        ("How are you?", False),
+        ("What do you do for a living?", False),
+        ("Why?", False),  # about what was said before
+        ("I know who did it", False),
+        ("Have you ever been to Portugal?", False),
+        ("", False),
+    ],
+)
+def test_who_asks_of_the_world(text: str, asked: bool) -> None:
+    assert asks(text) is asked
 
 
 def test_a_collection_of_one_passage_works(home: Home, tmp_path: Path) -> None:

@@ -49,10 +49,10 @@ def test_the_index_is_built_once_and_opens_quickly(home: Home) -> None:
     Index.open(SHIPPED, home.knowledge)
     (file,) = home.knowledge.iterdir()
     before = file.stat().st_mtime_ns
-    times = []
+    passages, times = len(SHIPPED.read_text(encoding="utf-8").splitlines()), []
     for _ in range(5):
         started = time.perf_counter()
-        assert Index.open(SHIPPED, home.knowledge).size == 300
+        assert Index.open(SHIPPED, home.knowledge).size == passages
         times.append(time.perf_counter() - started)
     assert min(times) < 0.05
     assert [file] == list(home.knowledge.iterdir())

@@ -36,6 +36,15 @@ STOP = REFERRING | frozenset(
     """)
 )
 
+POLITE = re.compile(
+    r"\W*(?:please\W+|so\W+|and\W+|(?:can|could|would|will) you\W+|do you know\W+|i want to know\W+)*", re.IGNORECASE
+)
+ASKS = re.compile(
+    r"(?:tell|explain|describe|what|who|whom|whose|when|where|which|why|how|(?:any|some)thing about)\b"
+    r"(?!.*\byour?\b)",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -45,25 +54,33 @@ class Query:
     text: str
 
 
-def terms(text: str) -> tuple[str, ...]:
-    """The distinct content words of `text` in their order, lower case; at most `MAX_TERMS`."""
-    return tuple(dict.fromkeys(word for word in _words(text) if word not in STOP))[:MAX_TERMS]
+def terms(text: str, most: int | None = MAX_TERMS) -> tuple[str, ...]:
+    """The distinct content words of `text` in their order, lower case; at most `most`."""
+    return tuple(dict.fromkeys(word for word in _words(text) if word not in STOP))[:most]
 
 
-def queries(history: History) -> list[Query]:
-    """Queries to try in turn: the newest user turn, then, if it only refers back, joined with each of the two before.
+def asks(text: str) -> bool:
+    """Whether a turn wants to know something of the world: "who was ...?", "tell me about ..."; not "how are you?"."""
+    polite = POLITE.match(text)
+    return bool(ASKS.match(text, polite.end() if polite else 0)) and bool(terms(text))
 
-    A turn refers back when it has a word such as 'it' or 'they', or at most one content word ("tell me more").
+
+def queries(history: History) -> list[list[Query]]:
+    """Groups of queries to try in turn, the best of a group counts: the newest user turn, and, if it only refers back,
+    joined with the one before; then joined with the one before that.
+
+    A turn refers back when it has a word such as 'it' or 'they', or at most one content word ("tell me more"). "How
+    long do they sleep?" is of cats, if that is what was talked of, and not of sleep.
     """
     said = [u.text for u in history if u.speaker == "user"]
     if not said:
         return []
-    newest = Query(terms(said[-1]), said[-1])
-    tried = [newest] if newest.terms else []
+    newest, joined = Query(terms(said[-1]), said[-1]), list[Query]()
     if len(newest.terms) <= 1 or REFERRING & set(_words(newest.text)):
-        joined = (f"{older} {newest.text}" for older in reversed(said[-1 - OLDER : -1]))
-        tried += [Query(terms(text), text) for text in joined if terms(text) != newest.terms]
-    return tried
+        texts = (f"{older} {newest.text}" for older in reversed(said[-1 - OLDER : -1]))
+        joined = [query for text in texts if (query := Query(terms(text), text)).terms != newest.terms]
+    nearest = [query for query in (newest, *joined[:1]) if query.terms]
+    return [nearest, *([query] for query in joined[1:])] if nearest else []
 
 
 def _words(text: str) -> list[str]:
