@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Protocol
 
 from adapterbot.faithfulness import faithful, misplaced, mixed, quotation, strayed, turned
-from adapterbot.knowledge.query import asks
+from adapterbot.knowledge.query import asks, terms
 from adapterbot.manager.style import SENTENCE_END
 from adapterbot.overlap import copied, word_f1
 from adapterbot.support import AFTER_ALL, DENIAL, Evidence, invented, named, parts, read_out
@@ -18,6 +18,7 @@ from adapterbot.turn import Draft
 
 RELEVANCE = 0.5  # times how likely the ranker finds each draft, in nats
 UNTIDY = 1.5  # for a reply that starts in lower case, and for one that ends without a mark
+ASKED = 2.0  # for every question that asks what was just told
 SAID = 3.0  # for a reply with a sentence that was said before, word by word
 REPETITION = 2.0  # times the share of its word pairs that stand in it more than once
 INVENTED = 6.0  # for every name and number of a grounded reply that stands neither in its facts nor in what was said
@@ -29,6 +30,8 @@ STRAYED = 8.0  # times the share of its content words that neither its passage n
 WRONG = 3.0  # for every name and number that its passage says of something else, and what it says the other way round
 QUOTED = 12.0  # times the share of a fact beyond FREE that is read out in one go
 FREE = 0.35
+# A question of yes or no on what is or was, from its verb on.
+CLOSED = re.compile(r"(?:^|[.,;!?]\s+|\b(?:so|and|but) )(?:did|are|is|was|were) ([^.,;!?]*)\?", re.IGNORECASE)
 
 
 Style = Callable[[Sequence[str]], list[float]]
@@ -62,7 +65,10 @@ def best_first(
         elif ranker:
             gains = [RELEVANCE * nats for nats in ranker.relevance(utterances, texts)]
         before = _sentences(*utterances)
-        gains = [g - SAID * bool(_sentences(t) & before) for g, t in zip(gains, texts, strict=True)]
+        gains = [
+            g - SAID * bool(_sentences(t) & before) - ASKED * _asked_back(t, utterances[-1:])
+            for g, t in zip(gains, texts, strict=True)
+        ]
         if evidence and evidence.facts:
             gains = [g + _grounding(t, evidence, utterances) for g, t in zip(gains, texts, strict=True)]
         if style:
@@ -146,6 +152,13 @@ def _readable(text: str) -> bool:
 def _sentences(*texts: str) -> set[tuple[str, ...]]:
     """The words of each sentence that has more than two: "I see." and "Thank you!" may be said again."""
     return {words for text in texts for part in SENTENCE_END.split(text) if len(words := _words(part)) > 2}
+
+
+def _asked_back(text: str, told: Sequence[str]) -> int:
+    """How many questions of `text` ask what was `told`: "Did you pass?" of "I passed my test!"."""
+    known = {word for message in told for word in terms(message)}
+    asked = (terms(question[1]) for question in CLOSED.finditer(text))
+    return sum(bool(words) and all(known & {w, f"{w}d", f"{w}ed"} for w in words) for words in asked)
 
 
 def _words(text: str) -> tuple[str, ...]:

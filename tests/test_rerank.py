@@ -57,6 +57,24 @@ def test_what_was_said_before_is_not_said_again() -> None:
     assert best_first([again, fresh], ["My cat is ill.", "I am sorry.", "I see."], None)[0].text == fresh.text
 
 
+@pytest.mark.parametrize(
+    ("asks", "message", "back"),
+    [
+        ("Congrats, did you pass?", "I finally passed my driving test!", True),
+        ("Are you nervous?", "I'm really nervous about tomorrow.", True),
+        ("Oh no! Did he get it?", "I got a ticket.", False),  # no word that says what
+        ("Did you take it in Oslo?", "I finally passed my driving test!", False),
+        ("What kind of test was it?", "I finally passed my driving test!", False),  # may be answered by more
+        ("Are you nervous?", "I have an exam.", False),
+        ("Did he find a job?", "My friend is finding it hard to get a job.", False),
+        ("Do you have any pets?", "I like pets.", False),  # is news
+    ],
+)
+def test_what_was_just_told_is_not_asked(asks: str, message: str, back: bool) -> None:
+    question, other = Draft(asks, -0.5), Draft("I see, I see.", -0.9)
+    assert best_first([question, other], [message], None)[0].text == (other.text if back else asks)
+
+
 def test_that_nothing_was_found_is_said_in_the_likeliest_words() -> None:
     class Chatty:
         def relevance(self, utterances: Sequence[str], replies: Sequence[str]) -> list[float]:
