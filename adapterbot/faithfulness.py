@@ -38,8 +38,8 @@ def quotation(
     facts: Iterable[str], fits: Callable[[Sequence[str]], Sequence[float]], said: Callable[[str], bool]
 ) -> str:
     """The sentence of the facts that fits best and was not `said`; "" when all were. The first of equals wins."""
-    prose = (SPACED.sub(r"\1", " ".join(fact.split())) for fact in _prose(facts))
-    left = [sentence for fact in prose for sentence in split_sentences(fact) if not said(sentence)]
+    clean = (SPACED.sub(r"\1", " ".join(fact.split())) for fact in prose(facts))
+    left = [sentence for fact in clean for sentence in split_sentences(fact) if not said(sentence)]
     return max(zip(fits(left), left, strict=True), key=lambda pair: pair[0])[1] if left else ""
 
 
@@ -66,7 +66,7 @@ def mixed(reply: str, facts: Iterable[str]) -> list[str]:
 def misplaced(reply: str, facts: Iterable[str]) -> list[str]:
     """Numbers of a reply that stand in its facts, but never before or after the same word: "it is 1889 tall"."""
     known: dict[str, set[str]] = {}
-    for fact in _prose(facts):
+    for fact in prose(facts):
         for number, places in _numbers(fact):
             known.setdefault(number, set()).update(places)
     return [number for number, places in _numbers(reply) if number in known and known[number].isdisjoint(places)]
@@ -84,7 +84,7 @@ def turned(reply: str, facts: Iterable[str]) -> list[str]:
 
 def _told(reply: str, facts: Iterable[str]) -> Iterator[tuple[str, str, list[str]]]:
     """Each sentence of a reply that tells a fact, the sentence of the fact that it tells, and all of the fact's."""
-    for sentences in map(split_sentences, _prose(facts)):
+    for sentences in map(split_sentences, prose(facts)):
         for said in split_sentences(reply):
             told = max(sentences, key=lambda sentence: word_f1(said, sentence), default="")
             if word_f1(said, told) >= TELLING:
@@ -95,7 +95,8 @@ def _stems(*texts: str) -> set[str]:
     return {word[:STEM] for text in texts for word in terms(text, most=None)}
 
 
-def _prose(facts: Iterable[str]) -> Iterator[str]:
+def prose(facts: Iterable[str]) -> Iterator[str]:
+    """The facts that are sentences, not rows or triples."""
     return (fact for fact in facts if "\t" not in fact and not ROW.match(fact))
 
 

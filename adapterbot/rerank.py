@@ -9,11 +9,11 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Protocol
 
-from adapterbot.faithfulness import faithful, misplaced, mixed, quotation, strayed, turned
+from adapterbot.faithfulness import faithful, misplaced, mixed, prose, quotation, strayed, turned
 from adapterbot.knowledge.query import asks, terms
 from adapterbot.manager.style import SENTENCE_END
 from adapterbot.overlap import copied, word_f1
-from adapterbot.support import AFTER_ALL, DENIAL, Evidence, invented, named, parts, read_out
+from adapterbot.support import AFTER_ALL, IGNORANCE, Evidence, invented, named, parts, read_out
 from adapterbot.turn import Draft
 
 RELEVANCE = 0.5  # times how likely the ranker finds each draft, in nats
@@ -26,10 +26,16 @@ NAMED = 1.0  # for a grounded reply that tells a name of its first fact, the bes
 AGAIN = 0.5  # for every longer word that was in the same reply before, where nothing was found
 LONG = 5  # letters
 TOLD = 12.0  # times the word F1 of a grounded reply and the fact that it tells most of
+ANSWERED = 2.0  # for a number of its passage, where one was asked for
 STRAYED = 8.0  # times the share of its content words that neither its passage nor what was said hold
 WRONG = 3.0  # for every name and number that its passage says of something else, and what it says the other way round
 QUOTED = 12.0  # times the share of a fact beyond FREE that is read out in one go
 FREE = 0.35
+# A question whose answer is a number.
+COUNTED = re.compile(
+    r"\b(?:how (?:many|much|tall|high|long|old|big|large|wide|far|fast|deep|heavy|often)|when|what (?:year|time))\b",
+    re.IGNORECASE,
+)
 # A question of yes or no on what is or was, from its verb on.
 CLOSED = re.compile(r"(?:^|[.,;!?]\s+|\b(?:so|and|but) )(?:did|are|is|was|were) ([^.,;!?]*)\?", re.IGNORECASE)
 
@@ -88,14 +94,16 @@ def _sound(text: str, evidence: Evidence, utterances: Sequence[str]) -> bool:
     """Whether a reply may be shown, or, if only read, shown before others."""
     if evidence.strict:
         return not evidence.against(text, utterances)
-    if not evidence.facts:  # who asks is told that nothing was found, and not what the model makes up
-        return not asks(" ".join(utterances[-1:])) or bool(DENIAL.search(text) and not AFTER_ALL.search(text))
-    return faithful(text, evidence.facts, utterances)
+    if not evidence.found:  # who asks is told that nothing was found, and not what the model makes up
+        return not asks(" ".join(utterances[-1:])) or bool(IGNORANCE.search(text) and not AFTER_ALL.search(text))
+    if not any(prose(evidence.facts)):
+        return True
+    return not _sentences(text) <= _sentences(*utterances) and faithful(text, evidence.facts, utterances)
 
 
 def _instead(evidence: Evidence, utterances: Sequence[str], ranker: Relevance | None) -> str:
     """What is said where no draft is sound: the facts, or that there are none; "" where they were all said before."""
-    if evidence.strict or not evidence.facts:
+    if evidence.strict or not evidence.found:
         return read_out(evidence.facts)
     before = _sentences(*utterances)
 
@@ -110,8 +118,9 @@ def _grounding(text: str, evidence: Evidence, utterances: Sequence[str]) -> floa
     new = parts(facts[:1]) - parts(utterances)
     names = any(value.lower() in new and not value[0].isdigit() for value in named(text))
     telling = 0.0 if evidence.strict else _telling(text, facts)  # rows are told in words that they do not hold
-    wrong = _unfaithful(text, facts, utterances) if evidence.read else 0.0
-    return telling - wrong + NAMED * names - INVENTED * len(invented(text, [*facts, *utterances]))
+    passages = list(prose(facts)) if evidence.read else []
+    read = _reading(text, passages, utterances) if passages else 0.0
+    return telling + read + NAMED * names - INVENTED * len(invented(text, [*facts, *utterances]))
 
 
 def _telling(text: str, facts: Sequence[str]) -> float:
@@ -119,10 +128,12 @@ def _telling(text: str, facts: Sequence[str]) -> float:
     return TOLD * max(word_f1(text, fact) for fact in facts) - QUOTED * max(0.0, (copied(text, facts) or 0.0) - FREE)
 
 
-def _unfaithful(text: str, facts: Sequence[str], utterances: Sequence[str]) -> float:
-    """What it costs to tell of a passage what it does not say."""
-    wrong = len(mixed(text, facts)) + len(misplaced(text, facts)) + len(turned(text, facts))
-    return STRAYED * strayed(text, [*facts, *utterances]) + WRONG * wrong
+def _reading(text: str, passages: Sequence[str], utterances: Sequence[str]) -> float:
+    """How well a reply tells of passages what was asked, less what it costs to tell what they do not say."""
+    told = parts([text]) & parts(passages) - parts(utterances)
+    counted = any(map(COUNTED.search, utterances[-1:])) and any(part[0].isdigit() for part in told)
+    wrong = len(mixed(text, passages)) + len(misplaced(text, passages)) + len(turned(text, passages))
+    return ANSWERED * counted - STRAYED * strayed(text, [*passages, *utterances]) - WRONG * wrong
 
 
 def rank(drafts: Sequence[Draft], relevance: Sequence[float] | None = None) -> list[Draft]:

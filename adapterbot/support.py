@@ -46,6 +46,11 @@ ALIKE = tuple(
 )  # fmt: skip
 EMPTY = re.compile(r"(\w+): (?:none|no such \w+|not available|nothing (?:was )?found)$")  # the fact of an empty hand
 DENIAL = re.compile(r"\b(?:no|not|none|nothing|cannot|unfortunately)\b|n't\b", re.IGNORECASE)
+# "I don't know", "I've never heard of it", "I can't tell you".
+IGNORANCE = re.compile(
+    r"(?:\bnot|n['’]t)\s+(?:\w+\s+)?(?:know|sure|certain|heard|tell|say)\b|\bnever heard\b|\bno idea\b|\bnothing\b",
+    re.IGNORECASE,
+)
 # No row fits all that was asked; "no hotels in the west" would say more than that.
 OVERALL = re.compile(r"\b(?:none|nothing|anything|such|like that|criteria|fits?|match(?:es)?|meets?)\b", re.IGNORECASE)
 AFTER_ALL = re.compile(rf"{NUMBER}|\bbut (?:there (?:is|are)|i have|we have|it)\b(?! no| not)", re.IGNORECASE)
@@ -67,7 +72,8 @@ WHOLE = 1  # pieces: what is said of a claim keeps to words that are written in 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What a reply has to keep to. `strict`: a draft with an unsupported value is never shown. `read`: the facts come
-    from passages, and a draft that gets them wrong gives way to one that does not, or to a sentence of theirs.
+    from passages or triples, and a draft that gets a passage wrong gives way to one that does not, or to a sentence
+    of it; who asks and is found nothing for is told so.
 
     `everyday` tells whether a word in lower case is one of everyday language; others count as names.
     """
@@ -84,8 +90,13 @@ class Evidence:
         `everyday` tells of a word, and of a number of pieces, whether it is written in so few (`Tokenizer.everyday`).
         """
         words = partial(everyday, pieces=WHOLE) if spec.knowledge.source == "claims" else everyday
-        read = spec.knowledge.source == "passages" and not spec.strict
+        read = spec.knowledge.source in ("passages", "graph") and not spec.strict
         return cls(tuple(facts), spec.strict, words, read) if spec.grounded else None
+
+    @property
+    def found(self) -> tuple[str, ...]:
+        """The facts without those that say that there are none."""
+        return tuple(fact for fact in self.facts if not EMPTY.match(fact))
 
     @property
     def missing(self) -> str:

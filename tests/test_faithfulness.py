@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapterbot.faithfulness import faithful, misplaced, mixed, quotation, strayed, turned
-from adapterbot.rerank import STRAYED, WRONG, best_first
-from adapterbot.support import NOTHING, Evidence
+from adapterbot.rerank import ANSWERED, STRAYED, WRONG, best_first
+from adapterbot.support import ELSE, NOTHING, Evidence
 from adapterbot.turn import Draft
 
 BROME = "The Brome is a long river in Tarland. Its only bridge, of iron, was built in 1742 by Ida Holm."
@@ -129,6 +129,28 @@ def test_who_asks_is_told_that_nothing_was_read() -> None:
     but = Draft("I don't know, but there are 12.", -0.1)
     assert best_first([made_up, but], ["Who was Ida Holm?"], None, nothing)[0].text == NOTHING
     assert best_first([made_up, honest], ["I like Ida Holm."], None, nothing)[0].text == made_up.text, "no question"
+    graph = Evidence(("graph: nothing found",), read=True)
+    assert best_first([made_up, made_up], ["Who was Ida Holm?"], None, graph)[0].text == ELSE[1]
+    assert best_first([made_up, honest], ["Who was Ida Holm?"], None, graph)[0].text == honest.text
+
+
+def test_what_was_said_already_gives_way_to_news() -> None:
+    again = Draft("The Brome is a long river.", -0.1)
+    read = Evidence((BROME,), read=True)
+    asked = ["What is it?", again.text, "Is it deep?"]
+    assert best_first([again, again], asked[:1], None, read)[0].text == again.text
+    assert best_first([again, again], asked, None, read)[0].text == "The Brome is a long river in Tarland."
+
+
+def test_where_a_number_is_asked_for_a_draft_with_one_comes_forward() -> None:
+    plain, number = Draft("Ida Holm built its only bridge.", -0.1), Draft("Its bridge was built in 1742.", -0.2)
+    read = Evidence((BROME,), read=True)
+    scores = [
+        {d.text: d.score for d in best_first([plain, number], [asked], None, read)}
+        for asked in ("When was it built?", "Who built it?")
+    ]
+    assert scores[0][number.text] - scores[1][number.text] == pytest.approx(ANSWERED)
+    assert scores[0][plain.text] == scores[1][plain.text]
 
 
 def test_what_unfaithfulness_costs() -> None:
