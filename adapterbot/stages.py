@@ -188,7 +188,8 @@ class Job:
 
     def _report(self, models: tuple[str, ...]) -> Stage:
         judged = [*self._mixed(), *(spec.data.corpus for spec in self.trained.values())]
-        asked = {f"data/judgement/{path.name}": hash_file(path) for path in (DATA / "judgement").glob("*.json")}
+        ours = (path for folder in ("judgement", "knowledge") for path in (DATA / folder).iterdir())
+        asked = {f"data/{p.parent.name}/{p.name}": hash_file(p) for p in ours if p.suffix != ".safetensors"}
         files = self._files(self.trained.values(), SHOWN) | asked
         return Stage(
             REPORT,

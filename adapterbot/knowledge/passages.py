@@ -93,8 +93,8 @@ class PassageSource:
         """
         added = self._own.index() if self._own else None
         indexes = (self._index, added) if added else (self._index,)
+        asked = history.last_user
         for group in queries(history):
-            asked = history.texts[-1]
             tried = [sorted(self._scored(query, indexes), key=lambda found: -found.score) for query in group]
             found = [one for one in _strongest(tried) if one.score >= self._threshold and not _beside(one.hit, asked)]
             if found:
@@ -102,14 +102,14 @@ class PassageSource:
         return []
 
     def _scored(self, query: Query, indexes: Sequence[Index]) -> list[Found]:
-        found, asked = list[Found](), None
+        found, wanted = list[Found](), None
         for index in indexes:
             hits = index.search(query.terms, CANDIDATES if index is self._index else OWN_CANDIDATES)
             relevance = [hit.bm25 for hit in hits]
             if self._similarity is not None and hits:
-                if asked is None:
-                    asked = np.asarray(self._similarity.encode([query.text]), dtype=np.float32)[0]  # [width]
-                relevance = (self._vectors([hit.passage for hit in hits], index, self._similarity) @ asked).tolist()
+                if wanted is None:
+                    wanted = np.asarray(self._similarity.encode([query.text]), dtype=np.float32)[0]  # [width]
+                relevance = (self._vectors([hit.passage for hit in hits], index, self._similarity) @ wanted).tolist()
             scores = (r + self._bonus * _title_share(hit) for r, hit in zip(relevance, hits, strict=True))
             found += [Found(score, hit, index) for score, hit in zip(scores, hits, strict=True)]
         return found
