@@ -17,7 +17,6 @@ from adapterbot.support import AFTER_ALL, IGNORANCE, Evidence, invented, named, 
 from adapterbot.turn import Draft
 
 RELEVANCE = 0.5  # times how likely the ranker finds each draft, in nats
-UNTIDY = 1.5  # for a reply that starts in lower case, and for one that ends without a mark
 ASKED = 2.0  # for every question that asks what was just told
 SAID = 3.0  # for a reply with a sentence that was said before, word by word
 REPETITION = 2.0  # times the share of its word pairs that stand in it more than once
@@ -31,6 +30,8 @@ STRAYED = 8.0  # times the share of its content words that neither its passage n
 WRONG = 3.0  # for every name and number that its passage says of something else, and what it says the other way round
 QUOTED = 12.0  # times the share of a fact beyond FREE that is read out in one go
 FREE = 0.35
+# The first letter of a sentence, not behind "p.m.", and "i" for oneself.
+BEGINNING = re.compile(r"^\w|(?<!\.\w\.\s)(?<=[.!?]\s)\w|\bi\b(?!\.)")
 # A question whose answer is a number.
 COUNTED = re.compile(
     r"\b(?:how (?:many|much|tall|high|long|old|big|large|wide|far|fast|deep|heavy|often)|when|what (?:year|time))\b",
@@ -140,9 +141,9 @@ def rank(drafts: Sequence[Draft], relevance: Sequence[float] | None = None) -> l
     """Drafts with their `score`, best first.
 
     The score is the mean log-probability per token, plus `relevance` (how well each draft follows the conversation, in
-    nats; `manager.ranker`), less what repetition and untidy writing cost. Drafts that were cut off go after all that
-    ended by themselves, drafts without any word or with half a character last; ties keep their order, so the answer
-    never depends on luck.
+    nats; `manager.ranker`), less what repetition costs. Drafts that were cut off go after all that ended by
+    themselves, drafts without any word or with half a character last; ties keep their order, so the answer never
+    depends on luck.
     """
     extra = relevance if relevance is not None else [0.0] * len(drafts)
     scored = [replace(d, score=_score(d) + r) for d, r in zip(drafts, extra, strict=True)]
@@ -150,9 +151,9 @@ def rank(drafts: Sequence[Draft], relevance: Sequence[float] | None = None) -> l
 
 
 def tidied(text: str) -> str:
-    """The text with a capital at its start and a mark at its end, and without a mark before its first word."""
+    """The text with capitals where sentences begin and for "I", and with a mark at its end, not before its start."""
     text = re.sub(r"^[\s,.;:!?)]+(?=\w)", "", text.rstrip())
-    text = text[:1].upper() + text[1:]
+    text = BEGINNING.sub(lambda letter: letter[0].upper(), text)
     return text + "." if re.search(r"\w$", text) else text
 
 
@@ -180,14 +181,9 @@ def _score(draft: Draft) -> float:
     words = _words(draft.text)
     pairs = list(pairwise(words))
     repeated = 1 - len(set(pairs)) / len(pairs) if pairs else 0.0
-    return draft.logprob - REPETITION * repeated - UNTIDY * _untidy(draft.text.strip())
+    return draft.logprob - REPETITION * repeated
 
 
 def _again(text: str) -> int:
     """How often a longer word of the text was in it before: "a forecast for the forecast"."""
     return sum(count - 1 for word, count in Counter(_words(text)).items() if len(word) >= LONG)
-
-
-def _untidy(text: str) -> int:
-    """How many of these it lacks: a first letter that is no small one, and a mark at its end."""
-    return int(text[:1].islower()) + int(not re.search(r"[.!?…][\"')\]]?$", text))

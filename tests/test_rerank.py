@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapterbot.overlap import word_f1
-from adapterbot.rerank import FREE, INVENTED, NAMED, QUOTED, REPETITION, TOLD, UNTIDY, best_first, rank, tidied
+from adapterbot.rerank import FREE, INVENTED, NAMED, QUOTED, REPETITION, TOLD, best_first, rank, tidied
 from adapterbot.support import Evidence, invented
 from adapterbot.turn import Draft
 
@@ -42,13 +42,6 @@ def test_repetition_costs() -> None:
 
 def test_a_draft_without_a_word_goes_last() -> None:
     assert texts(Draft("", 0.0), Draft("?!", -0.1), Draft("yes", -9.0, finished=False)) == ["yes", "?!", ""]
-
-
-def test_a_draft_with_a_capital_and_a_mark_at_its_end_comes_forward() -> None:
-    bare, whole = Draft("i like it", -1.0), Draft('She said "I like it."', -1.2)
-    assert texts(bare, whole) == [whole.text, bare.text]
-    assert rank([bare])[0].score == pytest.approx(-1.0 - 2 * UNTIDY)
-    assert rank([Draft("3 of them!", -1.0)])[0].score == -1.0, "a number has no capital"
 
 
 def test_what_was_said_before_is_not_said_again() -> None:
@@ -151,11 +144,13 @@ def test_no_draft_is_lost_or_changed(drafts: list[Draft]) -> None:
         (", Rome has it! ", "Rome has it!"),
         ("Do you?", "Do you?"),
         ('He said "no"', 'He said "no"'),
+        ("oh no! i'm sorry. what happened?", "Oh no! I'm sorry. What happened?"),
+        ("At 7 p.m. on Monday, i.e. late.", "At 7 p.m. on Monday, i.e. late."),
         ("...", "..."),
         ("", ""),
     ],
 )
-def test_a_reply_begins_with_a_capital_and_ends_with_a_mark(text: str, tidy: str) -> None:
+def test_sentences_begin_with_a_capital_and_the_last_ends_with_a_mark(text: str, tidy: str) -> None:
     assert tidied(text) == tidy
     drafts = [Draft(text, -0.1), Draft(text, -0.2, finished=False)]
     assert [d.text for d in best_first(drafts, [""], None)] == [tidy, text], "a cut-off draft has no end to mark"
