@@ -41,7 +41,7 @@ def test_repetition_costs() -> None:
 
 
 def test_a_draft_without_a_word_goes_last() -> None:
-    assert texts(Draft("", 0.0), Draft("?!", -0.1), Draft("yes", -9.0, finished=False)) == ["yes", "?!", ""]
+    assert texts(Draft("", -0.1), Draft("?!", 0.0), Draft("yes", -9.0, finished=False)) == ["yes", "?!", ""]
 
 
 def test_what_was_said_before_is_not_said_again() -> None:
