@@ -69,15 +69,17 @@ def misplaced(reply: str, facts: Iterable[str]) -> list[str]:
     for fact in prose(facts):
         for number, places in _numbers(fact):
             known.setdefault(number, set()).update(places)
-    return [number for number, places in _numbers(reply) if number in known and known[number].isdisjoint(places)]
+    return [number for number, places in _numbers(reply) if known.get(number) and known[number].isdisjoint(places)]
 
 
 def turned(reply: str, facts: Iterable[str]) -> list[str]:
     """Sentences of a reply that deny what a fact says, or say what it denies: "light can escape"."""
     found = list[str]()
     for said, told, _ in _told(reply, facts):
-        denied = _stems(*(" ".join(told[no.end() :].split()[:REACH]) for no in NEGATION.finditer(told)))
-        if NEGATION.search(said) if not denied else not NEGATION.search(said) and denied & _stems(said):
+        denials = list(NEGATION.finditer(told))
+        denied = _stems(*(" ".join(told[no.end() :].split()[:REACH]) for no in denials))
+        says_no = bool(NEGATION.search(said))
+        if (says_no and not denials) or (not says_no and denied & _stems(said)):
             found.append(said)
     return found
 

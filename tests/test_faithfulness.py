@@ -58,6 +58,7 @@ def test_words_of_another_sentence_are_mixed_in(reply: str, found: list[str]) ->
 def test_a_number_keeps_the_word_before_or_after_it(reply: str, found: list[str]) -> None:
     assert misplaced(reply, [BROME]) == found
     assert misplaced(reply, [ROW + ", year: 1742"]) == []
+    assert misplaced(reply, ["(1742)"]) == [], "no word stands beside it"
 
 
 @pytest.mark.parametrize(
