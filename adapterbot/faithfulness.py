@@ -17,7 +17,9 @@ from adapterbot.support import NUMBER, ROW, invented, named, parts
 SPACED = re.compile(r"\s+([,.;:!?])")  # of text that was split into tokens
 STEM = 5  # letters; content words that begin alike are one: "discovered" and "discovery"
 TELLING = 0.2  # word F1 of a reply and the fact that it tells, at least
-NEGATION = re.compile(r"\b(?:no|not|never|none|nothing|without|cannot|neither|nor)\b|n['’]t\b", re.IGNORECASE)
+NEGATION = re.compile(
+    r"\b(?:no|not(?! only\b)|never|none|nothing|without|cannot|neither|nor)\b|n['’]t\b", re.IGNORECASE
+)
 REACH = 6  # words behind a negation that it may deny
 LOOSE = 0.25  # share of its content words that neither facts nor conversation hold, at most
 SUBJECT = re.compile(r"(?:(?:[A-Z][\w'’.-]*|of|the|and|an?)\s+)+")  # the name that a passage begins with

@@ -65,6 +65,7 @@ def test_a_number_keeps_the_word_before_or_after_it(reply: str, found: list[str]
     ("reply", "wrong"),
     [
         ("The hole is so dense that light can escape.", True),
+        ("The hole is so dense that not only light can escape.", True),
         ("The hole is so dense that no light can escape.", False),
         ("The hole is so dense.", False),  # leaves it out
         ("It bends space around it.", False),
