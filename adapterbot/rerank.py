@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from adapterbot.faithfulness import faithful, misplaced, mixed, prose, quotation, strayed, turned
 from adapterbot.knowledge.query import asks, terms
@@ -42,6 +42,7 @@ CLOSED = re.compile(r"(?:^|[.,;!?]\s+|\b(?:so|and|but) )(?:did|are|is|was|were) 
 
 
 Style = Callable[[Sequence[str]], list[float]]
+Sentences: TypeAlias = set[tuple[str, ...]]
 
 
 class Relevance(Protocol):
@@ -64,14 +65,13 @@ def best_first(
     without any unsupported value come first, when it was read, those that are faithful; where there is none, the facts
     are read out, or a sentence of what was read. Ranked drafts are `tidied`.
     """
-    texts = [draft.text for draft in drafts]
+    texts, before = [draft.text for draft in drafts], _sentences(*utterances)
     gains = [0.0] * len(texts)
     if len(texts) > 1:
         if evidence and evidence.missing:  # that nothing was found is best said in the usual words, each of them once
             gains = [-AGAIN * _again(text) for text in texts]
         elif ranker:
             gains = [RELEVANCE * nats for nats in ranker.relevance(utterances, texts)]
-        before = _sentences(*utterances)
         gains = [
             g - SAID * bool(_sentences(t) & before) - ASKED * _asked_back(t, utterances[-1:])
             for g, t in zip(gains, texts, strict=True)
@@ -85,13 +85,13 @@ def best_first(
         ranked = [replace(d, text=tidied(d.text)) if d.finished else d for d in ranked]
     if not evidence or not (evidence.strict or (evidence.read and len(ranked) > 1)):
         return ranked
-    sound = [draft for draft in ranked if draft.finished and _sound(draft.text, evidence, utterances)]
+    sound = [draft for draft in ranked if draft.finished and _sound(draft.text, evidence, utterances, before)]
     if not sound:
-        sound = [Draft(text)] if (text := _instead(evidence, utterances, ranker)) else []
+        sound = [Draft(text)] if (text := _instead(evidence, utterances, before, ranker)) else []
     return [*sound, *(draft for draft in ranked if draft not in sound)]
 
 
-def _sound(text: str, evidence: Evidence, utterances: Sequence[str]) -> bool:
+def _sound(text: str, evidence: Evidence, utterances: Sequence[str], before: Sentences) -> bool:
     """Whether a reply may be shown, or, if only read, shown before others."""
     if evidence.strict:
         return not evidence.against(text, utterances)
@@ -99,14 +99,14 @@ def _sound(text: str, evidence: Evidence, utterances: Sequence[str]) -> bool:
         return not asks(" ".join(utterances[-1:])) or bool(IGNORANCE.search(text) and not AFTER_ALL.search(text))
     if not any(prose(evidence.facts)):
         return True
-    return not _sentences(text) <= _sentences(*utterances) and faithful(text, evidence.facts, utterances)
+    sentences = _sentences(text)
+    return not (sentences and sentences <= before) and faithful(text, evidence.facts, utterances)
 
 
-def _instead(evidence: Evidence, utterances: Sequence[str], ranker: Relevance | None) -> str:
+def _instead(evidence: Evidence, utterances: Sequence[str], before: Sentences, ranker: Relevance | None) -> str:
     """What is said where no draft is sound: the facts, or that there are none; "" where they were all said before."""
     if evidence.strict or not evidence.found:
         return read_out(evidence.facts)
-    before = _sentences(*utterances)
 
     def fits(texts: Sequence[str]) -> Sequence[float]:
         return ranker.relevance(utterances, texts) if ranker and texts else [0.0] * len(texts)
@@ -161,7 +161,7 @@ def _readable(text: str) -> bool:
     return "\ufffd" not in text and bool(re.search(r"\w", text))
 
 
-def _sentences(*texts: str) -> set[tuple[str, ...]]:
+def _sentences(*texts: str) -> Sentences:
     """The words of each sentence that has more than two: "I see." and "Thank you!" may be said again."""
     return {words for text in texts for part in SENTENCE_END.split(text) if len(words := _words(part)) > 2}
 

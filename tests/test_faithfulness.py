@@ -142,6 +142,8 @@ def test_what_was_said_already_gives_way_to_news() -> None:
     asked = ["What is it?", again.text, "Is it deep?"]
     assert best_first([again, again], asked[:1], None, read)[0].text == again.text
     assert best_first([again, again], asked, None, read)[0].text == "The Brome is a long river in Tarland."
+    short = Evidence(("Long river, Brome.",), read=True)
+    assert best_first([Draft("Long river.", -0.1)] * 2, ["What is it?"], None, short)[0].text == "Long river."
 
 
 def test_where_a_number_is_asked_for_a_draft_with_one_comes_forward() -> None:
