@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from adapterbot.bot import Bot
     from adapterbot.errors import AdapterbotError
     from adapterbot.history import History
-    from adapterbot.spec import SkillSpec
+    from adapterbot.spec.tables import SkillSpec
     from adapterbot.turn import Choice, Reply
 
 __version__ = "0.1.0"
@@ -27,7 +27,7 @@ _PLACES = {
     "Choice": "turn",
     "History": "history",
     "Reply": "turn",
-    "SkillSpec": "spec",
+    "SkillSpec": "spec.tables",
 }
 
 

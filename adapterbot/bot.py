@@ -16,26 +16,28 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from adapterbot.adapters import AdapterBank
-from adapterbot.backbone import Backbone, load_backbone
+from adapterbot.engine.generate import draft, generate, pieces, sample
+from adapterbot.engine.request import Request
 from adapterbot.errors import AdapterbotError, InputError, WeightsError
-from adapterbot.generate import Request, draft, generate, pieces, sample
 from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.knowledge import Source, open_source
 from adapterbot.manager.encoder import BACKBONE, Encoder
 from adapterbot.manager.router import Manager
-from adapterbot.prompt import encode
-from adapterbot.rerank import best_first
+from adapterbot.network.adapters.bank import AdapterBank
+from adapterbot.network.backbone import Backbone, load_backbone
+from adapterbot.reply.grounding import Evidence
+from adapterbot.reply.openings import request
+from adapterbot.reply.prompt import encode
+from adapterbot.reply.rerank import best_first
+from adapterbot.reply.safety import Guard
 from adapterbot.roster import Roster
-from adapterbot.safety import Guard
 from adapterbot.session import Session
-from adapterbot.spec import FALLBACK, SkillSpec
-from adapterbot.support import Evidence
+from adapterbot.spec.tables import FALLBACK, SkillSpec
 from adapterbot.turn import Choice, Draft, Fact, Prompt, Reply, given_facts
 
 if TYPE_CHECKING:
-    from adapterbot.store import Store
+    from adapterbot.storage.conversations import Store
 
 ENCODED = ("passages", "claims")  # the sources that compare sentences
 RETRIES = 2  # fresh samples when no draft is acceptable
@@ -175,7 +177,7 @@ class Bot:
         """Where sessions are kept, opened when it is first needed."""
         with self._lock:
             if self._store is None:
-                from adapterbot.store import Store  # a third of a second that only sessions pay for
+                from adapterbot.storage.conversations import Store  # a third of a second that only sessions pay for
 
                 self._store = Store(self.home.database if self.log else ":memory:")
             return self._store
@@ -223,10 +225,10 @@ class Bot:
         reserve = min(settings.max_tokens, size // 2)
         prompt = encode(self.backbone.tokenizer, lines, texts, positions=size, reserve=reserve)
         drawn = secrets.randbelow(2**31) if settings.seed is None else settings.seed
-        request = Request.of(self.backbone.tokenizer, prompt, self.roster.row(spec.name), settings, drawn, lines, texts)
+        asked = request(self.backbone.tokenizer, prompt, self.roster.row(spec.name), settings, drawn, lines, texts)
         clock.append(time.perf_counter())
         stages = zip(("route", "knowledge", "prompt"), clock, clock[1:], strict=False)
-        return Turn(now, choice, tuple(found), prompt, request, warnings, {name: b - a for name, a, b in stages})
+        return Turn(now, choice, tuple(found), prompt, asked, warnings, {name: b - a for name, a, b in stages})
 
     def _try_prepare(self, request: Mapping[str, Any]) -> Turn | AdapterbotError:
         try:

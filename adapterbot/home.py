@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent
+
+def shipped(folder: str) -> Path:
+    """Where `data` or `skills` lies: inside this package in a wheel, beside it in an editable install."""
+    found = importlib.util.find_spec(f"adapterbot.{folder}")
+    places = list(found.submodule_search_locations or []) if found else []
+    return Path(places[0]) if places else Path(__file__).parent / folder
+
+
+DATA = shipped("data")  # samples, knowledge and the embedded backbone
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +80,8 @@ def written_by_rename(path: Path) -> Iterator[Path]:
 def switched_on(*names: str) -> bool:
     """Whether one of these environment variables says yes."""
     return any(os.environ.get(name, "").strip().lower() in ("1", "true", "yes", "on") for name in names)
+
+
+def is_inside(path: Path, root: Path) -> bool:
+    """Whether `path`, links followed, stays inside `root`."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))

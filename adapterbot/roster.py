@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from adapterbot.adapters import AdapterBank, AdapterFile, load_adapter
-from adapterbot.backbone import Backbone
 from adapterbot.errors import AdapterbotError, AdapterError, InputError, SpecError, UnknownNameError, WeightsError
-from adapterbot.heads import Heads, load_heads
 from adapterbot.home import Home
-from adapterbot.rerank import Style
-from adapterbot.spec import SkillFolders, SkillSpec
+from adapterbot.network.adapters.bank import AdapterBank
+from adapterbot.network.adapters.file import AdapterFile, load_adapter
+from adapterbot.network.backbone import Backbone
+from adapterbot.reply.rerank import Style
+from adapterbot.reply.style_heads import Heads, load_heads
+from adapterbot.spec.folders import SkillFolders
+from adapterbot.spec.tables import SkillSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from adapterbot.errors import StoreError
 from adapterbot.history import History
 from adapterbot.turn import Reply
 
-if TYPE_CHECKING:
-    from adapterbot.bot import Bot
+if TYPE_CHECKING:  # a third of a second that only sessions pay for
+    from adapterbot.storage.conversations import Store
+
+
+class Speaker(Protocol):
+    """What a session needs of a bot."""
+
+    @property
+    def store(self) -> Store: ...
+    def respond(self, message: str, history: History, **request: Any) -> Reply: ...
+    def stream(self, message: str, history: History, **request: Any) -> Generator[str, None, Reply]: ...
 
 
 class Session:
@@ -22,7 +31,7 @@ class Session:
     nothing: it carries a warning.
     """
 
-    def __init__(self, bot: Bot, id: str, lock: threading.Lock) -> None:
+    def __init__(self, bot: Speaker, id: str, lock: threading.Lock) -> None:
         self._bot, self.id, self._lock = bot, id, lock
 
     @property

@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from adapterbot.errors import WeightsError
-from adapterbot.manager.lowrank import load_update
+from adapterbot.manager.low_rank import load_update
 
 MAX_TOKENS = 256
 MAX_CHARACTERS = 4_000  # far more than 256 word pieces; keeps a 100 kB message from costing tokeniser time

@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapterbot.device import on_fastest
 from adapterbot.errors import MissingPartError, WeightsError
 from adapterbot.manager.bert import BertEncoder
+from adapterbot.network.device import on_fastest
 
 MINILM, DIALOGUE, BACKBONE = "minilm", "dialogue", "backbone"
 UPDATE = "encoder.safetensors"  # what makes MiniLM the encoder of dialogues

@@ -28,7 +28,8 @@ from adapterbot.manager.encoder import (
     plain,
 )
 from adapterbot.manager.ranker import RANKER, Ranker, load_ranker, trained_on
-from adapterbot.spec import FALLBACK, SkillFolders, SkillSpec
+from adapterbot.spec.folders import SkillFolders
+from adapterbot.spec.tables import FALLBACK, SkillSpec
 from adapterbot.turn import Choice
 
 # A skill that the classifier never saw is chosen only for messages that are nearly one of its spec's examples: below

@@ -12,15 +12,17 @@ from typing import Any
 import pytest
 import torch
 
-from adapterbot.adapters import Adapter, save_adapter
-from adapterbot.backbone import Backbone, fingerprint_of, freeze
 from adapterbot.bot import Bot
-from adapterbot.data import DATA
-from adapterbot.decoder import Decoder, Shape
-from adapterbot.home import Home
-from adapterbot.prompt import Tokenizer
+from adapterbot.home import DATA, Home
+from adapterbot.network.adapters.file import save_adapter
+from adapterbot.network.adapters.residual import Adapter
+from adapterbot.network.architectures.gpt2 import Decoder
+from adapterbot.network.architectures.shape import Shape
+from adapterbot.network.backbone import Backbone, fingerprint_of, freeze
+from adapterbot.network.tokenizer import Tokenizer
 from adapterbot.turn import Reply
 
+TESTS = Path(__file__).resolve().parent
 LOCAL = {"127.0.0.1", "localhost", "::1"}
 os.environ["HF_HUB_OFFLINE"] = "1"  # before the hub's client is imported, which reads it once
 CORPORA = os.environ.get("ADAPTERBOT_CORPORA")  # for the tests that want real data, and for no other

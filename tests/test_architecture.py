@@ -16,25 +16,27 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {"adapterbot": "adapterbot", **{name: f"adapterbot.{name}" for name in ("skills", "manager", "ui", "data")}}
 
-# From the bottom up. A module imports from its own layer and from those below it.
-LAYERS = {
-    "standard library only": "errors turn history home ahead",
-    "no torch": "spec support overlap faithfulness openings marks recipe madeup frames documents vocabulary prompt"
-    " examples store database knowledge data skills",
-    "the network": "manager heads scores relevance engine generate rerank adapters copying likelihood decoder backbone"
-    " linear device checkpoint snapshot packing optimization safety",
-    "a whole turn": "bot roster session training card curve pretraining evaluation judgement styling comparing"
-    " verdicts",
-    "the edges": "cli cli_training cli_knowledge scoring score_tables report_page build making stages workshop records"
-    " terminal doctor bench ui",
-}
+# The rooms from the bottom up, as docs/structure.md has them. A module imports from its own room, from rooms below, and
+# sideways only where that closes no circle; function bodies and TYPE_CHECKING blocks count.
+ROOMS = (
+    "language errors home history facts turn",  # no torch
+    "network spec storage data skills",
+    "engine manager knowledge",
+    "reply",
+    "bot session roster training",
+    "evaluation",
+    "serving build",
+    "cli ui",
+)
+STANDARD_LIBRARY = "errors home history facts turn"
+NO_TORCH = "language errors home history facts turn spec storage data skills knowledge"
+TURN = "evaluation serving build cli ui training"  # none of which a turn needs
 # What answering a turn must not have loaded: each costs a second or a hundred megabytes.
 HEAVY = {"transformers", "sentence_transformers", "sklearn", "scipy", "matplotlib", "gradio", "datasets", "pandas"}
 UNSAFE_IMPORTS = {"pickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
 UNSAFE_CALLS = {"eval", "exec", "compile", "torch.load", "torch.save", "os.system", "os.popen"}
 SQL_CALLS = {"execute", "executemany", "exec_driver_sql", "text"}
 LARGEST = 40 * 2**20
-FILE_CAP, FUNCTION_CAP = 300, 40
 
 
 @cache
@@ -61,36 +63,27 @@ def imports(tree: ast.AST) -> Iterator[str]:
                 yield whole if whole in modules() else source
 
 
-def at_import_time(tree: ast.AST) -> ast.Module:
-    """The statements of a module that run when it is imported: no function bodies, no TYPE_CHECKING blocks."""
-    body: list[ast.stmt] = []
-    queue = list(ast.iter_child_nodes(tree))
-    while queue:
-        node = queue.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            queue += node.orelse
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            body.append(node)
-        else:
-            queue += ast.iter_child_nodes(node)
-    return ast.Module(body, [])
+def room(module: str) -> str:
+    """The room of a module: the folder below the package, or the module itself."""
+    return module.removeprefix("adapterbot.").split(".")[0]
 
 
-def layer(module: str) -> int:
-    """The number of the layer that `module` belongs to, 0 the lowest."""
-    top = module.removeprefix("adapterbot.").split(".")[0]
-    for number, names in enumerate(LAYERS.values()):
-        if top in names.split():
+def height(module: str) -> int:
+    """The number of the row that the room of `module` stands in, 0 the lowest."""
+    for number, rooms in enumerate(ROOMS):
+        if room(module) in rooms.split():
             return number
-    raise AssertionError(f"{module} has no layer: add {top!r} to LAYERS")
+    raise AssertionError(f"{module} has no place: add {room(module)!r} to ROOMS and to docs/structure.md")
 
 
-def lowest(count: int) -> list[str]:
-    """The modules of the lowest `count` layers."""
-    tops = {name for names in list(LAYERS.values())[:count] for name in names.split()}
-    return [name for name in modules() if name.removeprefix("adapterbot.").split(".")[0] in tops]
+def inside(rooms: str) -> list[str]:
+    """The modules of these rooms."""
+    return [name for name in modules() if room(name) in rooms.split() and name != "adapterbot"]
+
+
+def arrows() -> dict[str, set[str]]:
+    """Module -> the modules of ours that it imports, at whatever depth."""
+    return {name: {other for other in imports(modules()[name]) if other in modules()} - {name} for name in ours()}
 
 
 def ours() -> list[str]:
@@ -115,14 +108,31 @@ def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
 
 @pytest.mark.parametrize("module", ours())
 def test_imports_go_down_only(module: str) -> None:
-    own = layer(module)
-    upward = {name for name in imports(modules()[module]) if name.startswith("adapterbot.") and layer(name) > own}
-    assert not upward, f"{module} (layer {own}) imports {sorted(upward)}"
+    upward = {name for name in arrows()[module] - {"adapterbot"} if height(name) > height(module)}
+    assert not upward, f"{module} imports {sorted(upward)} from a room above its own"
 
 
 def test_no_module_waits_for_itself() -> None:
-    graph = {name: set(imports(at_import_time(tree))) & set(modules()) for name, tree in modules().items()}
-    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+    graphlib.TopologicalSorter(arrows()).prepare()  # raises CycleError, which names the circle
+
+
+def test_rooms_stand_in_one_order_and_the_report_says_which(capsys: pytest.CaptureFixture[str]) -> None:
+    between: dict[str, set[str]] = {room(name): set() for name in ours()}
+    for name, others in arrows().items():
+        between[room(name)] |= {room(other) for other in others if other != "adapterbot"} - {room(name)}
+    order = list(graphlib.TopologicalSorter(between).static_order())  # raises CycleError
+    with capsys.disabled():
+        print("\n\nrooms from the bottom up, and what each imports:")
+        for name in order:
+            count = len(inside(name))
+            print(f"  {name:<11}{count:>3} modules <- {', '.join(sorted(between[name], key=order.index)) or 'nothing'}")
+
+
+def test_a_turn_needs_nothing_of_training_evaluation_or_the_edges() -> None:
+    code = "from adapterbot.bot import Bot\nBot.load(log=False).respond('hello', seed=1)\n"
+    code += "import sys; left = [n for n in sys.modules if n.split('.')[:1] == ['adapterbot'] and n.count('.')]\n"
+    code += f"rooms = {{n.split('.')[1] for n in left}}; assert not rooms & set({TURN.split()!r}), rooms"
+    loaded_after(code)
 
 
 @pytest.mark.parametrize("module", modules())
@@ -132,19 +142,19 @@ def test_imports_are_absolute_and_by_the_installed_name(module: str) -> None:
     assert not {name.split(".")[0] for name in names} & (FOLDERS.keys() - {"adapterbot"}), "a second copy of a folder"
 
 
-@pytest.mark.parametrize("module", lowest(1))
-def test_the_lowest_layer_needs_nothing_installed(module: str) -> None:
+@pytest.mark.parametrize("module", inside(STANDARD_LIBRARY))
+def test_the_lowest_rooms_needs_nothing_installed(module: str) -> None:
     outside = {name.split(".")[0] for name in imports(modules()[module])} - sys.stdlib_module_names - {"adapterbot"}
     assert not outside
 
 
-@pytest.mark.parametrize("module", lowest(2))
+@pytest.mark.parametrize("module", inside(NO_TORCH))
 def test_torch_begins_above(module: str) -> None:
     assert not {name.split(".")[0] for name in imports(modules()[module])} & ({"torch"} | HEAVY - {"datasets"})
 
 
-def test_the_lower_layers_load_no_torch_by_way_of_others() -> None:
-    assert "torch" not in loaded_after("\n".join(f"import {name}" for name in lowest(2)))
+def test_the_lower_rooms_load_no_torch_by_way_of_others() -> None:
+    assert "torch" not in loaded_after("\n".join(f"import {name}" for name in inside(NO_TORCH)))
 
 
 @pytest.mark.parametrize("module", modules())
@@ -164,17 +174,6 @@ def test_sql_is_never_put_together_from_values(module: str) -> None:
         if called.split(".")[-1] in SQL_CALLS and node.args:
             built = isinstance(node.args[0], ast.JoinedStr | ast.BinOp)
             assert not built, f"{module}:{node.lineno}: {ast.unparse(node)}"
-
-
-@pytest.mark.parametrize("module", modules())
-def test_files_and_functions_stay_short(module: str) -> None:
-    tree = modules()[module]
-    last = max((node.end_lineno or 0 for node in tree.body), default=0)
-    assert last <= FILE_CAP, f"{module} has {last} lines: where does it split?"
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = (node.end_lineno or 0) - node.lineno + 1
-            assert length <= FUNCTION_CAP, f"{module}.{node.name} has {length} lines"
 
 
 def test_importing_the_package_is_light() -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from conftest import TRAINED, essence, random_adapter
 
-from adapterbot.backbone import Backbone
 from adapterbot.bot import Bot
 from adapterbot.errors import AdapterError, SettingError, SpecError, UnknownNameError
 from adapterbot.history import History
 from adapterbot.home import Home
-from adapterbot.safety import Guard
+from adapterbot.network.backbone import Backbone
+from adapterbot.reply.safety import Guard
 from adapterbot.turn import Reply
 
 TALK = History().add_user("Hi!").add_bot("Hello, how are you?")

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from conftest import TRAINED, essence, random_adapter
 
-from adapterbot.backbone import Backbone
 from adapterbot.bot import Bot
 from adapterbot.errors import AdapterbotError, InputError, SettingError, UnknownNameError
 from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.knowledge import NoSource
-from adapterbot.spec import SkillSpec
+from adapterbot.network.backbone import Backbone
+from adapterbot.spec.tables import SkillSpec
 from adapterbot.turn import Reply
 
 TALK = History().add_user("Hi!").add_bot("Hello, how are you?")

@@ -20,7 +20,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {"adapterbot": "adapterbot", **{name: f"adapterbot/{name}" for name in ("skills", "manager", "ui", "data")}}
-LITTER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "*.egg-info", "build", "dist", "tests")
+LITTER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "*.egg-info", "dist", "tests")
 
 
 def project() -> dict[str, Any]:
@@ -39,6 +39,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the source archive and the wheel made from it, out of a copy of the checkout."""
     source, out = tmp_path_factory.mktemp("source") / "tree", tmp_path_factory.mktemp("dist")
     shutil.copytree(ROOT, source, ignore=LITTER)
+    shutil.rmtree(source / "build", ignore_errors=True)  # what another build left there
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(source)]
     done = subprocess.run(command, capture_output=True, text=True)
     said = done.stdout + done.stderr

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 from conftest import TRAINED
 
-from adapterbot.backbone import load_backbone
 from adapterbot.bot import Bot
 from adapterbot.errors import WeightsError
-from adapterbot.evaluation import perplexity
-from adapterbot.examples import load_corpus, validation_rows
 from adapterbot.home import Home
-from adapterbot.spec import FALLBACK, PACKAGE_SKILLS
-from adapterbot.support import unsupported
+from adapterbot.language.values import unsupported
+from adapterbot.network.backbone import load_backbone
+from adapterbot.network.likelihood import perplexity
+from adapterbot.spec.folders import PACKAGE_SKILLS
+from adapterbot.spec.tables import FALLBACK
+from adapterbot.training.corpus import load_corpus
+from adapterbot.training.windows import validation_rows
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from adapterbot.history import History
-from adapterbot.spec import SkillSpec
+from adapterbot.spec.tables import SkillSpec
 from adapterbot.turn import Draft, Fact, Reply, RoutedBy
 from adapterbot.ui.graph_picture import picture
 

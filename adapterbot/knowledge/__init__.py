@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from adapterbot.errors import KnowledgeError, shorten
 from adapterbot.history import History
-from adapterbot.home import Home
-from adapterbot.spec import SkillSpec, is_inside
+from adapterbot.home import Home, is_inside
+from adapterbot.spec.tables import SkillSpec
 from adapterbot.turn import Fact
 
 if TYPE_CHECKING:  # numpy is only loaded once passages are re-ranked
@@ -64,7 +64,7 @@ class OrElse:
 def open_source(spec: SkillSpec, home: Home, similarity: Similarity | None = None) -> Source:
     """The source that a skill's `[knowledge]` table names. Without `similarity` passages are ranked by bm25 alone.
 
-    Each kind of source is a module of its name with a function `open_source` like this one.
+    Each kind of source is a folder of its name whose `source.py` has a function `open_source` like this one.
 
     Raises:
         KnowledgeError: the table's file is missing, unreadable or outside the skill's folder, or a line of it is bad.
@@ -72,7 +72,7 @@ def open_source(spec: SkillSpec, home: Home, similarity: Similarity | None = Non
     table = spec.knowledge
     source: Source = NoSource()
     if table.source != "none":
-        source = import_module(f"adapterbot.knowledge.{table.source}").open_source(spec, home, similarity)
+        source = import_module(f"adapterbot.knowledge.{table.source}.source").open_source(spec, home, similarity)
     return OrElse(source, Fact(table.when_empty, source=table.source)) if table.when_empty else source
 
 

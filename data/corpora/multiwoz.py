@@ -19,7 +19,7 @@ from pathlib import Path
 from adapterbot.data.corpora import Splits, load_path
 from adapterbot.data.dialogue import Dialogue, Turn, in_validation
 from adapterbot.errors import DataError
-from adapterbot.support import DIGITS, unsupported
+from adapterbot.language.values import DIGITS, unsupported
 
 FOLDERS = ("multiwoz", "camrest", "woz")
 HUB = None

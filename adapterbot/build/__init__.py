@@ -1,0 +1,1 @@
+"""`adapterbot build`: every model again, by one recipe."""

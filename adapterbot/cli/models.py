@@ -1,0 +1,268 @@
+"""The commands that make and judge models. Heavy imports happen inside them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adapterbot.cli.options import Backbone, Data, Drafts, Page, Recipe, _goes_on
+
+app = typer.Typer()
+FEW_PASSES = 8  # over the data of a pretraining without a recipe: minutes for a small folder
+
+
+class Compared(StrEnum):
+    """What `evaluate` compares a skill with."""
+
+    bare = "bare"
+    full = "full"
+
+
+@app.command("train-skill")
+def train_skill(
+    name: Annotated[str, typer.Argument(help="A skill: a folder with a skill.toml.")],
+    data: Data = None,
+    backbone: Backbone = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data; left out, what skill.toml says.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder of skills to write into; left out, the user's home.")] = None,
+) -> None:
+    """Train one skill's adapter. A run that was killed goes on where it stopped."""
+    from adapterbot.cli.terminal import show_corpus, show_trained
+    from adapterbot.home import Home
+    from adapterbot.network.backbone import load_backbone
+    from adapterbot.spec.folders import SkillFolders
+    from adapterbot.training.skill import train_skill as train
+
+    home = Home.at()
+    spec = SkillFolders(home).load(name)
+    model = load_backbone(backbone)
+    with _goes_on():
+        trained = train(spec, model, home=home, data=data, epochs=epochs, seed=seed, out=out, announce=show_corpus)
+    show_trained(trained)
+
+
+@app.command("train-manager")
+def train_manager(
+    data: Annotated[
+        Path | None, typer.Option(help="A folder of corpora; left out, $ADAPTERBOT_CORPORA or our samples.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="dialogue, minilm, backbone, a folder or a hub id.")] = None,
+    judge: Annotated[
+        Path | None, typer.Option(help="Messages with labels, kept out of training, to judge it on.")
+    ] = None,
+    backbone: Backbone = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+) -> None:
+    """Train the classifier that picks the skill, and report how well it does."""
+    from adapterbot.cli.terminal import show_scores
+    from adapterbot.data.corpora import corpora_folder
+    from adapterbot.home import Home
+    from adapterbot.manager.encoder import load_encoder, routing_encoder
+    from adapterbot.manager.training.classifier import train_manager as train
+    from adapterbot.network.backbone import load_backbone
+    from adapterbot.spec.folders import SkillFolders
+
+    home = Home.at()
+    specs = SkillFolders(home).load_all()
+    chosen = load_encoder(encoder or routing_encoder(), load_backbone(backbone), home.manager)
+    report = train(specs, corpora=corpora_folder(data), encoder=chosen, out=out or home.manager, judge=judge, seed=seed)
+    show_scores("manager", report)
+
+
+@app.command("train-ranker")
+def train_ranker(
+    data: Annotated[
+        Path | None, typer.Option(help="A folder of corpora; left out, $ADAPTERBOT_CORPORA or our samples.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+) -> None:
+    """Train the ranker that chooses among drafts, from the one in use on; report how often it finds the true reply."""
+    from adapterbot.cli.terminal import show_scores
+    from adapterbot.data.corpora import corpora_folder
+    from adapterbot.home import Home
+    from adapterbot.manager.router import in_use
+    from adapterbot.manager.training.ranker import train_ranker as train
+    from adapterbot.spec.folders import SkillFolders
+
+    home = Home.at()
+    encoder, ranker = in_use(home)
+    report = train(
+        SkillFolders(home).load_all(),
+        corpora=corpora_folder(data),
+        encoder=encoder,
+        out=out or home.manager,
+        start=ranker.towers if ranker else None,
+        seed=seed,
+    )
+    show_scores("ranker", report)
+
+
+@app.command("train-encoder")
+def train_encoder(
+    data: Annotated[Path | None, typer.Option(help="A folder of corpora; left out, $ADAPTERBOT_CORPORA.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Left out, what the recipe that ships says.", min=1)] = None,
+    judge: Annotated[
+        Path | None, typer.Option(help="Messages with labels, kept out of training, to judge the manager on.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+) -> None:
+    """Train the encoder that reads dialogues, then ranker and manager on it. Minutes on a GPU, days on a processor."""
+    from adapterbot.cli.terminal import show_scores
+    from adapterbot.data.corpora import corpora_folder
+    from adapterbot.errors import DataError
+    from adapterbot.home import Home
+    from adapterbot.manager.training.encoder import CHECKPOINT, train_reading
+    from adapterbot.spec.folders import SkillFolders
+    from adapterbot.training.recipe import read_recipe
+
+    home, folder = Home.at(), corpora_folder(data)
+    if folder is None:
+        raise DataError("the encoder learns from dialogues: give a folder of corpora by --data")
+    with _goes_on():
+        ranker, manager = train_reading(
+            SkillFolders(home).load_all(),
+            folder,
+            out or home.manager,
+            training=home.training / CHECKPOINT,
+            judge=judge,
+            seed=seed,
+            steps=steps or read_recipe().manager.steps,
+        )
+    show_scores("ranker", ranker)
+    show_scores("manager", manager)
+
+
+@app.command("train-heads")
+def train_heads(
+    data: Annotated[
+        Path | None, typer.Option(help="A folder of corpora with labelled texts; left out, $ADAPTERBOT_CORPORA.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
+    backbone: Backbone = None,
+    seed: Annotated[int, typer.Option(help="Seed of the texts that are taken.")] = 0,
+) -> None:
+    """Train the rank heads that choose among the drafts of the style skills."""
+    from adapterbot.data.corpora import corpora_folder
+    from adapterbot.errors import DataError
+    from adapterbot.home import Home
+    from adapterbot.network.backbone import load_backbone
+    from adapterbot.training.style_heads import train_heads as train
+
+    folder = corpora_folder(data)
+    if folder is None:
+        raise DataError("rank heads learn from labelled texts: give a folder of corpora by --data")
+    train(load_backbone(backbone), folder, out or Home.at().manager, seed=seed, announce=typer.echo)
+
+
+@app.command()
+def evaluate(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Skills, manager, backbone, styles, claims; left out, all trained skills."),
+    ] = None,
+    data: Data = None,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file as well.", dir_okay=False)
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page with tables, pictures and replies to this file.", dir_okay=False)
+    ] = None,
+    compare: Annotated[
+        list[Compared] | None,
+        typer.Option(help="bare: the backbone alone replies as well; full: so does one with all weights trained."),
+    ] = None,
+    page: Page = Path("backbone.md"),
+    most: Annotated[int, typer.Option(help="Replies to generate and score per skill.", min=1)] = 200,
+    epochs: Annotated[
+        int | None, typer.Option(help="For --compare full; left out, what skill.toml says.", min=1, max=1000)
+    ] = None,
+    drafts: Drafts = None,
+    seed: Annotated[int, typer.Option(help="Seed of the replies.")] = 0,
+    backbone: Backbone = None,
+) -> None:
+    """Judge skills on dialogues that they did not learn from: perplexity, F1 beside what a constant reply and the
+    copied facts get, relevance, distinct-n, values without support. A dialogue file given by --data is taken as it is.
+
+    Accuracy for the manager; bits per byte, copying and a page of replies for the backbone."""
+    from adapterbot.bot import Bot
+    from adapterbot.cli.evaluate import evaluate_all
+
+    bot = Bot.load(backbone, log=False)
+    for note in bot.roster.notes:
+        typer.echo(f"note: {note}", err=True)
+    kinds = list(dict.fromkeys(kind.value for kind in compare or ()))
+    evaluate_all(
+        bot, names or [], data, as_json, most, seed, page, html=html, compare=kinds, epochs=epochs, drafts=drafts
+    )
+
+
+@app.command()
+def pretrain(
+    data: Annotated[Path, typer.Option(help="A folder of corpora (NAME/train.jsonl), or one dialogue file.")],
+    out: Annotated[Path, typer.Option(help="The model folder to write.")],
+    recipe: Recipe = None,
+    start: Annotated[str | None, typer.Option(help="A backbone to go on from, such as: embedded.")] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help=f"Budget; small data stops after {FEW_PASSES} passes.", min=1)
+    ] = None,
+    vocabulary: Annotated[int | None, typer.Option(help="Pieces of the vocabulary.", min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, order and made-up names.")] = None,
+) -> None:
+    """Train a backbone on dialogues. A run that was killed goes on where it stopped.
+
+    Several devices: accelerate launch -m adapterbot.cli pretrain --data DIR --out DIR
+    """
+    from adapterbot.training.backbone import pretrain as train
+    from adapterbot.training.recipe import read_recipe
+
+    given: dict[str, dict[str, object]] = {
+        "pretrain": {"tokens": tokens, "seed": seed},
+        "vocabulary": {"size": vocabulary},
+        "backbone": {"start": start},
+    }
+    if recipe is None:  # the shipped recipe is for millions of words, and goes on from the shipped model
+        given["pretrain"]["passes"] = FEW_PASSES if tokens is None else None
+        given["backbone"]["start"] = start or ""
+    chosen = read_recipe(recipe).override(**given)
+    with _goes_on():
+        done = train(data, out, chosen, exact_vocabulary=vocabulary is not None, announce=typer.echo)
+    typer.echo(
+        f"wrote {done.folder}: {done.parameters:,} parameters, {done.tokens:,} tokens at {done.tokens_per_second:,.0f} "
+        f"tokens/s" + (f", resumed at step {done.resumed_at}" if done.resumed_at else "")
+    )
+    for name, bits in done.bits_per_byte.items():
+        typer.echo(f"{name}  bits per byte {bits:.3f}")
+
+
+@app.command()
+def build(
+    data: Annotated[Path, typer.Option(help="A folder of corpora (NAME/train.jsonl).")],
+    recipe: Recipe = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder to write skills/, manager/ and data/ into; left out, this installation.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")] = False,
+    jobs: Annotated[int, typer.Option(help="Skills to train at a time, each with its share of the cores.", min=1)] = 1,
+) -> None:
+    """Make every model: backbone, rank heads, skills, ranker, manager, cards, report. What is up to date stays."""
+    from adapterbot.build.plan import build as run
+    from adapterbot.home import Home
+    from adapterbot.training.recipe import read_recipe
+
+    with _goes_on():
+        run(
+            data,
+            recipe=read_recipe(recipe),
+            root=root,
+            dry_run=dry_run,
+            jobs=jobs,
+            announce=typer.echo,
+            home=Home.at(),
+        )

@@ -1,0 +1,1 @@
+"""How good skills, styles, claims and backbones are; nothing that a turn needs imports it."""

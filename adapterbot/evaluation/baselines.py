@@ -1,0 +1,177 @@
+"""A skill beside what it is an alternative to: the bare backbone, and a backbone all of whose weights were trained."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from adapterbot.data.attributes import Rate
+from adapterbot.data.dialogue import Dialogue
+from adapterbot.errors import AdapterbotError, DataError
+from adapterbot.evaluation.skill import Judged, held_out, judge_skill, sit
+from adapterbot.network.adapters.bank import AdapterBank
+from adapterbot.network.backbone import Backbone, freeze, pad_right
+from adapterbot.network.device import mixed_precision, on_fastest
+from adapterbot.network.likelihood import perplexity
+from adapterbot.network.tokenizer import IGNORE
+from adapterbot.spec.tables import SkillSpec
+from adapterbot.training.corpus import Corpus, load_corpus
+from adapterbot.training.logistic import ByMeaning
+from adapterbot.training.schedule import CLIP, FEWEST_STEPS, VALIDATION_REPLIES, batches, learning_rate
+from adapterbot.training.windows import training_rows, validation_rows
+from adapterbot.turn import Prompt
+
+if TYPE_CHECKING:
+    from adapterbot.bot import Bot
+
+BARE, FULL = "bare", "full"
+RATE = 1e-4  # of AdamW, where all weights learn
+Advance = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What to compare a skill with (BARE, FULL), and for how many epochs FULL trains (left out: as skill.toml says).
+
+    `advance` is told replies and updates, those just done and all of them.
+    """
+
+    kinds: Collection[str] = ()
+    epochs: int | None = None
+    seed: int = 0
+    advance: Advance = lambda done, total: None
+
+
+def judge_named(
+    bot: Bot, name: str, data: str | None, *, most: int, comparison: Comparison, drafts: int | None = None
+) -> Judged:
+    """Judge a skill of a bot on held-out dialogues (see `evaluation.held_out`), and what it is compared with.
+
+    `drafts` per reply; None leaves the skill's own setting.
+
+    Raises:
+        AdapterbotError: what keeps the skill from answering, or no dialogue to judge on or to train on.
+    """
+    spec, dialogues, origin = held_out(bot.roster.spec(name), data)
+    spec = spec.model_copy(update={"decode": spec.decode.override({"drafts": drafts})})
+    learnt = None if data is not None and Path(data).expanduser().is_file() else data  # a file is there to judge alone
+    corpus = training_corpus(spec, learnt, dialogues, ByMeaning(bot.backbone)) if FULL in comparison.kinds else None
+    total = most * (1 + len(comparison.kinds))
+    judged = judge_skill(
+        spec,
+        bot.backbone,
+        bot.bank,
+        dialogues,
+        ranker=bot.manager.ranker if bot.manager else None,
+        style=bot.roster.style(spec),
+        most=most,
+        seed=comparison.seed,
+        advance=lambda done: comparison.advance(done, total),
+    )
+    return replace(compared(judged, bot.backbone, comparison, corpus), origin=origin)
+
+
+def compared(judged: Judged, backbone: Backbone, comparison: Comparison, corpus: Corpus | None = None) -> Judged:
+    """`judged` with the figures of the same exam for the bare backbone (`<name>_backbone`) and the full one (`_full`).
+
+    With `corpus`, the full one's, also `parameters_full` and `share_of_full_gain`: how much of the gain in nats per
+    token that training all weights brings the adapter alone brings; left out where training all weights brings none.
+    """
+    figures, exam, nobody = dict(judged.figures), judged.exam, AdapterBank(backbone.shape)
+    if BARE in comparison.kinds:
+        figures |= {f"{name}_backbone": value for name, value in sit(exam, backbone, nobody)[0].items()}
+    if corpus is not None:
+        full = trained_whole(exam.spec, backbone, corpus, comparison.epochs, comparison.seed, comparison.advance)
+        figures |= {f"{name}_full": value for name, value in sit(exam, full, nobody)[0].items()}
+        figures["parameters_full"] = backbone.parameter_count
+        bare, own, whole = (math.log(figures[f"perplexity{who}"]) for who in ("_backbone", "", "_full"))
+        if whole < bare < math.inf and own < math.inf:
+            figures["share_of_full_gain"] = (bare - own) / (bare - whole)
+    return replace(judged, figures=figures)
+
+
+def training_corpus(
+    spec: SkillSpec, data: str | None, judged_on: Sequence[Dialogue], rate: Rate | None = None
+) -> Corpus:
+    """The dialogues that the skill learns from, without those that it is judged on.
+
+    Raises:
+        DataError: nothing is left to learn from.
+    """
+    corpus = load_corpus(spec, data, rate)
+    held = {tuple(t.text for t in d.turns) for d in judged_on}
+    train = [d for d in corpus.train if tuple(t.text for t in d.turns) not in held]
+    if not train:
+        raise DataError(f"{corpus.origin}: every training dialogue is one that the skill is judged on")
+    return replace(corpus, train=train)
+
+
+def trained_whole(
+    spec: SkillSpec,
+    backbone: Backbone,
+    corpus: Corpus,
+    epochs: int | None = None,
+    seed: int = 0,
+    advance: Advance = lambda done, total: None,
+) -> Backbone:
+    """A copy of the backbone with all its weights trained on the skill's rows; in memory alone.
+
+    The same rows, batches, epochs, schedule and choice of the best epoch as for an adapter (see `training`).
+    """
+    rows = training_rows(corpus, spec, backbone.tokenizer, backbone.positions, seed)
+    probe = validation_rows(corpus.valid, spec, backbone.tokenizer, backbone.positions, VALIDATION_REPLIES)
+    model = replace(backbone, decoder=copy.deepcopy(backbone.decoder).requires_grad_(True))
+    optimizer = torch.optim.AdamW(model.decoder.parameters(), lr=RATE)
+    size = max(1, min(spec.train.batch, len(rows) // FEWEST_STEPS))
+    epochs, step, reached, best = epochs or spec.train.epochs, 0, list[float](), model.decoder.state_dict()
+    steps = math.ceil(len(rows) / size) * epochs
+    with on_fastest(model.decoder):
+        while len(reached) < epochs and len(reached) - _best(reached) <= spec.train.patience:
+            for batch in batches(rows, size, f"{seed} {len(reached)}"):
+                _update(model, batch, optimizer, RATE * learning_rate(step, steps, spec.train.warmup))
+                step += 1
+                advance(1, steps)
+            reached.append(perplexity(model, None, probe))
+            if _best(reached) == len(reached):
+                best = copy.deepcopy(model.decoder.state_dict())
+    if not math.isfinite(min(reached)):
+        raise AdapterbotError(f"training all weights for skill {spec.name!r} ended in a perplexity of {reached[-1]}")
+    model.decoder.load_state_dict(best)
+    freeze(model.decoder)
+    return model
+
+
+def _best(reached: Sequence[float]) -> int:
+    """The number of the epoch with the lowest perplexity, from 1; 0 before the first."""
+    return reached.index(min(reached)) + 1 if reached else 0
+
+
+def _update(model: Backbone, batch: Sequence[Prompt], optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    whole_loss(model, batch).backward()
+    torch.nn.utils.clip_grad_norm_(model.decoder.parameters(), CLIP)
+    optimizer.step()
+
+
+def whole_loss(model: Backbone, batch: Sequence[Prompt]) -> Tensor:
+    """Mean cross-entropy over the label positions of a batch, with gradients in every weight."""
+    ids, _ = pad_right([row.ids for row in batch], model.tokenizer.separator, model.positions)  # [B, T]
+    labels = torch.full_like(ids, IGNORE)
+    for i, row in enumerate(batch):
+        labels[i, : len(row.labels)] = torch.tensor(row.labels)
+    device = model.decoder.wte.weight.device
+    ids, labels = ids.to(device), labels.to(device)
+    wanted = labels[:, 1:] != IGNORE
+    with mixed_precision():
+        hidden = model.decoder(ids)[:, :-1]  # [B, T-1, d]
+        return F.cross_entropy(model.decoder.logits(hidden[wanted]).float(), labels[:, 1:][wanted])

@@ -1,0 +1,182 @@
+"""How good is a skill? How well it predicts replies that it did not learn from, and what its own are worth."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from adapterbot.data.dialogue import Dialogue, read_dialogues
+from adapterbot.engine.generate import generate
+from adapterbot.engine.request import Request
+from adapterbot.errors import DataError
+from adapterbot.evaluation.metrics import Answered, measures, require_libraries, spread, yardsticks
+from adapterbot.network.adapters.bank import AdapterBank
+from adapterbot.network.adapters.residual import Residual
+from adapterbot.network.backbone import Backbone
+from adapterbot.network.likelihood import perplexity_of, total_nats
+from adapterbot.reply.grounding import Evidence
+from adapterbot.reply.openings import request
+from adapterbot.reply.prompt import encode
+from adapterbot.reply.rerank import Relevance, Style, best_first
+from adapterbot.spec.tables import SkillSpec
+from adapterbot.training.corpus import load_corpus
+from adapterbot.training.windows import Window, encode_windows, replies
+from adapterbot.turn import Prompt
+
+TOGETHER = 16  # replies that are generated in one batch
+
+
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """Replies to be given, by a skill's settings: one per window; `dialogues` are the numbers of their dialogues."""
+
+    spec: SkillSpec
+    windows: Sequence[Window]
+    dialogues: Sequence[int]
+    ranker: Relevance | None = None
+    style: Style | None = None
+    seed: int = 0
+    advance: Callable[[int], None] = lambda _: None
+
+    @classmethod
+    def of(cls, spec: SkillSpec, dialogues: Sequence[Dialogue], most: int) -> Exam:
+        """At most `most` of the dialogues' replies, at even distances."""
+        chosen = spread([(i, w) for i, d in enumerate(dialogues) for w in replies(d, spec)], most)
+        return cls(spec, [w for _, w in chosen], [i for i, _ in chosen])
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The figures of one skill, what was asked, what it said, and in words where the dialogues are from."""
+
+    figures: dict[str, float]
+    exam: Exam
+    said: list[Answered]
+    origin: str = ""
+
+
+def predicted(backbone: Backbone, adapters: Residual | None, windows: Sequence[Window]) -> dict[str, float]:
+    """`perplexity` and `bits_per_byte` of the windows' replies, given their facts and what was said before.
+
+    Bits per UTF-8 byte of the reply and one more for the separator that closes it. Replies that do not fit into the
+    backbone's positions are left out; no figures when none fits.
+    """
+    rows, size = list[Prompt](), 0
+    for window in windows:
+        if row := encode_windows([window], backbone.tokenizer, backbone.positions):
+            rows += row
+            size += len(window.utterances[-1].encode("utf-8", "replace")) + 1
+    if not rows:
+        return {}
+    total, count = total_nats(backbone, adapters, rows)
+    return {"perplexity": perplexity_of(total, count), "bits_per_byte": total / math.log(2) / size}
+
+
+def held_out(spec: SkillSpec, data: str | None) -> tuple[SkillSpec, list[Dialogue], str]:
+    """The dialogues to judge `spec` on, where they are from in words, and the spec that reads their facts.
+
+    A dialogue file is taken as it is, with every dialogue in it; of a folder, a hub dataset or the skill's own corpus
+    it is the validation part. Where a file gives no facts of the kind that the skill reads but others, those are read.
+
+    Raises:
+        DataError: no dialogue there; file and line where one is at fault.
+    """
+    path = Path(data).expanduser() if data and not data.startswith("hub:") else None
+    if path is None or not path.is_file():
+        corpus = load_corpus(spec, data)
+        return spec, corpus.valid, corpus.origin
+    dialogues = list(read_dialogues(path))
+    if not dialogues:
+        raise DataError(f"{path} holds no dialogue")
+    given = {
+        "context": any(d.context for d in dialogues),
+        "knowledge": any(t.knowledge for d in dialogues for t in d.turns),
+    }
+    if not given.get(spec.data.facts, True) and any(given.values()):
+        spec = spec.model_copy(update={"data": spec.data.model_copy(update={"facts": "auto"})})
+    return spec, dialogues, f"{path} ({len(dialogues):,} dialogues, all of them)"
+
+
+def judge_skill(
+    spec: SkillSpec,
+    backbone: Backbone,
+    bank: AdapterBank,
+    dialogues: Sequence[Dialogue],
+    *,
+    ranker: Relevance | None = None,
+    style: Style | None = None,
+    most: int = 200,
+    seed: int = 0,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Judged:
+    """Judge one skill by at most `most` replies, spread evenly; the facts are those of the dialogues.
+
+    Replies are sampled and chosen as in a chat: with the skill's own settings, its drafts ranked by `ranker` and
+    `style`. Figures: `replies`, `parameters` of the adapter, those of `predicted` for the skill and with `_backbone`
+    for the bare backbone, `seconds_per_reply` (wall time, TOGETHER at a time), and those of `scores.measures` and
+    `scores.yardsticks`.
+
+    Raises:
+        DataError: no system reply to score. MissingPartError: a library that the measures need is not installed.
+    """
+    require_libraries()
+    exam = replace(Exam.of(spec, dialogues, most), ranker=ranker, style=style, seed=seed, advance=advance)
+    before = predicted(backbone, None, exam.windows)
+    if not before:
+        raise DataError(f"no system reply to score for skill {spec.name!r}")
+    figures, said = sit(exam, backbone, bank)
+    return Judged(
+        {"replies": len(said), "parameters": parameters(bank, spec.name)}
+        | figures
+        | {f"{name}_backbone": value for name, value in before.items()}
+        | yardsticks(said, grounded=spec.grounded, seed=seed),
+        exam,
+        said,
+    )
+
+
+def sit(exam: Exam, backbone: Backbone, bank: AdapterBank) -> tuple[dict[str, float], list[Answered]]:
+    """The figures that depend on the model, and its replies; without an adapter in `bank`, the backbone's own."""
+    name = exam.spec.name if exam.spec.name in bank.rows else None
+    figures = predicted(backbone, bank.select([name]), exam.windows)
+    began = time.perf_counter()
+    texts = [text for start in range(0, len(exam.windows), TOGETHER) for text in _answers(exam, backbone, bank, start)]
+    figures["seconds_per_reply"] = (time.perf_counter() - began) / max(1, len(texts))
+    nothing = (exam.spec.knowledge.when_empty,)  # the line that stands for "nothing was found" is no fact
+    said = [
+        Answered(dialogue, () if w.facts == nothing else w.facts, w.utterances[:-1], w.utterances[-1], text)
+        for dialogue, w, text in zip(exam.dialogues, exam.windows, texts, strict=True)
+    ]
+    return figures | measures(said, grounded=exam.spec.grounded, seed=exam.seed), said
+
+
+def parameters(bank: AdapterBank, skill: str) -> int:
+    """How many weights the skill's adapter has; 0 for the bare backbone."""
+    residual = bank.select([skill]) if skill in bank.rows else None
+    if residual is None:
+        return 0
+    layers = [layer for layer in residual.layers if layer[0].any()]  # the bank fills those without an adapter with 0
+    head = residual.copy
+    return sum(t.numel() for layer in layers for t in layer) + (
+        sum(t.numel() for t in (head.key, head.query, head.gates, head.bias)) if head else 0
+    )
+
+
+def _answers(exam: Exam, backbone: Backbone, bank: AdapterBank, start: int) -> list[str]:
+    """The replies to one batch of windows, from number `start` on."""
+    spec, part = exam.spec, exam.windows[start : start + TOGETHER]
+    name, size = spec.name if spec.name in bank.rows else None, backbone.positions
+    reserve = min(spec.decode.max_tokens, size // 2)
+    requests, texts = list[Request](), list[str]()
+    for i, w in enumerate(part, exam.seed + start):
+        prompt = encode(backbone.tokenizer, w.facts, w.utterances[:-1], positions=size, reserve=reserve)
+        requests.append(request(backbone.tokenizer, prompt, name, spec.decode, i, w.facts, w.utterances[:-1]))
+    made = generate(backbone, bank, requests)
+    for drafts, w in zip(made, part, strict=True):
+        evidence = Evidence.of(spec, w.facts, backbone.tokenizer.everyday)
+        texts.append(best_first(drafts, w.utterances[:-1], exam.ranker, evidence, exam.style)[0].text)
+    exam.advance(len(part))
+    return texts

@@ -1,0 +1,1 @@
+"""The user's calendar, read and never written."""

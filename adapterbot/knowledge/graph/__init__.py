@@ -1,0 +1,1 @@
+"""A knowledge graph: triples about what was named."""

@@ -1,0 +1,1 @@
+"""A few sentences about the bot itself."""

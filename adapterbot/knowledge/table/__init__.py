@@ -1,0 +1,1 @@
+"""A table whose rows fit what was asked for."""

@@ -1,0 +1,251 @@
+"""3 · A table: what the conversation asks for becomes a query, and the rows that fit become facts.
+
+Four things can come back: rows ("address: ..., area: ..., name: ..."); `<skill>: none` when no row is as wanted;
+`<skill>: 40 found` while nothing to choose by was said; and nothing when the user only says thanks or goodbye. The
+training dialogues of `data.corpora.multiwoz` have the same four.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sqlite3
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adapterbot.errors import KnowledgeError
+from adapterbot.history import History
+from adapterbot.home import DATA, Home, is_inside
+from adapterbot.knowledge import Similarity, skill_file
+from adapterbot.knowledge.table.dialogue_state import understood
+from adapterbot.knowledge.table.slots import TYPO, Speech, Want
+from adapterbot.knowledge.table.store import FORMAT, Advance, Column, fill, import_rows, key, read_table
+from adapterbot.language.words import STOP
+from adapterbot.spec.folders import check_name
+from adapterbot.spec.tables import SkillSpec
+from adapterbot.turn import Fact
+
+SHIPPED = DATA / "knowledge"
+COUNTED = 1000  # matches are counted up to here
+LONGEST_NAME = 6  # words
+MOST_WORDS = 200  # of a message that are looked up
+SMALL = 1000  # rows; in a larger table names are not searched for typos
+TYPO_LETTERS = 6
+
+
+def open_source(spec: SkillSpec, home: Home, similarity: Similarity | None) -> TableSource:
+    """The user's own table of the skill's name, else the spec's `file`, else the one that ships."""
+    own = table_file(home, spec.name)
+    if own.is_file():
+        return TableSource(Table(_opened(own, spec.name)), spec.name, spec.knowledge.limit)
+    path = skill_file(spec) if spec.knowledge.file else SHIPPED / f"{spec.name}.csv"
+    if not path.is_file():
+        raise KnowledgeError(
+            f"skill {spec.name!r} has no table: adapterbot knowledge add {spec.name} FILE.csv,"
+            f" or name one as `file` under [knowledge] in {spec.folder / 'skill.toml'}"
+        )
+    return TableSource(Table(_filled(path, spec.name)), spec.name, spec.knowledge.limit)
+
+
+def add(path: Path, home: Home, name: str, advance: Advance = lambda rows: None) -> str:
+    """Make a CSV or SQLite file the table of the skill `name`; returns a line for people.
+
+    Raises:
+        KnowledgeError: the file cannot be used, as `file:line: what is wrong`. `advance` is told of rows as they come.
+    """
+    shipped = SHIPPED / f"{check_name(name)}.csv"
+    like, needed = list[str](), list[str]()
+    if shipped.is_file():
+        own = Table(_filled(shipped, name))
+        like = [column.name for column in own.columns]
+        needed = [column.name for column in own.columns if column.kind in ("entity", "value", "time")]
+    target = table_file(home, name)
+    count = import_rows(path, target, like, needed, advance)
+    columns = Table(_opened(target, name)).columns
+    return f"{count:,} rows, {len(columns)} columns: {', '.join(column.name for column in columns)}"
+
+
+def remove(home: Home, name: str) -> bool:
+    """Take the user's own table of a skill away; whether there was one."""
+    path = table_file(home, name)
+    there = path.is_file()
+    path.unlink(missing_ok=True)
+    return there
+
+
+def table_file(home: Home, name: str) -> Path:
+    """Where the user's own table of a skill is.
+
+    Raises:
+        KnowledgeError: a symbolic link leads out of the user's folder.
+    """
+    path = home.knowledge / "tables" / f"{check_name(name)}.sqlite3"
+    if not is_inside(path, home.knowledge):
+        raise KnowledgeError(f"{path} leads out of {home.knowledge} by a symbolic link; add the table again")
+    return path
+
+
+class TableSource:
+    """The rows that fit what was said. Safe to use from several threads."""
+
+    def __init__(self, table: Table, topic: str, limit: int) -> None:
+        self._table, self._topic, self._limit = table, topic, limit
+        self._speech = Speech(table.columns, topic)
+
+    def retrieve(self, history: History) -> list[Fact]:
+        """At most `limit` facts; a row's title says which of how many it is, and for which query."""
+        wish = understood(history, self._table, self._speech)
+        if wish.over:
+            return []
+        if wish.focus:
+            rows = self._table.rows(wish.focus[: self._limit])
+            return [Fact(row, "table", "named before", 1.0) for row in rows]
+        if not wish.wants and not wish.order and not wish.without and not wish.ready:
+            return [Fact(f"{self._topic}: {self._table.size} found", "table", "no query yet")]
+        found, count = self._table.select(wish.wants, wish.without, wish.order, self._limit)
+        query = f" for {wish}" if wish.wants else ""
+        if not found:
+            return [Fact(f"{self._topic}: none", "table", f"0{query}")]
+        total = f"{count:,}" if count <= COUNTED else f"more than {COUNTED:,}"
+        return [Fact(row, "table", f"{i} of {total}{query}", 1.0) for i, row in enumerate(found, 1)]
+
+
+class Table:
+    """A database that `rows.fill` has filled."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._db, self._lock = database, threading.Lock()
+        weakref.finalize(self, database.close)
+        self.size = int(self._fetch("SELECT rows FROM about")[0][0])
+        choices: dict[int, list[str]] = {}
+        for place, value in self._fetch("SELECT place, value FROM choice ORDER BY rowid"):
+            choices.setdefault(place, []).append(value)
+        shape = self._fetch("SELECT place, name, kind FROM shape ORDER BY place")
+        self.columns = [Column(place, name, kind, tuple(choices.get(place, ()))) for place, name, kind in shape]
+        self._keys: dict[tuple[str, int], list[str]] = {}  # for names with typos, by first letter and number of words
+        if self.size <= SMALL:
+            for (name,) in self._fetch("SELECT DISTINCT key FROM entity WHERE key <> ''"):
+                self._keys.setdefault((name[0], name.count(" ")), []).append(name)
+
+    def named(self, text: str) -> tuple[int, ...]:
+        """The rows whose name stands in `text`; a name inside a longer one does not count."""
+        words = key(text).split()[:MOST_WORDS]
+        spans = [(i, j) for j in range(len(words) + 1) for i in range(max(0, j - LONGEST_NAME), j)]
+        spans.sort(key=lambda span: span[0] - span[1])
+        keys = {span: " ".join(words[slice(*span)]) for span in spans}
+        usable = [k for span, k in keys.items() if span[1] - span[0] > 1 or k not in STOP]
+        known = self._entities(usable)
+        if not known:
+            typos = {k: near for k in usable if (near := self._misspelt(k))}
+            known = {k: self._entities([near]).get(near, []) for k, near in typos.items()}
+        rows, taken = dict[int, None](), set[int]()
+        for span, name in keys.items():
+            if name in known and not taken & set(range(*span)):
+                taken |= set(range(*span))
+                rows |= dict.fromkeys(known[name])
+        return tuple(rows)
+
+    def select(
+        self,
+        wants: Mapping[str, Want],
+        without: frozenset[int],
+        order: tuple[Column, bool] | None,
+        limit: int,
+    ) -> tuple[list[str], int]:
+        """The first `limit` rows that are as wanted, and how many there are (counted up to `COUNTED` + 1)."""
+        where, values = _where(wants)
+        if without:
+            where += f" AND id NOT IN ({_marks(without)})"
+            values += sorted(without)
+        count = f"SELECT count(*) FROM (SELECT 1 FROM row WHERE {where} LIMIT {COUNTED + 1})"
+        matches = int(self._fetch(count, values)[0][0])
+        by = "id" if matches <= COUNTED else ""  # sorting all of a large table would take longer than a turn may
+        if order:
+            column, descending = order
+            sql = column.sql if column.kind == "time" else f"CAST({column.sql} AS REAL)"
+            by = f"{sql} {'DESC' if descending else 'ASC'}, id"
+        select = f"SELECT id FROM row WHERE {where} {'ORDER BY ' + by if by else ''} LIMIT {limit:d}"
+        return self.rows([row for (row,) in self._fetch(select, values)]), matches
+
+    def rows(self, ids: Sequence[int]) -> list[str]:
+        """Rows as facts, in the order of `ids`; empty cells are left out."""
+        select = f"SELECT * FROM row WHERE id IN ({_marks(ids)})"
+        cells = {row[0]: row[1:] for row in self._fetch(select, list(ids))}
+        return [", ".join(f"{c.name}: {v}" for c, v in zip(self.columns, cells[i], strict=True) if v) for i in ids]
+
+    def fitting(self, rows: Sequence[int], wants: Mapping[str, Want]) -> tuple[int, ...]:
+        """Those of `rows` that are as wanted."""
+        where, values = _where(wants)
+        select = f"SELECT id FROM row WHERE {where} AND id IN ({_marks(rows)})"
+        kept = {row for (row,) in self._fetch(select, [*values, *rows])}
+        return tuple(row for row in rows if row in kept)
+
+    def cell(self, row: int, column: Column) -> str:
+        """One cell."""
+        select = f"SELECT {column.sql} FROM row WHERE id = ?"
+        return str(self._fetch(select, [row])[0][0])
+
+    def _entities(self, keys: Sequence[str]) -> dict[str, list[int]]:
+        """The rows of names, by key; at most 50 in all, so that a chain's name is no flood."""
+        select = f"SELECT key, row FROM entity WHERE key IN ({_marks(keys)}) LIMIT 50"
+        found: dict[str, list[int]] = {}
+        for name, row in self._fetch(select, list(keys)):
+            found.setdefault(name, []).append(row)
+        return found
+
+    def _misspelt(self, name: str) -> str:
+        """The name that `name` misspells, or ""."""
+        if len(name) < TYPO_LETTERS:
+            return ""
+        near = difflib.get_close_matches(name, self._keys.get((name[0], name.count(" ")), ()), n=1, cutoff=TYPO)
+        return near[0] if near else ""
+
+    def _fetch(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        try:
+            with self._lock:
+                return self._db.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            place = self._db.execute("PRAGMA database_list").fetchone()[2] or "the table"
+            raise KnowledgeError(f"{place}: the table cannot be read ({error}); add it again") from None
+
+
+def _where(wants: Mapping[str, Want]) -> tuple[str, list[Any]]:
+    """The condition that rows are as wanted, with ? for the values, and the values."""
+    parts, values = ["1"], list[Any]()
+    for want in wants.values():
+        number = want.column.kind == "number"
+        sql = f"CAST({want.column.sql} AS INTEGER)" if number and want.test != "=" else want.column.sql
+        parts.append(f"{sql} IN ({_marks(want.values)})" if want.test == "=" else f"{sql} {want.test} ?")
+        values += [int(v) for v in want.values] if number and want.test != "=" else want.values
+    return " AND ".join(parts), values
+
+
+def _marks(values: Sequence[Any] | frozenset[Any]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _filled(path: Path, name: str) -> sqlite3.Connection:
+    """A CSV file as a database in memory."""
+    database = sqlite3.connect(":memory:", check_same_thread=False)
+    header, lines = read_table(path, name)
+    fill(database, header, lines, path, lambda rows: None)
+    return database
+
+
+def _opened(path: Path, name: str) -> sqlite3.Connection:
+    """A table that `add` has made.
+
+    Raises:
+        KnowledgeError: it is damaged or of another format.
+    """
+    database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False)
+    try:
+        if database.execute("SELECT format FROM about").fetchone() == (FORMAT,):
+            return database
+        problem = "was made by another version"
+    except sqlite3.Error as error:
+        problem = f"is damaged ({error})"
+    database.close()
+    raise KnowledgeError(f"{path} {problem}: adapterbot knowledge add {name} FILE, or knowledge remove {name}")

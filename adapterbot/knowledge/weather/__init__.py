@@ -1,0 +1,1 @@
+"""A live forecast, or a sample of one."""

@@ -1,0 +1,199 @@
+"""3 · The forecast for the places that the user asks about, as the rows that the skill is trained on.
+
+Weather and gazetteer data by Open-Meteo.com, CC BY 4.0 (https://open-meteo.com/en/license). Environment variables:
+ADAPTERBOT_PLACE names the place that is meant when none is said, ADAPTERBOT_OFFLINE=1 forbids every request,
+ADAPTERBOT_DEMO=1 takes a sample forecast of our own instead.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+from adapterbot.history import History
+from adapterbot.home import DATA, Home, switched_on
+from adapterbot.knowledge import Similarity
+from adapterbot.knowledge.weather.open_meteo import (
+    DAYS,
+    Day,
+    NoForecastError,
+    OpenMeteo,
+    Place,
+    T,
+    Units,
+    Week,
+    fold,
+)
+from adapterbot.knowledge.weather.places import Mention, mentions, named_place
+from adapterbot.language.dates import DAYS as WEEKDAYS
+from adapterbot.spec.tables import SkillSpec
+from adapterbot.turn import Fact
+
+SAMPLE_CREDIT = "sample forecast, not real"
+SAMPLE = DATA / "knowledge" / "sample_forecast.json"
+NO_PLACE = "place: not given"
+OLDER = 4  # earlier user turns in which the place may have been named
+LOOKUPS = 5  # names that one turn looks up at most
+TOWN = 5000  # people who live in a place that is taken for one although only its name speaks for it
+
+
+class Forecasts(Protocol):
+    """Where places and forecasts come from. Every fact shows the `credit`."""
+
+    credit: str
+
+    def resting(self) -> bool:
+        """Whether there is no use in asking now."""
+        ...
+
+    def find(self, name: str) -> tuple[Place, ...]:
+        """Places of that name, the likeliest first."""
+        ...
+
+    def week(self, place: Place, units: Units) -> Week:
+        """The coming days at `place`."""
+        ...
+
+    def in_time(self, work: Callable[[], T]) -> T:
+        """`work()` within the time that a turn may wait."""
+        ...
+
+
+def open_source(spec: SkillSpec, home: Home, similarity: Similarity | None) -> WeatherSource:
+    """The live forecast, or with ADAPTERBOT_DEMO=1 a sample."""
+    forecasts: Forecasts = SampleForecasts() if switched_on("ADAPTERBOT_DEMO") else OpenMeteo()
+    return WeatherSource(forecasts, limit=spec.knowledge.limit, units=spec.knowledge.units)
+
+
+class WeatherSource:
+    """A row for each place that the newest user turn names, else for the place named last, else for the usual one."""
+
+    def __init__(self, forecasts: Forecasts, *, limit: int = 1, units: Units = "imperial") -> None:
+        self._forecasts, self._limit, self._units = forecasts, limit, units
+
+    def retrieve(self, history: History) -> list[Fact]:
+        """At most `limit` forecast rows, or the fact that no place was given; nothing when there is no forecast."""
+        if self._forecasts.resting():
+            return []
+        try:
+            return self._forecasts.in_time(lambda: self._facts(history))
+        except NoForecastError:
+            return []
+
+    def _facts(self, history: History) -> list[Fact]:
+        said = [utterance.text for utterance in history if utterance.speaker == "user"][-1 - OLDER :]
+        usual = os.environ.get("ADAPTERBOT_PLACE", "").strip()
+        tried = [mentions(text) for text in reversed(said)] + ([[named_place(usual)]] if usual else [])
+        gazetteer = _Gazetteer(self._forecasts)
+        for named in tried:
+            if found := gazetteer.places(named, self._limit):
+                return [self._fact(place, within) for place, within in found]
+            if any(mention.sure for mention in named):
+                return []  # a place, but none that is known: the forecast of another one would answer wrongly
+        return [Fact(NO_PLACE, source="weather")]
+
+    def _fact(self, place: Place, within: str) -> Fact:
+        text = row(place, self._forecasts.week(place, self._units), self._units)
+        parts = [place.name, place.admin1 if within else "", place.country]
+        title = ", ".join(dict.fromkeys(_plain(part) for part in parts if part))
+        return Fact(text, source="weather", title=f"{title} ({self._forecasts.credit})")
+
+
+class _Gazetteer:
+    """Looks names up for one turn, LOOKUPS of them at most."""
+
+    def __init__(self, forecasts: Forecasts) -> None:
+        self._forecasts, self._left = forecasts, LOOKUPS
+
+    def places(self, named: Iterable[Mention], limit: int) -> list[tuple[Place, str]]:
+        """The first `limit` of the mentions that are places, each with the state or country that was said with it."""
+        found, regions = list[tuple[Place, str]](), set[str]()
+        for mention in named:
+            if len(found) < limit and fold(mention.name) not in regions:
+                place, within = self._place(mention)
+                if place and all(place != other for other, _ in found):
+                    found.append((place, within))
+                    regions.add(fold(within))
+        return found
+
+    def _place(self, mention: Mention) -> tuple[Place | None, str]:
+        for i, (name, within) in enumerate(mention.readings()):
+            if self._left == 0:
+                break
+            self._left -= 1
+            known = self._forecasts.find(name)
+            inside = [place for place in known if within and place.lies_in(within)]
+            same = [place for place in inside or known if fold(place.name) == fold(name)]
+            if inside:
+                return (same or inside)[0], within
+            if mention.sure and i == 0 and known:
+                return (same or known)[0], ""
+            if same and (mention.sure or same[0].population >= TOWN):
+                return same[0], ""
+        return None, ""
+
+
+class SampleForecasts:
+    """A forecast that we made up for demonstrations, for some well-known places; it asks nobody."""
+
+    credit = SAMPLE_CREDIT
+
+    def resting(self) -> bool:
+        """Never."""
+        return False
+
+    def find(self, name: str) -> tuple[Place, ...]:
+        """The place of that name, if the sample has it."""
+        places, _ = _sample(SAMPLE)
+        return tuple(place for place, _ in places.values() if fold(place.name) == fold(name))
+
+    def week(self, place: Place, units: Units) -> Week:
+        """The sample's week, from today on."""
+        places, weeks = _sample(SAMPLE)
+        days = weeks[places[place.name][1]]
+        if units == "metric":
+            days = tuple(Day(day.sky, _celsius(day.low), _celsius(day.high)) for day in days)
+        return Week(datetime.date.today().weekday(), days)
+
+    def in_time(self, work: Callable[[], T]) -> T:
+        """`work()`."""
+        return work()
+
+
+@cache
+def _sample(path: Path) -> tuple[dict[str, tuple[Place, str]], dict[str, tuple[Day, ...]]]:
+    """The sample's places, each with the name of its week, and those weeks."""
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    places = {
+        name: (Place(name=name, country=country, latitude=0, longitude=0, population=TOWN), week)
+        for name, country, week in raw["places"]
+    }
+    weeks = {
+        name: tuple(Day(*day) for day in zip(week["sky"], week["low"], week["high"], strict=True))
+        for name, week in raw["weeks"].items()
+    }
+    return places, weeks
+
+
+def row(place: Place, week: Week, units: Units) -> str:
+    """The forecast as a table row from Monday to Sunday, whatever day it is: what the skill learns from."""
+    letter, cells = "F" if units == "imperial" else "C", []
+    for weekday, name in enumerate(WEEKDAYS):
+        day = week.days[(weekday - week.today) % DAYS]
+        cells.append(f"{name}: {day.sky}, low of {day.low}{letter}, high of {day.high}{letter}")
+    return f"location: {_plain(place.name).lower()}, {', '.join(cells)}, today: {WEEKDAYS[week.today]}"
+
+
+def _plain(text: str) -> str:
+    """A name from the network as part of a row: one short line without the marks that part a row's cells."""
+    return " ".join(re.sub(r"[^\w\s.'’()/-]", " ", text).split())[:60]
+
+
+def _celsius(fahrenheit: int) -> int:
+    return round((fahrenheit - 32) * 5 / 9)

@@ -1,0 +1,86 @@
+"""Values in plain text: numbers, names, times, places, and which of them other texts hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+NUMBER = r"\d+(?::\d\d)+|\d{1,3}(?:,\d{3})+|\d+"  # a time is one value, its hour is none; so is 384,000
+PART = re.compile(rf"{NUMBER}|[^\W\d_]+")  # "12F" is 12 and F
+VALUE = re.compile(rf"{NUMBER}|(?<![^\W_])[^\W\d_]+")  # "12F" is 12: a unit is no name
+WORD = re.compile(r"\w+")
+SPELT = WORD.findall("two three four five six seven eight nine ten eleven twelve")  # "one" is a pronoun as well
+DIGITS = {word: str(number) for number, word in enumerate(SPELT, 2)}
+# Words that are values whatever their case: days, months, what the sky does, parts of a town, prices, verdicts.
+VALUES = frozenset(
+    WORD.findall("""
+    monday tuesday wednesday thursday friday saturday sunday
+    january february april june july august september october november december
+    sunny rainy cloudy snowy windy foggy stormy humid frosty overcast drizzling drizzle misty hailing hail raining rain
+    snowing snow blizzard fog frost storm thunderstorm
+    north south east west centre cheap moderate expensive contradicted supported
+    """)
+)
+# One thing under several names: whoever has one of a group has all of them.
+ALIKE = tuple(
+    frozenset(group.split())
+    for group in (
+        "rain rainy raining drizzle drizzling", "snow snowy snowing blizzard", "hail hailing", "fog foggy mist misty",
+        "storm stormy thunderstorm", "frost frosty", "centre center", "moderate moderately", "sunny sun",
+    )
+)  # fmt: skip
+Everyday = Callable[[str], bool]
+
+
+def unsupported(
+    text: str, facts: Iterable[str], utterances: Iterable[str] = (), everyday: Everyday | None = None
+) -> list[str]:
+    """The values of `text` that stand neither in `facts` nor in `utterances`, in order.
+
+    Values are numbers (spelt ones from two to twelve as well), names (capitals inside a sentence), the words of
+    VALUES and, with `everyday`, every word that is none of everyday language. A name at the start of a sentence can be
+    told from another word by `everyday` alone.
+    """
+    known = _known([*facts, *utterances])
+    return [value for value in _values(text, everyday) if value.lower() not in known]
+
+
+def invented(text: str, sources: Iterable[str]) -> list[str]:
+    """The numbers in digits and the names inside a sentence of `text` that stand in none of `sources`, in order."""
+    known = parts(sources)
+    return [value for value in named(text) if value.lower() not in known]
+
+
+def parts(texts: Iterable[str]) -> set[str]:
+    """All words, numbers and times of `texts`, lower case; 09:45 is 9:45 as well."""
+    found = {part.lower() for text in texts for part in PART.findall(text)}
+    return found | {part.lstrip("0") for part in found if ":" in part}
+
+
+def named(text: str) -> list[str]:
+    """Numbers in digits, and names inside a sentence."""
+    return [value[0] for value in VALUE.finditer(text) if value[0][0].isdigit() or _is_name(value)]
+
+
+def _known(texts: Sequence[str]) -> set[str]:
+    known = parts(texts)
+    for group in ALIKE:
+        if known & group:
+            known |= group
+    known |= {DIGITS[word] for word in known & DIGITS.keys()}
+    return known | {word for word, digit in DIGITS.items() if digit in known}
+
+
+def _values(text: str, everyday: Everyday | None) -> list[str]:
+    found = []
+    for value in VALUE.finditer(text):
+        word = value[0].lower()
+        rare = everyday is not None and len(word) > 2 and not word[0].isdigit() and not everyday(word)
+        if word[0].isdigit() or word in DIGITS or word in VALUES or rare or _is_name(value):
+            found.append(value[0])
+    return found
+
+
+def _is_name(word: re.Match[str]) -> bool:
+    inside = re.search(r"[^\s.!?][^.!?]*$", word.string[: word.start()])
+    return bool(inside) and word[0][0].isupper() and word[0] != "I"

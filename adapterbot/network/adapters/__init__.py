@@ -1,0 +1,1 @@
+"""What a skill adds to the frozen model: the bank, its file, and one file per kind of adapter."""

@@ -1,0 +1,250 @@
+"""The frozen dialogue model under all skills: find, load, fingerprint, freeze."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from adapterbot.errors import BackboneError, MissingPartError, UnknownNameError, shorten
+from adapterbot.home import DATA, written_by_rename
+from adapterbot.network.architectures.gpt2 import Decoder, from_hugging_face, to_hugging_face
+from adapterbot.network.architectures.shape import Shape
+from adapterbot.network.tokenizer import SEPARATOR, Tokenizer
+
+# Short names for what people ask for; any other GPT-2-shaped hub id or folder works as well.
+KNOWN = {
+    "embedded": str(DATA / "backbone"),
+    "dialogpt-small": "microsoft/DialoGPT-small",
+    "dialogpt-medium": "microsoft/DialoGPT-medium",
+    "dialogpt-large": "microsoft/DialoGPT-large",
+    "gpt2": "openai-community/gpt2",
+}
+STRIDE = 16
+LARGEST_FILE = 39 * 2**20  # bytes of weights in one file
+HUB_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json", "vocab.json", "merges.txt"]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A decoder whose weights never change, its vocabulary, and the hash that proves it."""
+
+    name: str
+    decoder: Decoder
+    tokenizer: Tokenizer
+    fingerprint: str
+
+    @property
+    def shape(self) -> Shape:
+        """The model's numbers."""
+        return self.decoder.shape
+
+    @property
+    def width(self) -> int:
+        """Width d of the hidden states."""
+        return self.shape.width
+
+    @property
+    def positions(self) -> int:
+        """Longest prompt plus reply, in tokens."""
+        return self.shape.positions
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of weights."""
+        return self.decoder.parameter_count
+
+    @cached_property
+    def capitals(self) -> Tensor:
+        """[V] for each token that starts a word the one that starts it with a capital; itself for any other token."""
+        return torch.tensor(self.tokenizer.capitals())
+
+    @torch.inference_mode()
+    def pooled(self, texts: Sequence[str]) -> Tensor:
+        """Mean of the last hidden states of each text: [N, d], float32. An empty text is the separator alone."""
+        separator, limit = self.tokenizer.separator, self.positions
+        rows = [[*self.tokenizer.encode(text)[-(limit - 1) :], separator] for text in texts]
+        vectors = torch.zeros(len(rows), self.width)
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        for start in range(0, len(order), 32):  # rows of like length together: less padding
+            batch = order[start : start + 32]
+            ids, real = pad_right([rows[i] for i in batch], separator)
+            hidden = self.decoder(ids.to(self.decoder.wte.weight.device)).cpu()  # [B, T, d]
+            vectors[batch] = (hidden * real[..., None]).sum(1) / real.sum(1, keepdim=True)
+        return vectors
+
+
+def pad_right(rows: Sequence[Sequence[int]], fill: int, positions: int = 0) -> tuple[Tensor, Tensor]:
+    """Token ids [B, T], padded at the right with `fill`, and which of them are real [B, T] (float).
+
+    With `positions` T is rounded up to a multiple of STRIDE, at most `positions`: torch keeps compiled kernels for
+    every width that it meets, and a training that meets them all would fill the memory.
+    """
+    width = max(map(len, rows))
+    if positions:
+        width = min(-(-width // STRIDE) * STRIDE, positions)
+    ids = torch.full((len(rows), width), fill)
+    real = torch.zeros(len(rows), width)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)], real[i, : len(row)] = torch.tensor(row), 1.0
+    return ids, real
+
+
+def load_backbone(name: str | os.PathLike[str] | None = None) -> Backbone:
+    """The embedded backbone (None), a known short name, a local folder or a hub id.
+
+    Raises:
+        UnknownNameError: neither a folder nor a known name nor of the form owner/model.
+        MissingPartError: on the hub, but not here, and the hub cannot be reached.
+        BackboneError: there, but not a GPT-2-shaped safetensors checkpoint.
+    """
+    wanted = str(name or os.environ.get("ADAPTERBOT_BACKBONE") or "embedded")
+    place = KNOWN.get(wanted.lower(), wanted)
+    folder = Path(place).expanduser()
+    try:
+        found = folder.is_dir()
+    except (OSError, ValueError):  # longer than a path can be, or a NUL in it
+        found = False
+    if not found:
+        if place.count("/") != 1 or place.startswith((".", "/", "~")):
+            raise UnknownNameError("backbone (no such folder)", wanted, KNOWN)
+        folder = _from_hub(place)
+    return read_backbone(folder, wanted)
+
+
+def read_backbone(folder: Path, name: str = "") -> Backbone:
+    """Load a folder with config.json, safetensors and a tokenizer; weights become float32 and frozen.
+
+    Raises:
+        BackboneError: a file is missing, damaged or of another model type.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"{folder}: config.json cannot be read: {error}") from None
+    if not isinstance(config, dict):
+        raise BackboneError(f"{folder}: config.json is not an object")
+    shape = Shape.from_config(config)
+    tensors = _read_tensors(folder)
+    fingerprint = fingerprint_of(tensors)
+    tokenizer = Tokenizer.from_folder(folder)
+    if tokenizer.size > shape.vocab:
+        raise BackboneError(f"{folder}: the tokenizer has {tokenizer.size} tokens, the model {shape.vocab}")
+    with torch.device("meta"):
+        decoder = Decoder(shape)
+    weights = {n: t.float().contiguous() for n, t in from_hugging_face(tensors, shape).items()}
+    try:
+        decoder.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        raise BackboneError(f"{folder}: {shorten(' '.join(str(error).split()), 300)}") from None
+    return Backbone(name or str(folder), freeze(decoder), tokenizer, fingerprint)
+
+
+def save_backbone(folder: Path, decoder: Decoder, tokenizer: Tokenizer, metadata: Mapping[str, str]) -> None:
+    """Write a model folder that `read_backbone` and `transformers` load: fp16 safetensors, each file by rename.
+
+    A model beyond LARGEST_FILE bytes goes into several files with an index, as on the hub. The weights come last:
+    until then the folder holds the old model or none.
+    """
+    shape, end = decoder.shape, tokenizer.separator
+    configs: dict[str, object] = {
+        "config.json": {**shape.to_config(), "bos_token_id": end, "eos_token_id": end, "dtype": "float16"},
+        "generation_config.json": {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end},
+        "tokenizer_config.json": {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": shape.positions,
+            "clean_up_tokenization_spaces": False,
+            **dict.fromkeys(("bos_token", "eos_token", "pad_token"), SEPARATOR),
+        },
+    }
+    texts = {name: json.dumps(content, indent=2) + "\n" for name, content in configs.items()}
+    for name, text in {**texts, "tokenizer.json": tokenizer.to_json()}.items():
+        with written_by_rename(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    tensors = {n: t.detach().cpu().half().contiguous() for n, t in to_hugging_face(decoder.state_dict(), shape).items()}
+    _write_shards(folder, tensors, {**metadata, "format": "pt"})
+
+
+def _write_shards(folder: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    shards: list[dict[str, Tensor]] = [{}]
+    room = LARGEST_FILE
+    for name, tensor in tensors.items():
+        if shards[-1] and tensor.nbytes > room:
+            shards.append({})
+            room = LARGEST_FILE
+        shards[-1][name] = tensor
+        room -= tensor.nbytes
+    count = len(shards)
+    names = [
+        f"model-{i:05}-of-{count:05}.safetensors" if count > 1 else "model.safetensors" for i in range(1, count + 1)
+    ]
+    for name, shard in zip(names, shards, strict=True):
+        with written_by_rename(folder / name) as temporary:
+            save_file(shard, temporary, dict(metadata))
+    index = folder / "model.safetensors.index.json"
+    if count > 1:
+        where = {tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard}
+        with written_by_rename(index) as temporary:
+            temporary.write_text(json.dumps({"metadata": {}, "weight_map": where}, indent=2), encoding="utf-8")
+    for stale in {*folder.glob("model*.safetensors"), *([index] if count == 1 else [])} - {folder / n for n in names}:
+        stale.unlink(missing_ok=True)
+
+
+def freeze(decoder: Decoder) -> Decoder:
+    """The decoder in evaluation mode with no weight that asks for a gradient."""
+    return decoder.eval().requires_grad_(False)
+
+
+def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes of all weights, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().contiguous()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _read_tensors(folder: Path) -> dict[str, Tensor]:
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        pickled = next((p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth"}), None)
+        why = (
+            f"{pickled} is a pickle, which can run code; save the model as safetensors"
+            if pickled
+            else "no *.safetensors"
+        )
+        raise BackboneError(f"{folder}: {why}")
+    tensors: dict[str, Tensor] = {}
+    try:
+        for file in files:
+            tensors |= load_file(file)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BackboneError(f"{file} cannot be read: {error}") from None
+    return {
+        n: t for n, t in tensors.items() if not n.endswith((".attn.bias", ".attn.masked_bias"))
+    }  # masks, not weights
+
+
+def _from_hub(name: str) -> Path:
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise MissingPartError(f"{name} is on the hub; to fetch it: pip install 'adapterbot[hub]'") from None
+    try:
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=HUB_FILES))
+    except Exception as error:  # the hub's client raises errors of several libraries
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise MissingPartError(
+            f"backbone {name!r} is not on this machine and cannot be fetched ({reason}); "
+            "connect to the hub once, or give a local folder, or leave --backbone out for the embedded one"
+        ) from None

@@ -1,0 +1,86 @@
+"""A backbone's vocabulary: text to token ids and back."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import AddedToken, ByteLevelBPETokenizer
+from tokenizers import Tokenizer as FastTokenizer
+
+from adapterbot.errors import BackboneError
+
+SEPARATOR = "<|endoftext|>"
+IGNORE = -100  # label of a position without loss
+EVERYDAY = 2  # pieces of a word of everyday language at most
+STARTS = " ▁Ġ"  # how vocabularies write the space before a word
+
+
+class Tokenizer:
+    """A backbone's vocabulary. Separators in a text are plain text: only `encode` in this module places real ones."""
+
+    def __init__(self, fast: FastTokenizer) -> None:
+        separator = fast.token_to_id(SEPARATOR)
+        if separator is None:
+            raise BackboneError(f"the tokenizer has no {SEPARATOR} token, which closes every utterance")
+        fast.encode_special_tokens = True  # text is never parsed for special tokens
+        self._fast, self.separator = fast, separator
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Tokenizer:
+        """Read tokenizer.json, or GPT-2's vocab.json and merges.txt.
+
+        Raises:
+            BackboneError: neither is there, or it cannot be read.
+        """
+        try:
+            if (folder / "tokenizer.json").is_file():
+                return cls(FastTokenizer.from_file(str(folder / "tokenizer.json")))
+            if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+                fast = ByteLevelBPETokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+                fast.add_special_tokens([AddedToken(SEPARATOR, special=True)])
+                return cls(FastTokenizer.from_str(fast.to_str()))
+        except BackboneError:
+            raise
+        except Exception as error:  # the Rust library raises bare Exceptions
+            raise BackboneError(f"{folder}: the tokenizer cannot be read: {error}") from None
+        raise BackboneError(f"{folder} has neither tokenizer.json nor vocab.json with merges.txt")
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`, without any separator. A lone surrogate, which is no character, becomes "?"."""
+        text = text.encode("utf-8", "replace").decode()
+        ids: list[int] = self._fast.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def everyday(self, word: str, pieces: int = EVERYDAY) -> bool:
+        """Whether a word in lower case is common enough for the vocabulary to write it in so few pieces."""
+        return len(self.encode(f"the {word}")) - len(self.encode("the")) <= pieces
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of `ids`; separators are left out."""
+        text: str = self._fast.decode([i for i in ids if i != self.separator], skip_special_tokens=True)
+        return text
+
+    def is_byte(self, token: int) -> bool:
+        """Whether `token` is a single byte (byte fallback): how it reads is open until its run of bytes has ended."""
+        return re.fullmatch(r"<0x[0-9A-F]{2}>", self._fast.id_to_token(token) or "") is not None
+
+    def capitals(self) -> list[int]:
+        """For each token that starts a word the one that starts it with a capital; itself for any other token."""
+        known: dict[str, int] = self._fast.get_vocab()
+        made = list(range(self.size))
+        for token, i in known.items():
+            if token[0] in STARTS and token[1:].islower():
+                made[i] = known.get(token[0] + token[1:].capitalize(), i)
+        return made
+
+    @property
+    def size(self) -> int:
+        """Number of tokens."""
+        return int(self._fast.get_vocab_size())
+
+    def to_json(self) -> str:
+        """The content of tokenizer.json."""
+        return json.dumps(json.loads(self._fast.to_str()), ensure_ascii=False)

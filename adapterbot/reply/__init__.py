@@ -1,0 +1,1 @@
+"""From facts and history to the prompt, and from drafts to the reply."""

@@ -1,0 +1,1 @@
+"""What a skill's folder says: `tables` are the keys of skill.toml, `folders` finds and reads them."""

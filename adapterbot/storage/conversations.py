@@ -1,0 +1,149 @@
+"""8 · Conversations, kept: every exchange in one transaction, in SQLite by default, in another database by URL."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from adapterbot.errors import InputError, UnknownNameError, shorten
+from adapterbot.history import History
+from adapterbot.storage.database import Database, Migration, now
+from adapterbot.turn import Reply
+
+SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
+COLUMNS = ("session", "position", "message", "reply", "skill", "routed_by", "details", "created_at")
+TURN = sa.table("turn", *map(sa.column, COLUMNS))
+
+
+def m001_turns(connection: Connection) -> None:
+    """One row per exchange; `details` is JSON, `created_at` ISO 8601 in UTC."""
+    connection.exec_driver_sql("""
+        CREATE TABLE turn (
+            session VARCHAR(100) NOT NULL, position INTEGER NOT NULL, message TEXT NOT NULL, reply TEXT NOT NULL,
+            skill VARCHAR(100) NOT NULL, routed_by VARCHAR(20) NOT NULL, details TEXT NOT NULL,
+            created_at VARCHAR(40) NOT NULL, PRIMARY KEY (session, position)
+        )""")
+
+
+# In this order, each once per database; a function's name is the migration's id. Append only.
+MIGRATIONS: tuple[Migration, ...] = (m001_turns,)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSummary:
+    """One conversation in the store; times are ISO 8601 in UTC."""
+
+    id: str
+    turns: int
+    created_at: str
+    updated_at: str
+
+
+class Store:
+    """The conversations in one database. Safe to use from several threads and processes.
+
+    Every method raises StoreError when the database cannot be used (see `Database`), and InputError for a session id
+    that is not 1 to 100 of `A-Z a-z 0-9 . _ -`.
+    """
+
+    def __init__(self, place: str | os.PathLike[str]) -> None:
+        """`place` is a file, ':memory:' or an SQLAlchemy URL (see `Database`); nothing is created yet."""
+        self._database = Database(place, MIGRATIONS)
+
+    @property
+    def place(self) -> str:
+        """The file, or the URL without its password."""
+        return self._database.place
+
+    def append(self, session_id: str, message: str, reply: Reply) -> None:
+        """Add one exchange, whole or not at all."""
+        row = _row(check_session_id(session_id), message, reply)
+
+        def insert(connection: Connection) -> None:
+            last = connection.execute(sa.select(_last_position(session_id))).scalar()
+            connection.execute(sa.insert(TURN).values(**row, position=(last or 0) + 1))
+
+        self._database.write(insert)
+
+    def history(self, session_id: str) -> History:
+        """What was said in a session, oldest first; empty for one that nobody has used."""
+        history = History()
+        for turn in self._turns(session_id):
+            history = history.add_user(turn["message"]).add_bot(turn["reply"], turn["skill"])
+        return history
+
+    def sessions(self) -> list[SessionSummary]:
+        """All sessions, the one used last first."""
+        oldest, newest = sa.func.min(TURN.c.created_at), sa.func.max(TURN.c.created_at)
+        chosen = sa.select(TURN.c.session, sa.func.count(), oldest, newest).group_by(TURN.c.session)
+        return [SessionSummary(*tuple(row)) for row in self._rows(chosen.order_by(newest.desc(), TURN.c.session))]
+
+    def undo(self, session_id: str) -> History:
+        """Forget the last exchange of a session; returns what is left."""
+        check_session_id(session_id)
+        self._delete(TURN.c.session == session_id, TURN.c.position == _last_position(session_id))
+        return self.history(session_id)
+
+    def remove(self, session_id: str) -> None:
+        """Forget a session.
+
+        Raises:
+            UnknownNameError: there is no such session; the message lists the nearest.
+        """
+        if not self._delete(TURN.c.session == check_session_id(session_id)):
+            raise self._unknown(session_id)
+
+    def export(self, session_id: str) -> dict[str, Any]:
+        """A session as JSON: `{"session", "turns": [{"message", "reply", "skill", "scores", "facts", ...}]}`.
+
+        Raises:
+            UnknownNameError: there is no such session; the message lists the nearest.
+        """
+        turns = self._turns(session_id)
+        if not turns:
+            raise self._unknown(session_id)
+        return {"session": session_id, "turns": turns}
+
+    def _turns(self, session_id: str) -> list[dict[str, Any]]:
+        chosen = sa.select(TURN).where(TURN.c.session == check_session_id(session_id)).order_by(TURN.c.position)
+        rows = [row._asdict() for row in self._rows(chosen)]
+        details = [json.loads(row.pop("details")) for row in rows]
+        shown = ("message", "reply", "skill", "routed_by", "created_at")
+        return [{key: row[key] for key in shown} | more for row, more in zip(rows, details, strict=True)]
+
+    def _rows(self, chosen: sa.Select[Any]) -> list[sa.Row[Any]]:
+        return self._database.read(lambda connection: list(connection.execute(chosen)), [])
+
+    def _delete(self, *where: sa.ColumnElement[bool]) -> int:
+        """How many turns went; a store that does not exist is not created for it."""
+        statement = sa.delete(TURN).where(*where)
+        return self._database.write(lambda connection: connection.execute(statement).rowcount, create=False) or 0
+
+    def _unknown(self, session_id: str) -> UnknownNameError:
+        return UnknownNameError("session", session_id, [session.id for session in self.sessions()])
+
+
+def check_session_id(session_id: str) -> str:
+    """`session_id` if it can name a session; raises InputError otherwise."""
+    if not isinstance(session_id, str) or not SESSION_ID.fullmatch(session_id):
+        raise InputError(f"session id {shorten(str(session_id))!r}: use 1 to 100 letters, digits, '.', '_' or '-'")
+    return session_id
+
+
+def _last_position(session_id: str) -> sa.ScalarSelect[Any]:
+    return sa.select(sa.func.max(TURN.c.position)).where(TURN.c.session == session_id).scalar_subquery()
+
+
+def _row(session_id: str, message: str, reply: Reply) -> dict[str, Any]:
+    details = reply.to_dict()
+    del details["history"]  # the turns before this one
+    texts = {"message": message, "reply": details.pop("text")}
+    texts |= {column: details.pop(column) for column in ("skill", "routed_by")}
+    plain = {column: text.encode("utf-8", "replace").decode() for column, text in texts.items()}  # no lone surrogates
+    return {"session": session_id, **plain, "details": json.dumps(details), "created_at": now()}

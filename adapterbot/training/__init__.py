@@ -1,0 +1,1 @@
+"""Skills, style heads and backbones are trained here; nothing that a turn needs imports it."""

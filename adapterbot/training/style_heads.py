@@ -1,0 +1,46 @@
+"""Train the rank heads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from adapterbot.data.attributes import ATTRIBUTES, balanced, labelled
+from adapterbot.home import written_by_rename
+from adapterbot.network.backbone import Backbone
+from adapterbot.reply.style_heads import HEADS
+from adapterbot.training.logistic import fit_linear
+
+TEXTS, HELD = 12_000, 1_500  # that a head is trained and scored on
+
+
+def train_heads(
+    backbone: Backbone, corpora: Path, out: Path, *, seed: int = 0, announce: Callable[[str], None] = lambda _: None
+) -> dict[str, float]:
+    """Train one head per attribute and write heads.safetensors into `out`; the accuracy on held-out texts by attribute.
+
+    Raises:
+        DataError: a corpus of labelled texts is missing.
+    """
+    sets = {name: balanced(labelled(name, corpora), TEXTS + HELD, f"{seed} {name}") for name in ATTRIBUTES}
+    states = {name: backbone.pooled([text for text, _ in pairs]) for name, pairs in sets.items()}
+    everything = torch.cat(list(states.values()))
+    mean, scale = everything.mean(0), everything.std(0).clamp(min=1e-6)
+    tensors, accuracy = {"mean": mean, "scale": scale}, {}
+    for name, pairs in sets.items():
+        rows = (states[name] - mean) / scale
+        wanted = torch.tensor([ATTRIBUTES[name].index(label) for _, label in pairs])
+        held = min(HELD, len(pairs) // 5)
+        weight = fit_linear(rows[held:], wanted[held:], len(ATTRIBUTES[name]), seed)
+        guessed = (rows[:held] @ weight[:, :-1].T + weight[:, -1]).argmax(-1)
+        accuracy[name] = float((guessed == wanted[:held]).float().mean())
+        tensors[name] = weight
+        announce(f"rank head {name}: right on {accuracy[name]:.1%} of {held:,} held-out texts")
+    with written_by_rename(out / HEADS) as temporary:
+        about = {"backbone": backbone.fingerprint, "labels": json.dumps(ATTRIBUTES)}
+        save_file({key: value.contiguous() for key, value in tensors.items()}, temporary, about)
+    return accuracy

@@ -1,0 +1,115 @@
+"""Dialogues to windows to token rows: what an adapter learns from and is scored on."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from adapterbot.data.dialogue import Dialogue, Turn
+from adapterbot.errors import DataError
+from adapterbot.language.sentences import recase
+from adapterbot.network.tokenizer import Tokenizer
+from adapterbot.reply.prompt import encode
+from adapterbot.spec.tables import SkillSpec
+from adapterbot.training.corpus import Corpus, _texts
+from adapterbot.training.frames import FRAME
+from adapterbot.training.made_up_names import everyday, with_made_up_names
+from adapterbot.turn import Prompt
+
+COMMON = 20  # a word that stands this often in a skill's corpus belongs to everyday language
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Consecutive utterances with one set of facts; `learn` are the indexes of the replies to take a loss on."""
+
+    facts: tuple[str, ...]
+    utterances: tuple[str, ...]
+    learn: tuple[int, ...]
+
+
+def windows(dialogue: Dialogue, spec: SkillSpec) -> Iterator[Window]:
+    """Windows of at most `turns` + 1 utterances in which every reply with something before it is learnt once.
+
+    Replies that share their facts share a window, so their context is computed once.
+    """
+    texts, facts = _texts(dialogue), facts_of(dialogue, 0, spec)
+    start, learn = 0, list[int]()
+    for i, turn in enumerate(dialogue.turns):
+        if turn.speaker != "system" or i == 0:
+            continue
+        own = facts_of(dialogue, i, spec)
+        if learn and (own != facts or i - start > spec.turns):
+            yield Window(facts, texts[start : learn[-1] + 1], tuple(j - start for j in learn))
+            # a fresh window gives its first reply half of the usual history, so that later replies fit in too
+            start, learn = max(0, i - (spec.turns if own != facts else (spec.turns + 1) // 2)), []
+        facts = own
+        start = max(start, i - spec.turns)
+        learn.append(i)
+    if learn:
+        yield Window(facts, texts[start : learn[-1] + 1], tuple(j - start for j in learn))
+
+
+def replies(dialogue: Dialogue, spec: SkillSpec) -> Iterator[Window]:
+    """One window per reply, with exactly the history it would have in a chat: what perplexity is measured on."""
+    texts = _texts(dialogue)
+    for i, turn in enumerate(dialogue.turns):
+        if turn.speaker == "system" and i > 0:
+            start = max(0, i - spec.turns)
+            yield Window(facts_of(dialogue, i, spec), texts[start : i + 1], (i - start,))
+
+
+def facts_of(dialogue: Dialogue, index: int, spec: SkillSpec) -> tuple[str, ...]:
+    """The facts of one reply by the spec's `data.facts`, at most `knowledge.limit`, else `knowledge.when_empty`."""
+    kind, knowledge = spec.data.facts, dialogue.turns[index].knowledge
+    found = {"none": (), "context": dialogue.context, "knowledge": knowledge, "auto": knowledge or dialogue.context}[
+        kind
+    ]
+    return found[: spec.knowledge.limit] or tuple(filter(None, [spec.knowledge.when_empty]))
+
+
+def encode_windows(parts: Iterable[Window], tokenizer: Tokenizer, positions: int) -> list[Prompt]:
+    """Token rows with labels; rows whose reply does not fit into the positions are left out."""
+    rows = (encode(tokenizer, w.facts, w.utterances, positions=positions, learn=w.learn) for w in parts)
+    return [row for row in rows if len(row.ids) <= positions and any(label >= 0 for label in row.labels)]
+
+
+def training_rows(corpus: Corpus, spec: SkillSpec, tokenizer: Tokenizer, positions: int, seed: int) -> list[Prompt]:
+    """Rows of all training dialogues, with what `data.recase` and `data.made_up` do to a share of them."""
+    parts = _augmented(corpus, spec, random.Random(f"{seed} names"), seed)
+    rows = encode_windows(parts, tokenizer, positions)
+    if not rows:
+        raise DataError(f"{corpus.origin}: no reply fits into the backbone's {positions} positions")
+    return rows
+
+
+def _augmented(corpus: Corpus, spec: SkillSpec, draw: random.Random, seed: int) -> Iterator[Window]:
+    """The training windows, in the shares of the spec with capitals and with made-up names in facts and replies."""
+    common = everyday((t.text for d in corpus.train for t in d.turns), COMMON)
+    for dialogue in corpus.train:
+        recase_it = random.Random(f"{seed} {dialogue.id}").random() < spec.data.recase
+        for w in windows(recased(dialogue) if recase_it else dialogue, spec):
+            if w.facts and not dialogue.id.startswith(FRAME) and draw.random() < spec.data.made_up:
+                facts, utterances = with_made_up_names(w.facts, w.utterances, w.learn, common, draw)
+                yield Window(facts, utterances, w.learn)
+            else:
+                yield w
+
+
+def validation_rows(
+    dialogues: Sequence[Dialogue], spec: SkillSpec, tokenizer: Tokenizer, positions: int, most: int
+) -> list[Prompt]:
+    """Rows of at most `most` validation replies, evenly spread over the dialogues."""
+    everything = [w for d in dialogues for w in replies(d, spec)]
+    step = max(1, len(everything) // most)
+    return encode_windows(everything[::step][:most], tokenizer, positions)
+
+
+def recased(dialogue: Dialogue) -> Dialogue:
+    """The dialogue with capitals where sentences start: lower-cased corpora should not set the bot's register."""
+    return replace(
+        dialogue,
+        turns=tuple(Turn(t.speaker, recase(t.text), tuple(map(recase, t.knowledge)), t.label) for t in dialogue.turns),
+        context=tuple(map(recase, dialogue.context)),
+    )

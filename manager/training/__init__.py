@@ -1,0 +1,1 @@
+"""How the manager's parts are trained and judged."""

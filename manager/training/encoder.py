@@ -1,0 +1,233 @@
+"""`adapterbot train-encoder`: a low-rank update by which MiniLM reads dialogues, learnt with the two tasks it is for.
+
+Each step is a batch of messages whose skill is to be told (as in `training`) and a batch of dialogues whose true
+replies are to be found (as in `ranking`); the loss is the sum. The update and the ranker's towers are kept; the head
+that tells skills is trained afterwards on the frozen vectors, by `adapterbot train-manager`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from rich.progress import Progress
+from torch import Generator, Tensor, nn
+
+from adapterbot.manager.bert import PADDING, BertEncoder
+from adapterbot.manager.classifier import Head
+from adapterbot.manager.encoder import DIALOGUE, UPDATE, load_encoder, minilm
+from adapterbot.manager.low_rank import LowRank, save_update
+from adapterbot.manager.ranker import RANKER, Towers, save_ranker
+from adapterbot.manager.training.classifier import train_manager
+from adapterbot.manager.training.examples import collect
+from adapterbot.manager.training.mixtures import Mixture
+from adapterbot.manager.training.ranker import VALID_REPLIES, dialogues_of, encode_shown, report_on
+from adapterbot.manager.training.reply_batches import Batch, Talks, batch, reply_loss
+from adapterbot.manager.training.report import require_libraries
+from adapterbot.network.checkpoint import Checkpoint
+from adapterbot.network.device import mixed_precision, on_fastest
+from adapterbot.spec.tables import SkillSpec
+
+REPLIES = 60_000  # of each corpus, about
+BUDGETS = (60_000, 60_000)  # messages that stand alone, and follow-ups
+# As `mixing.SHARES`; less by hand, since those are few and the encoder would learn them by heart.
+SHARES = (0.15, 0.30, 0.15, 0.40)
+MESSAGES, REPLIES_AT_ONCE = 512, 512  # of a step
+RATE, TOP_RATE, WARMUP = 1.5e-3, 1e-3, 0.05  # of the update and of what is on top of the encoder
+SMOOTHING, CLIP = 0.1, 1.0
+CHECKPOINT, CHECKPOINT_SECONDS = ".encoder", 60.0  # its folder; no skill can have that name
+TOKENS = 48  # of an utterance that are read while training
+LENGTHS = 3  # parts of like length that a step's utterances are encoded in
+
+
+@dataclass(slots=True)
+class Lessons:
+    """What is learnt from: one table of utterances, and messages and dialogues as rows of it."""
+
+    ids: Tensor  # [1 + T, TOKENS] int16, PADDING where there is none; row 0 is silence
+    mixture: Mixture
+    talks: Mapping[str, Talks]
+
+    def key(self, base: BertEncoder, seed: int, steps: int) -> str:
+        """What a checkpoint belongs to."""
+        digest = hashlib.sha256(self.ids.numpy().tobytes()).hexdigest()
+        return f"{base.fingerprint} {digest} {seed} {steps}"
+
+    def steps(self, seed: int, steps: int) -> Iterator[tuple[Tensor, Tensor, Batch]]:
+        """Rows [B, 1 + HISTORY] of messages, their skills [B], and a batch of dialogues, `steps` times."""
+        generator, draw = Generator().manual_seed(seed), random.Random(seed)
+        batches, mixture = self._batches(draw), self.mixture
+        drawn = torch.multinomial(mixture.weights(SHARES), steps * MESSAGES, replacement=True, generator=generator)
+        for picked in drawn.split(MESSAGES):
+            rows = torch.cat([mixture.message[picked, None], mixture.with_histories(picked, generator)], 1)
+            yield rows, mixture.skill[picked], next(batches)
+
+    def _batches(self, draw: random.Random) -> Iterator[Batch]:
+        """Batches of one corpus each, one pass over all of them after the other, without end."""
+        while True:
+            groups = [group for talks in self.talks.values() for group in talks.groups(draw, REPLIES_AT_ONCE)]
+            yield from map(batch, draw.sample(groups, len(groups)))
+
+
+class Student(nn.Module):
+    """The update of `base`, and what is learnt on top of it."""
+
+    def __init__(self, base: BertEncoder, skills: int) -> None:
+        super().__init__()
+        self.base, self.update = base, LowRank(base.weights)
+        self.towers, self.head = Towers(base.width), Head(base.width, skills)
+
+    def loss(self, ids: Tensor, messages: Tensor, skills: Tensor, talk: Batch) -> Tensor:
+        """Cross-entropy of the skills and of the replies; `messages` and `talk` are rows of `ids`."""
+        parts = (messages, talk.contexts, talk.candidates)
+        rows, place = torch.cat([part.flatten() for part in parts]).unique(return_inverse=True)
+        vectors = self._encoded(ids[rows])  # [U, w]
+        at = [part.view_as(rows) for part, rows in zip(place.split([p.numel() for p in parts]), parts, strict=True)]
+        told = self.head(vectors[at[0].to(vectors.device)].flatten(1))
+        route = F.cross_entropy(told, skills.to(vectors.device), label_smoothing=SMOOTHING)
+        return route + reply_loss(self.towers, vectors, replace(talk, contexts=at[1], candidates=at[2]))
+
+    def update_by(self, optimizer: torch.optim.Optimizer, ids: Tensor, lesson: tuple[Tensor, Tensor, Batch]) -> float:
+        """One step; returns its loss."""
+        loss = self.loss(ids, *lesson)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters(), CLIP)
+        optimizer.step()
+        return float(loss.detach())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that is learnt, by its names here."""
+        return {name: parameter.detach() for name, parameter in self.named_parameters()}
+
+    def _encoded(self, ids: Tensor) -> Tensor:
+        """Unit rows [U, w] of ids [U, TOKENS], zeros for silence."""
+        weights = self.update.merged(self.base.weights)
+        lengths = (ids != PADDING).sum(1)
+        order = lengths.argsort()
+        order = order[lengths[order] > 0]
+        vectors = torch.zeros(len(ids), self.base.width, device=self.towers.scale.device)
+        with mixed_precision():
+            for some in order.tensor_split(LENGTHS):
+                if len(some):
+                    encoded = self.base.pooled(ids[some, : int(lengths[some].max())].long(), weights)
+                    vectors = vectors.index_put((some.to(vectors.device),), encoded.float())
+        return vectors
+
+
+def train_encoder(
+    specs: Mapping[str, SkillSpec],
+    *,
+    corpora: Path,
+    base: BertEncoder,
+    out: Path,
+    training: Path,
+    seed: int = 0,
+    steps: int,
+) -> dict[str, Any]:
+    """Write encoder.safetensors, ranker.safetensors and ranker.json into `out`; returns the ranker's figures.
+
+    A run that was killed goes on from its last checkpoint in the folder `training`.
+
+    Raises:
+        DataError: `corpora` is no folder of corpora, or a file in it has a bad line.
+    """
+    found = dialogues_of(specs, corpora)
+    with Progress() as bar:
+        lessons = read_lessons(specs, corpora, base, seed, bar)
+        student = learn(lessons, base, training, seed, steps, bar)
+        save_update(out / UPDATE, student.update, base.fingerprint)
+        encoder, row = base.updated(out / UPDATE, DIALOGUE), dict[str, int]()
+        valid = {n: Talks.of(d["valid"], row, VALID_REPLIES, f"{seed} {n} valid") for n, d in found.items()}
+        vectors = encode_shown(list(row), encoder, bar)
+    save_ranker(out / RANKER, student.towers, encoder)
+    return report_on(student.towers, vectors, valid, lessons.talks, encoder, out)
+
+
+def read_lessons(specs: Mapping[str, SkillSpec], corpora: Path, base: BertEncoder, seed: int, bar: Progress) -> Lessons:
+    """Training messages of all routable skills, training dialogues of all corpora that the ranker learns from."""
+    routable = {name: spec for name, spec in sorted(specs.items()) if spec.routing.auto}
+    examples = [e for e in collect(routable, corpora, seed, BUDGETS)[0] if not e.valid]
+    row: dict[str, int] = {}
+    for example in examples:
+        for text in (example.message, *example.history):
+            row.setdefault(text, len(row) + 1)
+    classes = [name for name in routable if any(e.skill == name for e in examples)]
+    mixture = Mixture.of(examples, classes, row, torch.empty(0))
+    found = dialogues_of(specs, corpora)
+    talks = {name: Talks.of(d["train"], row, REPLIES, f"{seed} {name}") for name, d in found.items()}
+    texts, task = list(row), bar.add_task("reading", total=len(row))
+    ids = torch.full((1 + len(texts), TOKENS), PADDING, dtype=torch.int16)
+    for start in range(0, len(texts), 1024):
+        some = base.tokens(texts[start : start + 1024])[:, :TOKENS]
+        ids[1 + start : 1 + start + len(some), : some.shape[1]] = some
+        bar.advance(task, len(some))
+    return Lessons(ids, mixture, talks)
+
+
+def learn(lessons: Lessons, base: BertEncoder, training: Path, seed: int, steps: int, bar: Progress) -> Student:
+    """A student after `steps` steps, on the processor; checkpoints lie in the folder `training` until it has ended."""
+    torch.manual_seed(seed)
+    student = Student(base, lessons.mixture.classes)
+    with on_fastest(student, base):
+        rates = {student.update: RATE, student.towers: TOP_RATE, student.head: TOP_RATE}
+        groups = [{"params": list(part.parameters())} for part in rates]
+        optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [*rates.values()], steps, pct_start=WARMUP)
+        state = Checkpoint.open(training, lessons.key(base, seed, steps), student)
+        state.restore(optimizer)
+        done, saved = state.step, time.monotonic()
+        with warnings.catch_warnings(action="ignore"):  # of a schedule that moves on without its optimizer
+            for _ in range(done):
+                schedule.step()
+        task = bar.add_task("training", total=steps, completed=done)
+        for lesson in islice(lessons.steps(seed, steps), done, None):
+            torch.manual_seed(seed * steps + state.step)  # dropout is the same in a run that was killed
+            loss = student.update_by(optimizer, lessons.ids, lesson)
+            schedule.step()
+            state.step += 1
+            bar.update(task, advance=1, description=f"training, loss {loss:.2f}")
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                state.save(optimizer)
+                saved = time.monotonic()
+    state.remove()
+    return student.eval()
+
+
+def train_reading(
+    specs: Mapping[str, SkillSpec],
+    corpora: Path,
+    out: Path,
+    *,
+    training: Path,
+    judge: Path | None = None,
+    seed: int,
+    steps: int,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Encoder, ranker and manager, all of them in `out` or none; returns the ranker's figures and the manager's.
+
+    Raises:
+        MissingPartError: MiniLM, scikit-learn or matplotlib is not installed.
+        DataError: see `train_encoder` and `training.train_manager`.
+    """
+    require_libraries()
+    base = minilm()
+    out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out, prefix=".training-") as folder:
+        made = Path(folder)
+        ranker = train_encoder(specs, corpora=corpora, base=base, out=made, training=training, seed=seed, steps=steps)
+        encoder = load_encoder(DIALOGUE, None, made)
+        manager = train_manager(specs, corpora=corpora, encoder=encoder, out=made, seed=seed, judge=judge)
+        for path in made.iterdir():
+            path.replace(out / path.name)
+    return ranker, manager

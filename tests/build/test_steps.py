@@ -1,0 +1,105 @@
+"""The plan of `adapterbot build`: which steps there are, and what is refused before any work."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from steps import STEPS, Place, place_at, recipe, write
+
+from adapterbot.build.plan import build
+from adapterbot.build.steps import BACKBONE, BESIDES, ENCODER, RANK_HEADS
+from adapterbot.data.corpora import folders
+from adapterbot.errors import AdapterbotError, DataError, MissingPartError, SpecError, UnknownNameError
+from adapterbot.home import DATA, Home
+from adapterbot.manager.training import ranker as ranking
+from adapterbot.spec.folders import SkillFolders
+from adapterbot.training.recipe import read_recipe
+
+
+def test_the_shipped_recipe_makes_everything_that_ships(tmp_path: Path, home: Home) -> None:
+    data = place_at(tmp_path).data
+    specs = {name: spec for name, spec in SkillFolders(home).load_all().items() if spec.trainable}
+    for corpus in {folder for spec in specs.values() if spec.data.corpus for folder in folders(spec.data.corpus)}:
+        shutil.copytree(data / "talk", data / corpus, dirs_exist_ok=True)
+    lines: list[str] = []
+    done = build(data, recipe=read_recipe(), dry_run=True, announce=lines.append, home=home)
+    assert len(specs) == 25
+    assert list(done.plan) == [BACKBONE, RANK_HEADS, *(f"skill {name}" for name in specs), *STEPS[3:]]
+    assert done.root == DATA.parent
+    assert len(lines) == 1 + len(done.plan)
+    assert not home.root.exists()
+
+
+def test_the_managers_encoder_is_a_choice(tmp_path: Path) -> None:
+    place = place_at(tmp_path)
+    assert ENCODER not in place.plan(manager={"encoders": ["backbone"]})
+    assert "manager (backbone)" not in place.plan(manager={"encoders": ["dialogue"]})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda data: None, "is not there; expected a folder of corpora"),
+        (lambda data: data.mkdir(), "holds no corpus: expected NAME/train.jsonl"),
+        (lambda data: write(data, "{}"), "is a file; expected a folder of corpora"),
+        (lambda data: write(data / "train.jsonl", "{}"), "is a single corpus; expected a folder of corpora"),
+    ],
+)
+def test_no_corpora(tmp_path: Path, make: Callable[[Path], None], message: str) -> None:
+    make(tmp_path / "corpora")
+    with pytest.raises(DataError, match=message):
+        Place(tmp_path).build(dry=True)
+
+
+def test_a_skill_that_cannot_be_trained_shows_before_the_work(tmp_path: Path) -> None:
+    place = place_at(tmp_path)
+    with pytest.raises(UnknownNameError, match="did you mean 'empathetic'"):
+        place.plan(skills={"train": ["empatetic"]})
+    with pytest.raises(SpecError, match="'chitchat', the backbone alone"):
+        place.plan(skills={"train": ["chitchat"]})
+    with pytest.raises(DataError, match=r"'wiki' learns from the corpus 'wow'.*it has clinc_oos, ed, kvret, talk"):
+        place.plan(skills={"train": ["wiki"]})
+
+
+def test_a_place_that_cannot_be_written_shows_before_the_work(tmp_path: Path) -> None:
+    place = place_at(tmp_path)
+    write(place.root / "data", "a file where a folder has to be")
+    with pytest.raises(AdapterbotError, match=r"root.data.backbone cannot be written .* by --root"):
+        place.build()
+    (place.root / "data").unlink()
+    write(tmp_path / "home", "likewise")
+    with pytest.raises(AdapterbotError, match=r"home.training cannot be written .* ADAPTERBOT_HOME"):
+        place.build()
+    assert not list(place.root.rglob("*.safetensors"))
+
+
+def test_a_missing_library_shows_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sacrebleu" else find(name))
+    place = place_at(tmp_path)
+    assert place.plan()  # planning needs none
+    with pytest.raises(MissingPartError, match=r"sacrebleu: pip install 'adapterbot\[train,encoder\]'"):
+        place.build()
+    assert not (place.root / "data").exists()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"cards": {"read": {}}}', '{"cards": 3}'])
+def test_damaged_records_are_not_taken_for_none(tmp_path: Path, text: str) -> None:
+    place = place_at(tmp_path)
+    write(place.root / "data" / "models.json", text)
+    with pytest.raises(DataError, match=r"models.json is damaged"):
+        place.plan()
+
+
+def test_the_ranker_reads_what_its_step_says() -> None:
+    assert BESIDES == ranking.BESIDES
+
+
+def test_a_checkpoint_of_a_backbone_outlives_changes_to_what_comes_after_it() -> None:
+    other = recipe(skills={"train": []}, manager={"seed": 5}, report={"most": 9})
+    assert other.digest == recipe().digest
+    assert not {key for key in recipe().flat if key.startswith(("skills.", "manager.", "report."))}

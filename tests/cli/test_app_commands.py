@@ -1,0 +1,279 @@
+"""The command line: help is instant, errors are one line, and a new skill needs a folder and one command."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from adapterbot.bot import Bot
+from adapterbot.cli import main
+from adapterbot.cli.terminal import talk
+from adapterbot.home import Home
+from adapterbot.storage.conversations import Store
+from adapterbot.turn import Reply
+
+COMMANDS = (
+    "respond",
+    "chat",
+    "ui",
+    "train-skill",
+    "train-manager",
+    "evaluate",
+    "skills",
+    "bench",
+    "doctor",
+    "sessions",
+)
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command line in this process: exit code, stdout, stderr."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def command(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["adapterbot", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return command
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS, "sessions list", "sessions show", "sessions rm"])
+def test_every_command_explains_itself(run: Run, command: str) -> None:
+    code, out, _ = run(*command.split(), "--help")
+    assert code == 0
+    assert "Usage" in out
+    if not command:
+        assert all(name in out for name in COMMANDS)
+
+
+def test_help_is_quick_and_loads_no_network_library() -> None:
+    heavy = ("torch", "numpy", "pydantic", "gradio", "sqlalchemy")
+    code = (
+        "import sys; sys.argv = ['adapterbot', '--help']\n"
+        "from adapterbot.cli import main\n"
+        "try: main()\n"
+        f"except SystemExit: print([m for m in {heavy} if m in sys.modules])"
+    )
+    seconds = []
+    for _ in range(2):
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+        seconds.append(time.perf_counter() - started)
+        assert done.stdout.splitlines()[-1] == "[]"
+    assert min(seconds) < 3, "0.5 s on an idle machine"
+
+
+def test_respond_prints_the_whole_reply_as_json(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "talk.json").write_text(
+        '[{"role": "user", "content": "Hi!"}, {"role": "assistant", "content": "Hello."}]'
+    )
+    options = ["--skill", "chitchat", "--seed", "3", "--drafts", "2", "--max-tokens", "8", "--fact", "I am a cook."]
+    code, out, err = run("respond", "How are you?", "--history", tmp_path / "talk.json", "--json", *options)
+    assert (code, err) == (0, "")
+    reply = json.loads(out)
+    assert (reply["skill"], reply["routed_by"], reply["seed"], len(reply["drafts"])) == ("chitchat", "forced", 3, 2)
+    assert [turn["text"] for turn in reply["history"]] == ["Hi!", "Hello.", "How are you?", reply["text"]]
+    assert reply["facts"][0]["text"] == "I am a cook."
+    code, out, _ = run("respond", "How are you?", "--history", tmp_path / "talk.json", *options)
+    assert out == f"[chitchat] {reply['text']}\n"
+
+
+def test_respond_lets_the_manager_choose(run: Run) -> None:
+    code, out, _ = run("respond", "hello", "--json", "--max-tokens", "5")
+    assert code == 0
+    assert json.loads(out)["routed_by"] in {"manager", "fallback", "only"}
+
+
+ERRORS: list[tuple[list[str], str]] = [
+    (["respond", "Hi", "--skill", "wheather"], "unknown skill 'wheather'; did you mean"),
+    (["respond", "Hi", "--skill", "../../etc/passwd"], "unknown skill"),
+    (["respond", " "], "the message is empty"),
+    (["respond", "Hi", "--skill", "chitchat", "--temperature", "-1"], "temperature=-1.0 is outside 0 to 5"),
+    (["respond", "Hi", "--skill", "chitchat", "--temperature", "nan"], "temperature=nan"),
+    (["respond", "Hi", "--skill", "chitchat", "--drafts", "1000000"], "drafts=1000000 is outside 1 to 32"),
+    (["respond", "Hi", "--history", "gone.json"], "gone.json: No such file"),
+    (["respond", "Hi", "--history", "bad.json"], "bad.json: not JSON"),
+    (["respond", "Hi", "--history", "odd.json"], "a history is a list"),
+    (["respond", "Hi", "--backbone", "gpt5"], "unknown backbone"),
+    (["respond", "Hi", "--backbone", "microsoft/DialoGPT-small"], "connect to the hub once"),
+    (["train-skill", "wheather"], "did you mean 'weather'"),
+    (["train-skill", "../wiki"], "cannot name a skill"),
+    (["train-skill", "chitchat"], "the backbone alone"),
+    (["train-skill", "wiki", "--data", "gone.jsonl"], "gone.jsonl does not exist"),
+    (["train-skill", "wiki", "--data", "bad.json"], "bad.json:1: not JSON"),
+    (["train-skill", "wiki", "--data", "hub:facebook/empathetic_dialogues"], "give files by --data"),
+    (["train-skill", "wiki", "--epochs", "0"], "epochs=0 is outside"),
+    (["evaluate", "wheather"], "did you mean"),
+    (["sessions", "show", "nobody"], "unknown session 'nobody'"),
+    (["sessions", "rm", "a/b"], "session id 'a/b'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), ERRORS, ids=lambda v: " ".join(v)[:50] if isinstance(v, list) else ""
+)
+def test_an_error_is_one_line_and_exit_code_1(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.json").write_text("{")
+    Path("odd.json").write_text('"Hi"')
+    code, out, err = run(*arguments)
+    assert (code, out.strip()) == (1, "")
+    assert err.startswith("adapterbot: ")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_a_home_that_cannot_be_written_is_one_line(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ADAPTERBOT_HOME", str(tmp_path / "file"))
+    code, _, err = run("train-skill", "persona", "--epochs", "1", "--data", _talk(tmp_path / "talk.jsonl", 4))
+    assert code == 1
+    assert err.splitlines()[-1].startswith("adapterbot: ")
+    assert "Traceback" not in err
+
+
+# -- a new skill -----------------------------------------------------------------------------------------------------
+
+HAIKU = """summary = "Answers in verse."
+group = "style"
+data = { path = "talk.jsonl" }
+adapter = { bottleneck = 4, first_layer = 6 }
+decode = { max_tokens = 6 }
+routing = { auto = true, examples = ["Write me a haiku about snow.", "A short poem, please."] }
+"""
+
+
+def _talk(path: Path, lines: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [
+        {
+            "turns": [
+                {"speaker": "user", "text": f"A haiku of {i}"},
+                {"speaker": "system", "text": f"{i} frogs, one pond"},
+            ]
+        }
+        for i in range(lines)
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def test_a_new_skill_is_a_folder_and_one_command(run: Run, home: Home, tmp_path: Path) -> None:
+    folder = home.skills / "haiku"
+    _talk(folder / "talk.jsonl", 30)
+    (folder / "skill.toml").write_text(HAIKU)
+    code, _, err = run("respond", "Hi", "--skill", "haiku")
+    assert (code, err) == (1, "adapterbot: skill 'haiku' has no adapter yet; train it: adapterbot train-skill haiku\n")
+    code, out, _ = run("train-skill", "haiku", "--epochs", "1")
+    assert code == 0, out
+    assert "perplexity on validation replies" in out
+    assert "you: Write me a haiku about snow." in out
+    rows = {row["name"]: row for row in json.loads(run("skills", "--json")[1])}
+    assert (rows["haiku"]["adapter"], rows["haiku"]["problem"]) == ("trained", "")
+    assert "haiku" in run("skills")[1]
+    code, out, err = run("respond", "Snow, please.", "--skill", "haiku")
+    assert (code, out[:7]) == (0, "[haiku]"), err
+    reply = json.loads(run("respond", "Write me a haiku about snow.", "--json", "--max-tokens", "5")[1])
+    assert reply["skill"] in {"haiku", "chitchat"}
+    assert reply["routed_by"] == "only" or "haiku" in reply["scores"]
+    code, _, _ = run("evaluate", "haiku", "--most", "2", "--json", tmp_path / "figures.json")
+    assert code == 0
+    assert json.loads((tmp_path / "figures.json").read_text())["haiku"]["replies"] >= 1
+
+
+def test_a_polite_kill_stops_a_training_with_a_word(run: Run, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    _talk(home.skills / "haiku" / "talk.jsonl", 30)
+    (home.skills / "haiku" / "skill.toml").write_text(HAIKU)
+    monkeypatch.setattr("adapterbot.training.skill.reply_loss", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        code, _, err = run("train-skill", "haiku")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert code == 130
+    assert "the same command goes on from the last checkpoint" in err
+
+
+def test_check_finds_a_skill_with_a_fault(run: Run, home: Home) -> None:
+    (home.skills / "haiku").mkdir(parents=True)
+    (home.skills / "haiku" / "skill.toml").write_text(HAIKU + "turms = 3")
+    code, out, _ = run("skills", "--check")
+    assert code == 1
+    assert "turms" in out
+    problems = {row["name"]: row["problem"] for row in json.loads(run("skills", "--json")[1])}
+    assert "turms" in problems["haiku"]
+    assert problems["chitchat"] == ""
+
+
+def test_sessions_are_listed_shown_and_removed(run: Run, home: Home) -> None:
+    assert run("sessions", "list") == (0, "", "")
+    Store(home.database).append("anna", "Hello", Reply("Hi!", "chitchat"))
+    code, out, _ = run("sessions", "list")
+    assert code == 0
+    assert out.startswith("anna  1 turns  last 20")
+    assert json.loads(run("sessions", "show", "anna")[1])["turns"][0]["reply"] == "Hi!"
+    assert run("sessions", "rm", "anna")[:2] == (0, "removed anna\n")
+    assert run("sessions", "list")[1] == ""
+
+
+def test_the_doctor_says_what_there_is(run: Run, home: Home) -> None:
+    _, out, _ = run("doctor")
+    assert str(home.root) in out
+    assert "ok       torch" in out
+    assert "ok       backbone embedded" in out
+
+
+# -- chat ------------------------------------------------------------------------------------------------------------
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
+    """What a person types; then Ctrl-D."""
+    waiting = iter(lines)
+
+    def read(*_: object) -> str:
+        try:
+            return next(waiting)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr(builtins, "input", read)
+
+
+def test_talking_in_the_terminal(
+    tiny_bot: Bot, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed(monkeypatch, "Hello", "/skill persona", "Who are you?", "/skill [/dim]", "Hi", "", "/auto", "/undo", "/help")
+    talk(tiny_bot, "anna", "chitchat", seed=1)
+    out = capsys.readouterr().out
+    assert "chitchat (forced)" in out
+    assert "persona (forced)" in out
+    assert "unknown skill '[/dim]'" in out
+    assert "the message is empty" in out
+    assert tiny_bot.session("anna").history.texts[0] == "Hello"
+    assert len(tiny_bot.session("anna").history) == 2, "the second exchange was taken back"
+
+
+def test_quit_ends_the_talk(tiny_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    typed(monkeypatch, "/quit", "Hello")
+    talk(tiny_bot, "anna", "chitchat", seed=1)
+    assert len(tiny_bot.session("anna").history) == 0

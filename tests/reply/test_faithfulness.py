@@ -1,0 +1,169 @@
+"""A reply may tell of a passage what it says, in other words, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapterbot.reply.faithfulness import faithful, misplaced, mixed, quotation, strayed, turned
+from adapterbot.reply.grounding import ELSE, NOTHING, Evidence
+from adapterbot.reply.rerank import ANSWERED, STRAYED, WRONG, best_first
+from adapterbot.turn import Draft
+
+BROME = "The Brome is a long river in Tarland. Its only bridge, of iron, was built in 1742 by Ida Holm."
+ROW = "name: Brome, area: north"
+
+
+def test_what_the_sources_lack_has_strayed() -> None:
+    assert strayed("The Brome is a long river.", [BROME]) == 0.0
+    assert strayed("Rivers of Tarland are long.", [BROME]) == 0.0, "river and rivers begin alike"
+    assert strayed("The Brome is full of crocodiles.", [BROME]) == pytest.approx(2 / 3)
+    assert strayed("The Brome is full of crocodiles.", [BROME, "Is it full of crocodiles?"]) == 0.0
+    assert strayed("It is!", [BROME]) == strayed("", []) == 0.0, "no content word at all"
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        ("Its bridge is a long river in Ida Holm.", ["Ida", "Holm"]),
+        ("It is a long river in Tarland from 1742.", ["1742"]),
+        ("The only bridge in Tarland was built by Ida Holm.", ["Tarland"]),
+        ("The Brome's only bridge was built in 1742.", []),  # the passage is about the Brome
+        ("The Brome is a long river in Tarland. Ida Holm built its only bridge.", []),
+        ("I like Ida Holm.", []),  # tells no sentence
+        ("", []),
+    ],
+)
+def test_words_of_another_sentence_are_mixed_in(reply: str, found: list[str]) -> None:
+    assert mixed(reply, [BROME]) == found
+    assert mixed(reply, [BROME.split(". ")[0] + "."]) == [], "one sentence has no other"
+    assert mixed(reply, ["Brome\tlies_in\tTarland", ROW]) == [], "triples and rows are no sentences"
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        ("It is 1742 long.", ["1742"]),
+        ("1742.", ["1742"]),
+        ("It was built in 1742.", []),
+        ("It dates from 1742.", []),  # one preposition is as good as another
+        ("1742 by Ida.", []),
+        ("It is 99 long.", []),  # in no fact: `support.invented` finds it
+        ("It is 1742 long, built in 1742.", ["1742"]),
+    ],
+)
+def test_a_number_keeps_the_word_before_or_after_it(reply: str, found: list[str]) -> None:
+    assert misplaced(reply, [BROME]) == found
+    assert misplaced(reply, [ROW + ", year: 1742"]) == []
+    assert misplaced(reply, ["(1742)"]) == [], "no word stands beside it"
+
+
+@pytest.mark.parametrize(
+    ("reply", "wrong"),
+    [
+        ("The hole is so dense that light can escape.", True),
+        ("The hole is so dense that not only light can escape.", True),
+        ("The hole is so dense that no light can escape.", False),
+        ("The hole is so dense.", False),  # leaves it out
+        ("It bends space around it.", False),
+        ("It does not bend space around it.", True),
+        ("I like light.", False),  # tells no sentence
+    ],
+)
+def test_what_a_passage_denies_is_not_said(reply: str, wrong: bool) -> None:
+    fact = "The hole is so dense that not even light can escape. It bends space around it."
+    assert turned(reply, [fact]) == [reply] * wrong
+
+
+def test_faithful_is_all_of_it() -> None:
+    assert faithful("The Brome is a long river.", [BROME], [])
+    assert not faithful("The Brome is a long river in Rome.", [BROME], []), "invented"
+    assert faithful("The Brome is a long river in Rome.", [BROME], ["Is it in Rome?"])
+    assert not faithful("Its only bridge was built in 1742 by Tarland.", [BROME], []), "mixed"
+    assert not faithful("Its only bridge is 1742.", [BROME], []), "misplaced"
+    assert not faithful("The Brome is not a long river.", [BROME], []), "turned"
+    assert not faithful("The Brome is a muddy, poisonous, haunted, endless river.", [BROME], []), "strayed"
+    assert not faithful("I know!", [BROME], []), "tells nothing"
+
+
+@given(st.text(max_size=60), st.lists(st.text(max_size=60), max_size=3))
+def test_any_text_can_be_looked_at(reply: str, facts: list[str]) -> None:
+    assert 0.0 <= strayed(reply, facts) <= 1.0
+    assert all(value.lower() in reply.lower() for value in mixed(reply, facts) + misplaced(reply, facts))
+    assert strayed(reply, [reply]) == 0.0
+
+
+def test_a_quotation_is_the_sentence_that_fits_best_and_is_news() -> None:
+    def alike(texts: Sequence[str]) -> list[float]:
+        return [0.0] * len(texts)
+
+    first, second = BROME.split(". ")[0] + ".", BROME.split(". ")[1]
+    assert quotation([BROME], alike, lambda _: False) == first
+    assert quotation([BROME], lambda texts: range(len(texts)), lambda _: False) == second
+    assert quotation([BROME], alike, lambda sentence: "river" in sentence) == second
+    assert quotation([BROME], alike, lambda _: True) == quotation([], alike, lambda _: False) == ""
+    assert quotation(["Mills , too , grind ."], alike, lambda _: False) == "Mills, too, grind."
+    assert quotation([ROW], alike, lambda _: False) == "", "a row is no sentence"
+
+
+def test_unfaithful_drafts_give_way_to_a_faithful_one_then_to_the_passage() -> None:
+    wrong, right = Draft("Its only bridge was built by Tarland.", -0.1), Draft("It's a river in Tarland.", -0.5)
+    asked = ["What is the Brome?"]
+    read = Evidence((BROME,), read=True)
+    assert best_first([wrong, right], asked, None, read)[0].text == right.text
+    chosen = best_first([wrong, Draft("Well, the bridge is 1742.", -0.2)], asked, None, read)
+    assert chosen[0].text == "The Brome is a long river in Tarland."
+    assert [d.text for d in chosen[1:]] == [wrong.text, "Well, the bridge is 1742."], "no draft is lost"
+    again = best_first([wrong, wrong], [*asked, chosen[0].text, "Go on."], None, read)
+    assert again[0].text == "Its only bridge, of iron, was built in 1742 by Ida Holm."
+    everything = [*asked, *BROME.replace("land. ", "land.\n").split("\n"), "Go on."]
+    assert best_first([wrong, wrong], everything, None, read)[0].text == wrong.text, "all was said before"
+    assert best_first([wrong], asked, None, read)[0].text == wrong.text, "a single one is shown while it grows"
+
+
+def test_who_asks_is_told_that_nothing_was_read() -> None:
+    nothing = Evidence((), read=True)
+    made_up, honest = Draft("He was a rapper.", -0.1), Draft("I don't know him.", -2.0)
+    assert best_first([made_up, honest], ["Who was Ida Holm?"], None, nothing)[0].text == honest.text
+    but = Draft("I don't know, but there are 12.", -0.1)
+    assert best_first([made_up, but], ["Who was Ida Holm?"], None, nothing)[0].text == NOTHING
+    assert best_first([made_up, honest], ["I like Ida Holm."], None, nothing)[0].text == made_up.text, "no question"
+    graph = Evidence(("graph: nothing found",), read=True)
+    assert best_first([made_up, made_up], ["Who was Ida Holm?"], None, graph)[0].text == ELSE[1]
+    assert best_first([made_up, honest], ["Who was Ida Holm?"], None, graph)[0].text == honest.text
+
+
+def test_what_was_said_already_gives_way_to_news() -> None:
+    again = Draft("The Brome is a long river.", -0.1)
+    read = Evidence((BROME,), read=True)
+    asked = ["What is it?", again.text, "Is it deep?"]
+    assert best_first([again, again], asked[:1], None, read)[0].text == again.text
+    assert best_first([again, again], asked, None, read)[0].text == "The Brome is a long river in Tarland."
+    short = Evidence(("Long river, Brome.",), read=True)
+    assert best_first([Draft("Long river.", -0.1)] * 2, ["What is it?"], None, short)[0].text == "Long river."
+
+
+def test_where_a_number_is_asked_for_a_draft_with_one_comes_forward() -> None:
+    plain, number = Draft("Ida Holm built its only bridge.", -0.1), Draft("Its bridge was built in 1742.", -0.2)
+    read = Evidence((BROME,), read=True)
+    scores = [
+        {d.text: d.score for d in best_first([plain, number], [asked], None, read)}
+        for asked in ("When was it built?", "Who built it?")
+    ]
+    assert scores[0][number.text] - scores[1][number.text] == pytest.approx(ANSWERED)
+    assert scores[0][plain.text] == scores[1][plain.text]
+
+
+def test_what_unfaithfulness_costs() -> None:
+    drafts = [
+        Draft("The Brome is a long river in Ida Holm, full of crocodiles.", -0.5),
+        Draft("It's a river in Tarland.", -0.5),
+    ]
+    free = {d.text: d.score for d in best_first(drafts, ["What?"], None, Evidence((BROME,)))}
+    read = {d.text: d.score for d in best_first(drafts, ["What?"], None, Evidence((BROME,), read=True))}
+    assert read[drafts[1].text] == free[drafts[1].text]
+    cost = STRAYED * strayed(drafts[0].text, [BROME, "What?"]) + WRONG * 2
+    assert read[drafts[0].text] == pytest.approx(free[drafts[0].text] - cost)

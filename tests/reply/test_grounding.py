@@ -1,0 +1,205 @@
+"""What a grounded reply may say: no number, name, time or place that its facts lack."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapterbot.language.values import invented, unsupported
+from adapterbot.network.tokenizer import Tokenizer
+from adapterbot.reply.grounding import NOTHING, Evidence, read_out
+from adapterbot.reply.rerank import best_first
+from adapterbot.turn import Draft
+
+ROW = "name: Golden Fig, area: centre, food: turkish, phone: 555-0187, pricerange: cheap"
+ASKED = ["I want something Turkish for two people."]
+
+
+def everyday(word: str) -> bool:
+    return not word.startswith("x")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("The Golden Fig is a cheap Turkish place in the center. Call 555-0187.", []),
+        ("Table for 2 at Golden Fig?", []),
+        ("The Silver Fig is in the north. It costs 20 pounds.", ["Silver", "north", "20"]),
+        ("Seven people like it on Monday.", ["Seven", "Monday"]),
+        ("it is a xorbic place", ["xorbic"]),
+        ("One of them is the Golden Fig, I think.", []),
+    ],
+)
+def test_values_that_nothing_supports_are_found(text: str, found: list[str]) -> None:
+    assert unsupported(text, [ROW], ASKED, everyday) == found
+
+
+def test_words_for_one_thing_support_each_other() -> None:
+    assert unsupported("It will be raining, with a drizzle.", ["monday: rain"]) == []
+    assert unsupported("It will snow.", ["monday: rain"]) == ["snow"]
+
+
+@given(st.lists(st.sampled_from(ROW.replace(",", "").replace(":", "").split())))
+def test_what_is_copied_is_supported(words: list[str]) -> None:
+    assert unsupported(" ".join(words), [ROW]) == []
+
+
+@given(st.text(max_size=80), st.lists(st.text(max_size=40), max_size=3))
+def test_what_is_invented_is_unsupported_too(text: str, facts: list[str]) -> None:
+    assert set(invented(text, facts)) <= set(unsupported(text, facts)) | {w for w in ("two",) if w in text}
+
+
+@pytest.mark.parametrize("facts", [[ROW], ["forecast: not available"], ["Plain words about a fig."], [], ["a\nb: c"]])
+def test_facts_that_are_read_out_hold_nothing_else(facts: list[str]) -> None:
+    told = read_out(facts)
+    assert told == NOTHING if not facts else told
+    assert unsupported(told, facts) == []
+
+
+def test_a_strict_skill_never_shows_an_unsupported_value() -> None:
+    made = [Draft("Try the Silver Fig in the north.", -0.1), Draft("The Golden Fig is cheap.", -3.0)]
+    loose, strict = Evidence((ROW,)), Evidence((ROW,), strict=True, everyday=everyday)
+    assert best_first(made, ASKED, None, strict)[0].text == "The Golden Fig is cheap."
+    only = best_first(made[:1], ASKED, None, strict)
+    assert unsupported(only[0].text, [ROW]) == []
+    assert "Golden Fig" in only[0].text
+    assert only[1].text == made[0].text, "the draft is still there to be looked at"
+    assert best_first(made[:1], ASKED, None, loose)[0].text == made[0].text
+
+
+def test_values_of_one_row_do_not_support_another() -> None:
+    rows = (
+        "poi: Tea Shed, address: 700 Elm Drive",
+        "poi: Bean Harbor, address: 296 Finch Lane",
+        "restaurant: 40 found",
+    )
+    evidence = Evidence(rows, strict=True)
+    assert evidence.against("The Tea Shed is at 700 Elm Drive.", ()) == []
+    assert evidence.against("The Tea Shed is at 296 Finch Lane.", ()) == ["296", "Finch", "Lane"]
+    assert evidence.against("Tea Shed is at 700 Elm Drive, Bean Harbor at 296 Finch Lane.", ()) == []
+    assert evidence.against("It is at 296 Elm Drive.", ()) != []
+    assert evidence.against("It is at 296 Finch Lane, one of 40.", ()) == []
+
+
+def test_style_decides_among_drafts() -> None:
+    made = [Draft("So so.", -0.5), Draft("Great!", -0.6)]
+    ranked = best_first(made, ["How is it?"], None, None, lambda texts: [float("!" in t) for t in texts])
+    assert [d.text for d in ranked] == ["Great!", "So so."]
+
+
+def test_the_vocabulary_tells_everyday_words(embedded: Tokenizer) -> None:
+    assert all(map(embedded.everyday, ("restaurant", "tomorrow", "expensive", "unfortunately")))
+    assert not any(map(embedded.everyday, ("quellmar", "xalvora", "brindelmoor")))
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Tokenizer:
+    from adapterbot.home import DATA
+
+    return Tokenizer.from_folder(DATA / "backbone")
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict", "wrong"),
+    [
+        ("That is contradicted. Garlic protects nobody.", "contradicted", []),
+        ("Yes. Garlic protects nobody.", "contradicted", ["yes"]),
+        ("Yes, that is contradicted.", "contradicted", ["yes"]),
+        ("No, that is contradicted.", "contradicted", []),
+        ("Garlic protects nobody.", "contradicted", ["contradicted"]),
+        ("Yes, that is supported.", "supported", []),
+        ("No, that is supported.", "supported", ["no"]),
+        ("Garlic protects nobody.", "supported", ["supported"]),
+        ("I do not know about that.", "not known", []),
+        ("Yes, it does.", "not known", ["yes"]),
+    ],
+)
+def test_a_reply_keeps_to_the_verdict(text: str, verdict: str, wrong: list[str]) -> None:
+    facts = (f"verdict: {verdict}", "Garlic protects nobody.")
+    assert Evidence(facts, strict=True).against(text, ["Does garlic protect people?"]) == wrong
+
+
+def test_a_verdict_is_read_out_with_its_evidence() -> None:
+    assert (
+        read_out(["verdict: contradicted", "Garlic protects nobody."])
+        == "That is contradicted. Garlic protects nobody."
+    )
+
+
+ROWS = ("address: 52 Tannery Lane, area: south, name: Rivermead Park", "address: 7 Weir, area: south, name: Weir Green")
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("There are 52 parks in the south.", ["52"]),
+        ("There are seven parks in the south.", ["seven"]),
+        ("There are two parks in the south.", []),
+        ("There are 2 parks in the south.", []),
+        ("I have 7 of them.", ["7"]),
+        ("Rivermead Park is at 52 Tannery Lane.", []),
+        ("I found 4 places for you.", []),  # the user's own number
+    ],
+)
+def test_a_count_is_that_of_the_rows(text: str, wrong: list[str]) -> None:
+    assert Evidence(ROWS, strict=True).against(text, ["parks in the south for 4 people"]) == wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("Try the Rivermead Green.", ["Rivermead Green"]),
+        ("Try the Rivermead Park.", []),
+        ("Try Weir Green on Weir Street.", ["Weir Street"]),
+        ("In the South Rivermead Park is the best.", []),
+        ("Your friend Ada Stone may go to Rivermead Park, Weir Green or both.", []),
+    ],
+)
+def test_a_name_of_two_words_is_not_put_together(text: str, wrong: list[str]) -> None:
+    said = ["a park in the south for Ada Stone, not in Market Street"]
+    assert Evidence(ROWS, strict=True).against(text, said) == wrong
+
+
+def test_the_hour_of_a_time_is_no_number_of_its_own() -> None:
+    facts = ["trainID: TR168, leaveAt: 06:15, arriveBy: 09:45"]
+    assert unsupported("There are 06 trains.", facts) == ["06"]
+    assert unsupported("It leaves at 06:15 and arrives at 9:45.", facts) == []
+    assert unsupported("It leaves at 06:45.", facts) == ["06:45"]
+
+
+def test_how_many_were_found_is_no_time_and_no_price() -> None:
+    evidence = Evidence(("train: 168 found",), strict=True)
+    assert evidence.against("There are 168 trains. Where do you leave from?", []) == []
+    assert evidence.against("The next train leaves at 168.", []) == ["168"]
+    assert evidence.against("There are 12 trains.", []) == ["12"]
+    assert "168" in read_out(evidence.facts)
+    assert evidence.against(read_out(evidence.facts), []) == []
+
+
+@pytest.mark.parametrize(
+    ("fact", "text", "wrong"),
+    [
+        ("hotel: none", "There is nothing like that in the west.", []),
+        ("hotel: none", "There are no hotels in the west.", ["no"]),
+        ("hotel: none", "How about the Blue Door?", ["no"]),
+        ("hotel: none", "I see nothing like that, but there are 12 in the north.", ["but there are", "12"]),
+        ("hotel: none", "Sorry, but there are none.", []),
+        ("forecast: not available", "I do not have a forecast for Bergen.", ["Bergen"]),
+        ("forecast: not available", "I don't have a forecast for Oslo.", []),
+        ("forecast: not available", "I'm afraid not. I have no forecast.", ["afraid not"]),
+        ("forecast: not available", "No, I have no forecast.", ["No,"]),
+        ("forecast: not available", "No forecast, I'm afraid.", []),
+        ("forecast: not available", "I don't know, but I can't tell you.", ["no"]),
+        ("forecast: not available", "I have no forecast for the forecast.", ["forecast"]),
+        ("calendar: no such event", "You have a meeting.", ["no"]),
+    ],
+)
+def test_when_nothing_was_found_a_reply_has_to_say_so(fact: str, text: str, wrong: list[str]) -> None:
+    evidence = Evidence((fact,), strict=True, everyday=everyday)
+    assert evidence.against(text, ["Tell me of Bergen.", "Something in the west or in Oslo?"]) == wrong
+    assert evidence.against(read_out([fact]), [""]) == []
+
+
+def test_a_skill_that_is_not_strict_may_talk_on_when_nothing_was_found() -> None:
+    assert Evidence(("graph: nothing found",), everyday=everyday).against("What do you like to read?", [""]) == []

@@ -1,0 +1,239 @@
+"""The database under the store: several writers, kills, damage, and schemas of other ages."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import Connection
+
+from adapterbot.errors import MissingPartError, StoreError
+from adapterbot.home import Home
+from adapterbot.storage import conversations as store
+from adapterbot.storage import database
+from adapterbot.storage.conversations import Store
+from adapterbot.turn import Reply
+
+REPLY = Reply("Hello there.", "wiki")
+
+
+def run(code: str, *arguments: str) -> subprocess.Popen[str]:
+    """Another Python process that has imported the store."""
+    head = (
+        "import os, sys, time\nfrom adapterbot.storage.conversations import Store\nfrom adapterbot.turn import Reply\n"
+    )
+    return subprocess.Popen([sys.executable, "-c", head + code, *arguments], text=True, stdout=subprocess.PIPE)
+
+
+def look(home: Home, query: str) -> list[tuple[object, ...]]:
+    """What SQLite itself sees in the file."""
+    with closing(sqlite3.connect(home.database)) as connection:
+        return connection.execute(query).fetchall()
+
+
+# -- several writers --------------------------------------------------------------------------------------------------
+
+
+def test_two_processes_write_the_same_session(home: Home) -> None:
+    code = "kept = Store(sys.argv[1])\nfor i in range(15): kept.append('a', sys.argv[2] + str(i), Reply('ok', 'wiki'))"
+    with run(code, str(home.database), "x") as one, run(code, str(home.database), "y") as two:
+        assert (one.wait(60), two.wait(60)) == (0, 0)
+    said = [t for t in Store(home.database).history("a").texts if t != "ok"]
+    assert [t for t in said if t[0] == "x"] == [f"x{i}" for i in range(15)]
+    assert [t for t in said if t[0] == "y"] == [f"y{i}" for i in range(15)]
+
+
+def test_threads_write_one_store(home: Home) -> None:
+    kept = Store(home.database)
+    threads = [threading.Thread(target=kept.append, args=("a", str(n), REPLY)) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(kept.history("a").texts[::2], key=int) == [str(n) for n in range(12)]
+
+
+def test_a_process_killed_within_a_transaction_leaves_no_half_turn(home: Home) -> None:
+    kept = Store(home.database)
+    kept.append("a", "before", REPLY)
+    code = """
+from adapterbot.storage import conversations as store
+def stuck(connection):
+    connection.execute(store.sa.insert(store.TURN).values(session="a", position=2, message="half", reply="",
+        skill="", routed_by="", details="{}", created_at=""))
+    print("written", flush=True)
+    time.sleep(60)
+Store(sys.argv[1])._database.write(stuck)
+"""
+    with run(code, str(home.database)) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "written\n"
+        writer.kill()
+    assert kept.history("a").texts == ("before", "Hello there.")
+    kept.append("a", "after", REPLY)
+    assert kept.history("a").last_user == "after"
+
+
+def test_a_locked_database_is_an_error_in_bounded_time(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "WAIT", 0.1)
+    kept = Store(home.database)
+    kept.append("a", "hi", REPLY)
+    other = sqlite3.connect(home.database, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    started = time.perf_counter()
+    with pytest.raises(StoreError, match="locked by another program"):
+        kept.append("a", "more", REPLY)
+    assert time.perf_counter() - started < 5
+    assert kept.history("a").last_user == "hi"  # reading goes on
+    other.execute("ROLLBACK")
+    other.close()
+    kept.append("a", "more", REPLY)
+
+
+def test_a_writer_that_waits_succeeds_once_the_other_is_done(home: Home) -> None:
+    kept = Store(home.database)
+    kept.append("a", "hi", REPLY)
+    other = sqlite3.connect(home.database, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.3, lambda: other.execute("ROLLBACK"))
+    release.start()
+    kept.append("a", "waited", REPLY)
+    release.join()
+    other.close()
+    assert kept.history("a").last_user == "waited"
+
+
+# -- what cannot be used ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content", [b"this is not a database, but a text of some length " * 100, b"SQLite format 3\0" + b"\xff" * 5000]
+)
+def test_a_damaged_file_is_named_and_left_as_it_is(content: bytes, tmp_path: Path) -> None:
+    damaged = tmp_path / "chat.sqlite3"
+    damaged.write_bytes(content)
+    kept = Store(damaged)
+    calls = [lambda: kept.history("a"), lambda: kept.append("a", "hi", REPLY), kept.sessions]
+    for call in calls:
+        with pytest.raises(StoreError, match=r"chat\.sqlite3 is damaged .* \(mv "):
+            call()
+    assert damaged.read_bytes() == content
+    damaged.rename(tmp_path / "moved")
+    kept.append("a", "hi", REPLY)  # as the message promised
+    assert kept.history("a").last_user == "hi"
+
+
+def test_a_database_damaged_inside_is_named_and_left_as_it_is(home: Home) -> None:
+    kept = Store(home.database)
+    kept.append("a", "hi", REPLY)
+    content = home.database.read_bytes()
+    damaged = content[:4096] + b"\xff" * (len(content) - 4096)
+    home.database.write_bytes(damaged)
+    for call in (lambda: kept.history("a"), lambda: kept.append("a", "more", REPLY)):
+        with pytest.raises(StoreError, match=r"is damaged .*malformed"):
+            call()
+    assert home.database.read_bytes() == damaged
+
+
+def test_a_read_only_database_can_be_read_but_not_written(home: Home) -> None:
+    Store(home.database).append("a", "hi", REPLY)
+    kept = Store(f"sqlite:///file:{home.database}?mode=ro&uri=true")
+    assert kept.history("a").last_user == "hi"
+    with pytest.raises(StoreError, match=r"cannot be used: .*readonly"):
+        kept.append("a", "more", REPLY)
+
+
+def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="unable to open"):
+        Store(tmp_path).append("a", "hi", REPLY)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be used"):
+        Store(tmp_path / "file" / "below.sqlite3").append("a", "hi", REPLY)
+
+
+def test_a_full_disk_is_an_error_and_loses_nothing(home: Home) -> None:
+    Store(home.database).append("a", "hi", REPLY)
+    kept = Store(home.database)
+    pages = look(home, "PRAGMA page_count")[0][0]
+
+    def full(connection: Connection) -> None:
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        connection.exec_driver_sql(
+            "INSERT INTO turn SELECT session, 99, zeroblob(100000), '', '', '', '{}', '' FROM turn"
+        )
+
+    with pytest.raises(StoreError, match="full"):
+        kept._database.write(full)
+    assert kept.history("a").texts == ("hi", "Hello there.")
+
+
+@pytest.mark.parametrize(
+    ("url", "error"), [("nosuch://x", StoreError), ("://", StoreError), ("mssql+pymssql://u:pw@h/d", MissingPartError)]
+)
+def test_urls_that_cannot_be_used(url: str, error: type[Exception]) -> None:
+    with pytest.raises(error) as raised:
+        Store(url)
+    assert "pw" not in str(raised.value)
+
+
+# -- schema -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_older_database_is_migrated_and_keeps_its_turns(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store(home.database).append("a", "hi", REPLY)
+
+    def m002_rating(connection: Connection) -> None:
+        connection.exec_driver_sql("ALTER TABLE turn ADD COLUMN rating INTEGER")
+
+    monkeypatch.setattr(store, "MIGRATIONS", (*store.MIGRATIONS, m002_rating))
+    assert Store(home.database).history("a").last_user == "hi"
+    assert look(home, "SELECT name FROM migration ORDER BY name") == [("m001_turns",), ("m002_rating",)]
+    assert look(home, "SELECT message, rating FROM turn") == [("hi", None)]
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store(home.database).append("a", "hi", REPLY)
+    older = store.MIGRATIONS
+
+    def m002_broken(connection: Connection) -> None:
+        connection.exec_driver_sql("CREATE TABLE half (x INTEGER)")
+        connection.exec_driver_sql("ALTER TABLE nosuch ADD COLUMN y INTEGER")
+
+    monkeypatch.setattr(store, "MIGRATIONS", (*older, m002_broken))
+    with pytest.raises(StoreError, match="nosuch"):
+        Store(home.database).history("a")
+    monkeypatch.setattr(store, "MIGRATIONS", older)
+    assert Store(home.database).history("a").last_user == "hi"
+    assert look(home, "SELECT name FROM sqlite_master WHERE name = 'half'") == []
+
+
+def test_a_newer_database_asks_for_an_upgrade(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    older = store.MIGRATIONS
+
+    def m900_future(connection: Connection) -> None:
+        """Changes nothing."""
+
+    monkeypatch.setattr(store, "MIGRATIONS", (*older, m900_future))
+    Store(home.database).append("a", "hi", REPLY)
+    monkeypatch.setattr(store, "MIGRATIONS", older)
+    before = home.database.read_bytes()
+    for call in (lambda: Store(home.database).history("a"), lambda: Store(home.database).append("a", "x", REPLY)):
+        with pytest.raises(StoreError, match=r"newer adapterbot \(m900_future\): pip install --upgrade"):
+            call()
+    assert home.database.read_bytes() == before
+
+
+def test_another_programs_database_is_not_touched(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.sqlite3"
+    with closing(sqlite3.connect(foreign)) as connection:
+        connection.execute("CREATE TABLE customers (name TEXT)")
+    before = foreign.read_bytes()
+    with pytest.raises(StoreError, match=r"another program's tables \(customers\)"):
+        Store(foreign).append("a", "hi", REPLY)
+    assert foreign.read_bytes() == before

@@ -1,0 +1,315 @@
+"""Training: only the adapter learns, a killed run ends as if it had not been, a failed one leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import TESTS, random_adapter
+from safetensors.torch import load_file
+
+from adapterbot.bot import Bot
+from adapterbot.errors import AdapterbotError, DataError, SettingError, SpecError
+from adapterbot.home import Home
+from adapterbot.manager.classifier import CLASSIFIER
+from adapterbot.network.adapters.bank import AdapterBank
+from adapterbot.network.adapters.file import load_adapter
+from adapterbot.network.backbone import Backbone, fingerprint_of
+from adapterbot.network.checkpoint import FILE
+from adapterbot.network.likelihood import perplexity
+from adapterbot.spec.folders import SkillFolders
+from adapterbot.spec.tables import SkillSpec
+from adapterbot.training import skill as training
+from adapterbot.training.card import Trained
+from adapterbot.training.corpus import load_corpus
+from adapterbot.training.skill import reply_loss, train_skill
+from adapterbot.training.windows import validation_rows
+
+SPEC = """summary = "Answers in verse."
+group = "style"
+data = {{ path = "talk.jsonl" }}
+adapter = {{ bottleneck = 4, first_layer = {first_layer} }}
+train = {{ epochs = 3, batch = 4, lr = {lr}, patience = 5 }}
+routing = {{ examples = ["Snow?", "Rain?"] }}
+decode = {{ max_tokens = 5 }}
+"""
+IDS = torch.tensor([[300, 301, 1, 302]])
+
+
+def write_skill(home: Home, lr: float = 0.01, first_layer: int = 0, lines: int = 24) -> SkillSpec:
+    """A user's own skill with a corpus written by hand."""
+    folder = home.skills / "haiku"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "skill.toml").write_text(SPEC.format(lr=lr, first_layer=first_layer))
+    things = ["snow", "rain", "wind", "frost", "moon", "river", "autumn", "spring"]
+    dialogues = [
+        {"id": f"h{i}", "turns": [{"speaker": "user", "text": f"Tell me of {things[i % 8]} number {i}"},
+                                  {"speaker": "system", "text": f"{things[i % 8]} falls on the old pond"}]}
+        for i in range(lines)
+    ]  # fmt: skip
+    (folder / "talk.jsonl").write_text("\n".join(map(json.dumps, dialogues)))
+    return SkillFolders(home).load("haiku")
+
+
+def train(spec: SkillSpec, backbone: Backbone, home: Home, **options: Any) -> Trained:
+    return train_skill(spec, backbone, home=home, quiet=True, **options)
+
+
+@pytest.fixture(scope="module")
+def finished(tiny: Backbone, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Home]:
+    """One whole training that several tests look at."""
+    home = Home(tmp_path_factory.mktemp("finished"))
+    return train(write_skill(home), tiny, home), home
+
+
+def test_the_adapter_learns(finished: tuple[Trained, Home], tiny: Backbone) -> None:
+    trained, home = finished
+    assert trained.after < 0.9 * trained.before
+    assert (trained.epochs, trained.resumed_at, trained.origin) == (3, 0, "talk.jsonl")
+    assert trained.tokens_per_second > 0
+    assert [message for message, _ in trained.replies] == ["Snow?", "Rain?"]
+    file = load_adapter(home.skills / "haiku" / "adapter.safetensors", tiny.shape, tiny.fingerprint)
+    assert file.metadata["skill"] == "haiku"
+    assert file.metadata["spec"] == SkillFolders(home).load("haiku").digest
+    assert file.notes == ()
+
+
+def test_a_manager_that_is_damaged_costs_no_training(home: Home, tiny: Backbone) -> None:
+    home.manager.mkdir(parents=True)
+    (home.manager / CLASSIFIER).write_bytes(b"no safetensors")
+    trained = train(write_skill(home), tiny, home)
+    assert (trained.folder / "adapter.safetensors").is_file()
+    assert [message for message, _ in trained.replies] == ["Snow?", "Rain?"]
+
+
+def test_the_reported_figures_are_those_of_the_file(finished: tuple[Trained, Home], tiny: Backbone) -> None:
+    trained, home = finished
+    spec = SkillFolders(home).load("haiku")
+    rows = validation_rows(load_corpus(spec).valid, spec, tiny.tokenizer, tiny.positions, 100)
+    file = load_adapter(trained.folder / "adapter.safetensors", tiny.shape, tiny.fingerprint)
+    bank = AdapterBank(tiny.shape, {"haiku": file})
+    assert perplexity(tiny, bank.select(["haiku"]), rows) == pytest.approx(trained.after)
+    assert perplexity(tiny, None, rows) == pytest.approx(trained.before)
+
+
+def test_the_replies_shown_are_what_the_bot_says(tiny: Backbone, home: Home) -> None:
+    write_skill(home)
+    path = home.skills / "haiku" / "skill.toml"
+    path.write_text("strength = 4\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    trained = train(SkillFolders(home).load("haiku"), tiny, home, epochs=1)
+    bot = Bot(tiny, home, log=False)
+    said = [(m, bot.respond(m, skill="haiku", seed=i).text) for i, m in enumerate(["Snow?", "Rain?"])]
+    assert list(trained.replies) == said
+
+
+def test_nothing_stays_but_the_adapter_and_its_card(finished: tuple[Trained, Home]) -> None:
+    trained, home = finished
+    files = {str(p.relative_to(home.root)) for p in home.root.rglob("*") if p.is_file()}
+    assert files == {f"skills/haiku/{n}" for n in ("skill.toml", "talk.jsonl", "adapter.safetensors", "README.md")}
+    card = (trained.folder / "README.md").read_text(encoding="utf-8")
+    assert f"{trained.before:.2f} before, **{trained.after:.2f}** after" in card
+    assert "adapterbot train-skill haiku" in card
+
+
+def test_backbone_and_all_other_skills_are_bit_identical_afterwards(tiny: Backbone, home: Home) -> None:
+    weights = {n: t.clone() for n, t in tiny.decoder.state_dict().items()}
+    random_adapter(tiny, home.skills / "wiki" / "adapter.safetensors", 1)
+
+    def outputs() -> list[torch.Tensor]:
+        file = load_adapter(home.skills / "wiki" / "adapter.safetensors", tiny.shape, tiny.fingerprint)
+        files = {"wiki": file}
+        if (home.skills / "haiku" / "adapter.safetensors").exists():
+            files["haiku"] = load_adapter(home.skills / "haiku" / "adapter.safetensors", tiny.shape, tiny.fingerprint)
+        bank = AdapterBank(tiny.shape, files)
+        with torch.inference_mode():
+            return [tiny.decoder(IDS, bank.select([skill])) for skill in ("wiki", None)]
+
+    before = outputs()
+    train(write_skill(home), tiny, home, epochs=1)
+    assert (home.skills / "haiku" / "adapter.safetensors").exists()
+    assert all(torch.equal(a, b) for a, b in zip(before, outputs(), strict=True))
+    assert all(torch.equal(weights[n], t) for n, t in tiny.decoder.state_dict().items())
+    assert fingerprint_of(tiny.decoder.state_dict()) == tiny.fingerprint
+    assert all(p.grad is None for p in tiny.decoder.parameters())
+
+
+def test_the_same_seed_gives_the_same_file_and_another_seed_another(tiny: Backbone, home: Home, tmp_path: Path) -> None:
+    spec = write_skill(home)
+    made = [
+        load_file(train(spec, tiny, home, epochs=1, seed=seed, out=tmp_path / out).folder / "adapter.safetensors")
+        for seed, out in ((0, "a"), (0, "b"), (1, "c"))
+    ]
+    assert all(torch.equal(made[0][n], made[1][n]) for n in made[0])
+    assert not torch.equal(made[0]["down.weight"], made[2]["down.weight"])
+    assert not (home.skills / "haiku" / "adapter.safetensors").exists(), "--out says where to write"
+
+
+# -- killed and resumed ----------------------------------------------------------------------------------------------
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+import torch
+torch.set_num_threads(1)
+from conftest import make_tiny
+from adapterbot.training import skill as training
+from adapterbot.home import Home
+from adapterbot.spec.folders import SkillFolders
+training.CHECKPOINT_SECONDS = -1.0
+steps, original = [], training.reply_loss
+def deadly(*arguments):
+    steps.append(1)
+    if len(steps) == {step}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*arguments)
+training.reply_loss = deadly
+home = Home.at()
+training.train_skill(SkillFolders(home).load("haiku"), make_tiny(), home=home, quiet=True)
+"""
+
+
+def same_file(one: Path, other: Path) -> None:
+    ours, theirs = load_file(one / "adapter.safetensors"), load_file(other / "adapter.safetensors")
+    assert all(torch.equal(ours[n], theirs[n]) for n in ours)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_a_killed_run_resumes_to_the_same_result_bit_for_bit(
+    finished: tuple[Trained, Home], tiny: Backbone, home: Home
+) -> None:
+    spec, uninterrupted = write_skill(home), finished[0]
+    code = KILLED.format(tests=str(TESTS), step=9)  # in the middle of the second epoch
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == -9, done.stderr
+    assert (home.training / "haiku" / FILE).exists()
+    assert not (home.skills / "haiku" / "adapter.safetensors").exists()
+    trained = train(spec, tiny, home)
+    assert trained.resumed_at == 8
+    assert trained.after == uninterrupted.after
+    same_file(trained.folder, uninterrupted.folder)
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """Ctrl-C in update number `at`."""
+    steps: Iterator[int] = iter(range(1, 10_000))
+
+    def step(*arguments: Any) -> torch.Tensor:
+        if next(steps) == at:
+            raise KeyboardInterrupt
+        return reply_loss(*arguments)
+
+    monkeypatch.setattr(training, "reply_loss", step)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+
+
+@pytest.mark.parametrize("at", [1, 2, 6, 7, 13])
+def test_an_interrupted_run_resumes_wherever_it_stopped(
+    finished: tuple[Trained, Home], tiny: Backbone, home: Home, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    spec = write_skill(home)
+    interrupt(monkeypatch, at)
+    with pytest.raises(KeyboardInterrupt):
+        train(spec, tiny, home)
+    interrupt(monkeypatch, 0)
+    same_file(train(spec, tiny, home).folder, finished[0].folder)
+
+
+def test_a_checkpoint_of_something_else_is_not_resumed(
+    tiny: Backbone, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt(monkeypatch, 5)
+    with pytest.raises(KeyboardInterrupt):
+        train(write_skill(home), tiny, home)
+    interrupt(monkeypatch, 0)
+    kept = (home.training / "haiku" / FILE).read_bytes()
+    for change in ({"seed": 1}, {"epochs": 2}):
+        (home.training / "haiku").mkdir(parents=True, exist_ok=True)
+        (home.training / "haiku" / FILE).write_bytes(kept)
+        assert train(write_skill(home), tiny, home, **change).resumed_at == 0
+    (home.training / "haiku").mkdir(parents=True, exist_ok=True)
+    (home.training / "haiku" / FILE).write_bytes(kept)
+    assert train(write_skill(home, lines=23), tiny, home).resumed_at == 0
+    (home.training / "haiku").mkdir(parents=True, exist_ok=True)
+    (home.training / "haiku" / FILE).write_bytes(kept[:500])
+    assert train(write_skill(home), tiny, home).resumed_at == 0
+
+
+# -- failures --------------------------------------------------------------------------------------------------------
+
+
+def untouched(home: Home) -> bool:
+    """No adapter, no card, no temporary file."""
+    return {p.name for p in (home.skills / "haiku").iterdir()} == {"skill.toml", "talk.jsonl"}
+
+
+def test_a_loss_that_is_no_number_is_explained(tiny: Backbone, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "reply_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    with pytest.raises(AdapterbotError, match=r"the loss is nan at step 0; lower train\.lr \(0\.01\) in skill\.toml"):
+        train(write_skill(home), tiny, home)
+    assert untouched(home)
+
+
+def test_a_learning_rate_that_blows_up_is_explained_or_survived(tiny: Backbone, home: Home) -> None:
+    try:
+        trained = train(write_skill(home, lr=1.0), tiny, home)
+    except AdapterbotError as error:
+        assert "lower train.lr" in str(error)  # noqa: PT017
+        assert untouched(home)
+    else:
+        load_adapter(trained.folder / "adapter.safetensors", tiny.shape, tiny.fingerprint)
+
+
+def test_a_write_that_fails_leaves_the_old_adapter(tiny: Backbone, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = write_skill(home)
+    path = home.skills / "haiku" / "adapter.safetensors"
+    random_adapter(tiny, path, 0)
+    old = path.read_bytes()
+
+    def full(_: object, temporary: Path, __: object) -> None:
+        temporary.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("adapterbot.network.adapters.file.save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(spec, tiny, home, epochs=1)
+    assert path.read_bytes() == old
+    assert not list(path.parent.glob(".*"))
+
+
+@pytest.mark.parametrize(("lines", "message"), [(0, "has 0 dialogue"), (1, "has 1 dialogue.*at least two are needed")])
+def test_too_little_data_is_said(tiny: Backbone, home: Home, lines: int, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        train(write_skill(home, lines=lines), tiny, home)
+    assert untouched(home)
+
+
+def test_two_dialogues_are_enough(tiny: Backbone, home: Home) -> None:
+    assert train(write_skill(home, lines=2), tiny, home, epochs=1).epochs == 1
+
+
+def test_a_bad_line_is_named_and_nothing_written(tiny: Backbone, home: Home) -> None:
+    spec = write_skill(home)
+    with (home.skills / "haiku" / "talk.jsonl").open("a") as stream:
+        stream.write("\n{}")
+    with pytest.raises(DataError, match=r"talk\.jsonl:25: \"turns\" is missing"):
+        train(spec, tiny, home)
+    assert untouched(home)
+
+
+@pytest.mark.parametrize(("option", "value"), [("epochs", 0), ("epochs", 1001), ("seed", -1), ("seed", 2**31)])
+def test_options_out_of_range_are_refused(tiny: Backbone, home: Home, option: str, value: int) -> None:
+    with pytest.raises(SettingError, match=f"{option}={value} is outside"):
+        train(write_skill(home), tiny, home, **{option: value})
+
+
+def test_the_bare_backbone_cannot_be_trained(tiny: Backbone, home: Home) -> None:
+    with pytest.raises(SpecError, match="'chitchat' is the backbone alone"):
+        train(SkillFolders(home).load("chitchat"), tiny, home)

@@ -1,0 +1,273 @@
+"""From dialogues to token rows: every reply is learnt once, with no more history than a chat would give it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapterbot.data.dialogue import Dialogue, Turn, read_dialogues
+from adapterbot.errors import DataError
+from adapterbot.home import DATA, Home
+from adapterbot.language.sentences import recase  # fmt: skip
+from adapterbot.network.tokenizer import IGNORE, Tokenizer
+from adapterbot.spec.folders import SkillFolders
+from adapterbot.spec.tables import DataTable, KnowledgeTable, SkillSpec
+from adapterbot.training.corpus import load_corpus
+from adapterbot.training.windows import (
+    COMMON,
+    encode_windows,
+    recased,
+    replies,
+    training_rows,
+    validation_rows,
+    windows,
+)
+
+TOKENIZER = Tokenizer.from_folder(DATA / "backbone")
+
+
+def spec(turns: int = 5, facts: str = "auto", limit: int = 5, when_empty: str = "", **data: object) -> SkillSpec:
+    return SkillSpec(
+        name="haiku",
+        folder=Path("nowhere"),
+        summary="x",
+        group="style",
+        turns=turns,
+        data=DataTable.model_validate({"facts": facts, **data}),
+        knowledge=KnowledgeTable(limit=limit, when_empty=when_empty),
+    )
+
+
+def dialogue(
+    speakers: str, knowledge: dict[int, tuple[str, ...]] | None = None, context: tuple[str, ...] = ()
+) -> Dialogue:
+    """'us' is a user turn and a system reply; texts are numbered."""
+    names = {"u": "user", "s": "system"}
+    turns = (Turn(names[c], f"text {i}", (knowledge or {}).get(i, ())) for i, c in enumerate(speakers))
+    return Dialogue("d", tuple(turns), context)
+
+
+DIALOGUES = st.builds(
+    dialogue,
+    st.text("us", min_size=1, max_size=30),
+    st.dictionaries(st.integers(0, 29), st.tuples(st.sampled_from(["fact a", "fact b"])), max_size=8),
+)
+
+
+@given(DIALOGUES, st.integers(1, 7))
+def test_every_reply_is_learnt_exactly_once_with_its_own_facts(talk: Dialogue, turns: int) -> None:
+    wanted = [(t.text, t.knowledge) for i, t in enumerate(talk.turns) if i and t.speaker == "system"]
+    learnt = [(w.utterances[i], w.facts) for w in windows(talk, spec(turns)) for i in w.learn]
+    assert learnt == wanted
+    assert [(w.utterances[-1], w.facts) for w in replies(talk, spec(turns))] == wanted
+
+
+@given(DIALOGUES, st.integers(1, 7))
+def test_no_reply_sees_nothing_or_more_than_the_turns(talk: Dialogue, turns: int) -> None:
+    texts = [t.text for t in talk.turns]
+    for made in (list(windows(talk, spec(turns))), list(replies(talk, spec(turns)))):
+        for window in made:
+            assert all(1 <= i <= turns for i in window.learn)
+            first = texts.index(window.utterances[0])
+            assert list(window.utterances) == texts[first : first + len(window.utterances)], "nothing is left out"
+
+
+def test_a_reply_is_scored_with_the_history_that_a_chat_gives_it() -> None:
+    found = list(replies(dialogue("usususus"), spec(turns=5)))
+    assert [len(w.utterances) - 1 for w in found] == [1, 3, 5, 5]
+    assert found[-1].utterances == tuple(f"text {i}" for i in range(2, 8))
+    assert found[-1].learn == (5,)
+
+
+def test_replies_with_the_same_facts_share_a_window() -> None:
+    assert [w.learn for w in windows(dialogue("ususus"), spec(turns=5))] == [(1, 3, 5)]
+    apart = list(windows(dialogue("ususus", {1: ("a",), 3: ("b",), 5: ("b",)}), spec(turns=5)))
+    assert [(w.facts, w.learn) for w in apart] == [(("a",), (1,)), (("b",), (3, 5))]
+
+
+def test_which_facts_a_reply_gets() -> None:
+    talk = dialogue("us", {1: ("k1", "k2")}, context=("c1", "c2", "c3"))
+    bare = dialogue("us", context=("c1",))
+
+    def facts(talk: Dialogue, **options: object) -> tuple[str, ...]:
+        return next(replies(talk, spec(**options))).facts  # type: ignore[arg-type]
+
+    assert facts(talk, facts="none") == ()
+    assert facts(talk, facts="context") == ("c1", "c2", "c3")
+    assert facts(talk, facts="knowledge") == ("k1", "k2")
+    assert facts(talk, facts="auto") == ("k1", "k2")
+    assert facts(bare, facts="auto") == ("c1",)
+    assert facts(talk, facts="context", limit=2) == ("c1", "c2")
+    assert facts(bare, facts="knowledge", when_empty="nothing known") == ("nothing known",)
+    assert facts(bare, facts="knowledge") == ()
+
+
+def test_rows_have_labels_on_the_replies_alone() -> None:
+    (row,) = encode_windows(windows(dialogue("usus"), spec()), TOKENIZER, 512)
+    learnt = [label for label in row.labels if label != IGNORE]
+    assert learnt == [i for t in ("text 1", "text 3") for i in (*TOKENIZER.encode(t), TOKENIZER.separator)]
+
+
+def test_a_reply_that_does_not_fit_is_left_out() -> None:
+    talk = Dialogue("d", (Turn("user", "Hi!"), Turn("system", "word " * 200)))
+    assert encode_windows(windows(talk, spec()), TOKENIZER, 128) == []
+    with pytest.raises(DataError, match="no reply fits into the backbone's 128 positions"):
+        training_rows(corpus_of([talk], [talk]), spec(), TOKENIZER, 128, seed=0)
+
+
+def corpus_of(train: list[Dialogue], valid: list[Dialogue]):  # type: ignore[no-untyped-def]
+    from adapterbot.training.corpus import Corpus
+
+    return Corpus(train, valid, "here")
+
+
+def test_validation_rows_are_spread_evenly_and_at_most_that_many() -> None:
+    talks = [Dialogue(str(i), (Turn("user", "a"), Turn("system", f"reply {i}"))) for i in range(100)]
+    rows = validation_rows(talks, spec(), TOKENIZER, 128, most=10)
+    assert len(rows) == 10
+    assert "reply 90" in TOKENIZER.decode(rows[-1].ids)
+    assert len(validation_rows(talks, spec(), TOKENIZER, 128, most=1000)) == 100
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("hi. how are you? i am fine! i'm ok", "Hi. How are you? I am fine! I'm ok"),
+        ("in it, ii and hi", "In it, ii and hi"),
+        ("Already. Fine.", "Already. Fine."),
+        ("", ""),
+        ("3 cats", "3 cats"),
+    ],
+)
+def test_recase(text: str, wanted: str) -> None:
+    assert recase(text) == wanted
+
+
+def test_the_share_of_recased_dialogues_is_by_hash() -> None:
+    talk = Dialogue("d", (Turn("user", "hi."), Turn("system", "i am ok.", ("a fact.",))), ("my cat.",))
+    assert recased(talk).turns[1] == Turn("system", "I am ok.", ("A fact.",))
+    assert recased(talk).context == ("My cat.",)
+    many = [Dialogue(str(i), talk.turns) for i in range(200)]
+    rows = training_rows(corpus_of(many, many), spec(facts="none", recase=0.5), TOKENIZER, 128, seed=0)
+    share = sum("I am ok." in TOKENIZER.decode(r.ids) for r in rows) / len(rows)
+    assert 0.35 < share < 0.65
+    assert rows == training_rows(corpus_of(many, many), spec(facts="none", recase=0.5), TOKENIZER, 128, seed=0)
+
+
+def test_a_share_of_the_windows_gets_made_up_names_and_no_validation_reply_does() -> None:
+    talk = Dialogue("d", (Turn("user", "where is it"), Turn("system", "In Fresno.", ("location: fresno",))))
+    many = [Dialogue(str(i), talk.turns) for i in range(COMMON - 1)]
+    wanted = spec(made_up=0.5)
+    texts = [TOKENIZER.decode(r.ids) for r in training_rows(corpus_of(many, many), wanted, TOKENIZER, 128, seed=0)]
+    assert 0.3 < sum("fresno" in t for t in texts) / len(texts) < 0.7
+    for text in texts:  # separators are left out of what is decoded
+        place = text.removeprefix("location:").split("where")[0].strip()
+        assert text.endswith(f"In {place.capitalize()}.")
+    assert all("fresno" in TOKENIZER.decode(r.ids) for r in validation_rows(many, wanted, TOKENIZER, 128, 50))
+
+
+# -- finding the corpus ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def haiku(home: Home, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A skill of the user's own, without data."""
+    monkeypatch.delenv("ADAPTERBOT_CORPORA", raising=False)
+    folder = home.skills / "haiku"
+    folder.mkdir(parents=True)
+    (folder / "skill.toml").write_text('summary = "x"\ngroup = "style"\n')
+    return folder
+
+
+def talk_file(path: Path, texts: list[str], prefix: str = "d", domain: str = "") -> Path:
+    lines = []
+    for i, text in enumerate(texts):
+        turns = [{"speaker": "user", "text": text}, {"speaker": "system", "text": f"{text}!"}]
+        lines.append({"id": f"{prefix}{i}", "domain": domain, "turns": turns})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(map(json.dumps, lines)))
+    return path
+
+
+TEXTS = [f"message {i}" for i in range(20)]
+
+
+def test_without_anything_to_learn_from_it_says_what_to_give(home: Home, haiku: Path) -> None:
+    with pytest.raises(DataError, match="has nothing to train on: give --data FILE") as caught:
+        load_corpus(SkillFolders(home).load("haiku"))
+    assert str(haiku / "skill.toml") in str(caught.value)
+
+
+def test_a_given_file_or_folder_comes_first_then_the_specs_path_then_our_samples(
+    home: Home, haiku: Path, tmp_path: Path
+) -> None:
+    given = load_corpus(SkillFolders(home).load("haiku"), str(talk_file(tmp_path / "talk.jsonl", TEXTS)))
+    assert len(given.train) + len(given.valid) == 20
+    assert "talk.jsonl" in given.origin
+    folder = talk_file(tmp_path / "split" / "train.jsonl", TEXTS).parent
+    assert len(load_corpus(SkillFolders(home).load("haiku"), str(folder)).train) >= 10
+    talk_file(haiku / "own.jsonl", TEXTS[:9])
+    (haiku / "skill.toml").write_text('summary = "x"\ngroup = "style"\ndata = { path = "own.jsonl" }')
+    assert load_corpus(SkillFolders(home).load("haiku")).origin == "own.jsonl"
+    samples = load_corpus(SkillFolders(home).load("empathetic"))
+    assert "sample dialogues" in samples.origin
+    with pytest.raises(DataError, match=r"gone\.jsonl does not exist"):
+        load_corpus(SkillFolders(home).load("empathetic"), str(tmp_path / "gone.jsonl"))
+
+
+def test_a_folder_of_corpora_is_searched_by_the_specs_corpus(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk_file(tmp_path / "kvret" / "train.jsonl", TEXTS[:10], "w", "weather")
+    talk_file(tmp_path / "kvret" / "valid.jsonl", ["other 1", "other 2"], "v", "weather")
+    weather = SkillFolders(home).load("weather")
+    assert load_corpus(weather, str(tmp_path)).origin.startswith("corpus in_car")
+    monkeypatch.setenv("ADAPTERBOT_CORPORA", str(tmp_path))
+    assert len(load_corpus(weather).valid) == 2
+    talk_file(tmp_path / "kvret" / "valid.jsonl", ["other"], "v", "navigate")
+    with pytest.raises(DataError, match="no dialogue with a system reply to learn from in domain 'weather'"):
+        load_corpus(weather)
+    with pytest.raises(DataError, match="no corpus 'empathetic_dialogues'"):
+        load_corpus(SkillFolders(home).load("empathetic"))
+
+
+def test_duplicates_of_validation_dialogues_are_left_out_and_said(home: Home, haiku: Path, tmp_path: Path) -> None:
+    talk_file(tmp_path / "train.jsonl", TEXTS)
+    talk_file(tmp_path / "valid.jsonl", [*TEXTS[:3], "new"], "v")
+    found = load_corpus(SkillFolders(home).load("haiku"), str(tmp_path))
+    assert len(found.train) == 17
+    assert found.origin.endswith("(3 duplicates of validation dialogues left out)")
+    talk_file(tmp_path / "train.jsonl", TEXTS[:3])
+    with pytest.raises(DataError, match="every training dialogue also stands in the validation part"):
+        load_corpus(SkillFolders(home).load("haiku"), str(tmp_path))
+
+
+def test_a_skills_own_examples_are_repeated_to_a_share_but_never_validated_on(
+    home: Home, haiku: Path, tmp_path: Path
+) -> None:
+    data = talk_file(tmp_path / "talk.jsonl", [f"text {i}" for i in range(200)])
+    talk_file(haiku / "examples.jsonl", ["own 1", "own 2"], "own")
+    spec = SkillFolders(home).load("haiku")
+    found = load_corpus(spec, str(data))
+    own = [d for d in found.train if d.id.startswith("own")]
+    assert 0.1 < len(own) / len(found.train) < 0.25
+    assert "and 2 examples of the skill's own" in found.origin
+    (haiku / "skill.toml").write_text('summary = "x"\ngroup = "style"\ndata = { examples = 2.0 }')
+    many = load_corpus(SkillFolders(home).load("haiku"), str(data)).train
+    assert sum(d.id.startswith("own") for d in many) == pytest.approx(2 * (len(found.train) - len(own)), abs=2)
+    (haiku / "skill.toml").write_text('summary = "x"\ngroup = "style"\ndata = { path = "examples.jsonl" }')
+    talk_file(haiku / "examples.jsonl", TEXTS)
+    found = load_corpus(SkillFolders(home).load("haiku"))
+    assert not {d.turns for d in found.train} & {d.turns for d in found.valid}
+
+
+def test_the_digest_tells_one_corpus_from_another(tmp_path: Path) -> None:
+    made = list(read_dialogues(talk_file(tmp_path / "a.jsonl", TEXTS)))
+    assert corpus_of(made, made).digest == corpus_of(made, made).digest
+    assert corpus_of(made[1:], made).digest != corpus_of(made, made).digest
+    odd = Dialogue("d", (Turn("user", "\ud800"),))
+    assert corpus_of([odd], []).digest
