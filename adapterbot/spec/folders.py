@@ -1,4 +1,9 @@
-"""Finds the folders of skills, and reads them."""
+"""Finds the folders of skills, and reads them.
+
+A folder is a `skill.toml`, and beside it, one message a line, an `examples.txt` where `routing.examples` are many.
+Tables that several skills share stand in a file `_name.toml` beside their folders: `extends = "_name"` takes them, as
+`extends = "name"` takes those of a skill, but it is no skill itself.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,7 @@ from adapterbot.spec.tables import SkillSpec
 from adapterbot.turn import Decode
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+BASE = re.compile(r"_[a-z0-9_]{1,39}")  # what skills can extend that is no skill
 # Names that Windows keeps for devices, so that a skills folder can be copied anywhere.
 RESERVED = frozenset({"con", "prn", "aux", "nul"} | {f"{d}{i}" for d in ("com", "lpt") for i in range(10)})
 PACKAGE_SKILLS = shipped("skills")
@@ -60,6 +66,20 @@ class SkillFolders:
                 return spec.parent
         raise UnknownNameError("skill", name, self.names())
 
+    def extended(self, name: str) -> Path:
+        """The file that `extends = name` takes tables from: a skill's skill.toml, or `_name.toml` beside the folders.
+
+        Raises:
+            SpecError, UnknownNameError: there is none (see `folder`).
+        """
+        if not BASE.fullmatch(name):
+            return self.folder(name) / "skill.toml"
+        bases = [path for root in self.roots for path in sorted(root.glob("_*.toml")) if is_inside(path, root)]
+        for path in bases:
+            if path.stem == name:
+                return path
+        raise UnknownNameError("base", name, sorted({path.stem for path in bases}))
+
     def load(self, name: str) -> SkillSpec:
         """Read and validate one skill (see `folder` for what is raised on a bad name)."""
         return read_spec(self.folder(name), self)
@@ -84,13 +104,13 @@ class SkillFolders:
 
 
 def read_spec(folder: Path, folders: SkillFolders | None = None) -> SkillSpec:
-    """Read `folder/skill.toml`.
+    """Read `folder/skill.toml`, and `folder/examples.txt` if it is there.
 
     Raises:
         SpecError: not TOML, an unknown key or a bad value; names the file, the key and the nearest valid key.
     """
     path = folder / "skill.toml"
-    raw = read_toml(path)
+    raw = _tables(path)
     if taken := {"name", "folder"} & set(raw):
         raise SpecError(f"{path}: unknown key `{min(taken)}`; a skill is called what its folder is called")
     base = raw.pop("extends", None)
@@ -98,7 +118,7 @@ def read_spec(folder: Path, folders: SkillFolders | None = None) -> SkillSpec:
         if folders is None or not isinstance(base, str):
             raise SpecError(f"{path}: `extends` names another skill")
         try:
-            parent = read_toml(folders.folder(base) / "skill.toml")
+            parent = _tables(folders.extended(base))
         except (SpecError, UnknownNameError) as error:
             raise SpecError(f"{path}: extends: {error}") from None
         if "extends" in parent:
@@ -115,6 +135,24 @@ def read_spec(folder: Path, folders: SkillFolders | None = None) -> SkillSpec:
         return SkillSpec(name=check_name(folder.name), folder=folder, **raw)
     except ValidationError as error:
         raise SpecError(f"{path}: {explain(error, SkillSpec)}") from None
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    """The tables of a skill.toml; `routing.examples` are followed by the lines of the examples.txt beside it."""
+    raw = read_toml(path)
+    messages = path.with_name("examples.txt")
+    if path.name != "skill.toml" or not messages.is_file():
+        return raw
+    try:
+        lines = messages.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{messages}: not UTF-8 ({error}); one message a line is expected") from None
+    except OSError as error:
+        raise SpecError(f"{messages}: {error.strerror}") from None
+    routing = raw.setdefault("routing", {})
+    if isinstance(routing, dict) and isinstance(routing.get("examples", []), list):  # else it is refused below
+        routing["examples"] = [*routing.get("examples", []), *(line.strip() for line in lines if line.strip())]
+    return raw
 
 
 def read_toml(path: Path) -> dict[str, Any]:

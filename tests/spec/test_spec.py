@@ -103,6 +103,36 @@ def test_extends_takes_tables_as_defaults_one_level_deep(home: Home) -> None:
         SkillFolders(home).load("deep")
 
 
+def test_extends_takes_shared_tables_that_are_no_skill(home: Home) -> None:
+    write(home, 'extends = "_verse"\nsummary = "Mine."\n[train]\nepochs = 2', "mine")
+    (home.skills / "_verse.toml").write_text('group = "style"\nturns = 3\n[train]\nlr = 0.5\n[routing]\nauto = false')
+    folders = SkillFolders(home)
+    assert not [name for name in folders.names() if name.startswith("_")]
+    spec = folders.load("mine")
+    assert (spec.turns, spec.train.epochs, spec.train.lr, spec.routing.auto) == (3, 2, 0.5, False)
+    write(home, 'extends = "_verses"\nsummary = "Mine."', "mine")
+    with pytest.raises(SpecError, match="unknown base '_verses'; did you mean '_verse'"):
+        folders.load("mine")
+    (home.root / "outside.toml").write_text('group = "style"')
+    (home.skills / "_verses.toml").symlink_to(home.root / "outside.toml")
+    with pytest.raises(SpecError, match="unknown base '_verses'"):
+        folders.load("mine")
+
+
+def test_examples_are_read_from_both_files(home: Home) -> None:
+    folder = write(home, MINIMAL + '[routing]\nexamples = ["A verse, please."]')
+    (folder / "examples.txt").write_text("\ufeffWrite a haiku.\n\n  # spring, in three lines \n", encoding="utf-8")
+    own = read_spec(folder)
+    assert own.routing.examples == ("A verse, please.", "Write a haiku.", "# spring, in three lines")
+    write(home, 'extends = "haiku"', "limerick")
+    assert SkillFolders(home).load("limerick").routing.examples == own.routing.examples
+    (write(home, 'extends = "haiku"', "sonnet") / "examples.txt").write_text("Fourteen lines on love.\n")
+    assert SkillFolders(home).load("sonnet").routing.examples == ("Fourteen lines on love.",)
+    (folder / "examples.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(SpecError, match=r"examples\.txt: not UTF-8"):
+        read_spec(folder)
+
+
 BAD_NAMES = [
     "", ".", "..", "../../etc/passwd", "/etc/passwd", "C:\\windows\\win.ini", "a/..\\b", "a\0b", "a" * 5000, "a.",
     "con", "nul", "com1", "lpt0", "Wiki", "wiki ", "wiki\n", "9lives", "_x", "ｗｉｋｉ", "a-b", "wíki",
