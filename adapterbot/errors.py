@@ -11,13 +11,15 @@ AdapterbotError
 │   └── AdapterError     ... of a skill's adapter
 ├── KnowledgeError       a knowledge source that cannot be read
 ├── StoreError           the conversation store cannot be opened or written
+├── WriteError           a file cannot be written: the disk is full or read-only (an OSError as well)
 └── MissingPartError     something has to be installed or fetched first (says the command)
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class AdapterbotError(Exception):
@@ -68,8 +70,37 @@ class StoreError(AdapterbotError):
     """The conversation store cannot be opened or written."""
 
 
+class WriteError(AdapterbotError, OSError):
+    """A file cannot be written; made like any OSError, of an error number, the reason and the file's name."""
+
+    def __str__(self) -> str:
+        return f"{self.filename} cannot be written: {self.strerror}"
+
+
 class MissingPartError(AdapterbotError):
     """Something has to be installed or fetched first; the message says the command."""
+
+
+@contextlib.contextmanager
+def kept_to(where: object, kind: type[AdapterbotError]) -> Iterator[None]:
+    """Whatever goes wrong in the block is raised as a `kind` that begins with `where`; our own errors stay.
+
+    For what reads somebody else's files: no fault in one of them may reach what has nothing to do with it.
+    """
+    try:
+        yield
+    except AdapterbotError:
+        raise
+    except Exception as error:
+        raise kind(f"{where}: {reason(error)}") from None
+
+
+def reason(error: BaseException) -> str:
+    """What an error of another library says, on one line and not too long, with its name where the text needs it."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    said = shorten(" ".join(said.split()), 200)
+    plain = isinstance(error, (OSError, ValueError)) and said and " " in said
+    return said if plain else f"{type(error).__name__}: {said}".removesuffix(": ")
 
 
 def shorten(text: str, limit: int = 60) -> str:

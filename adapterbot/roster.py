@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from adapterbot.errors import AdapterbotError, AdapterError, InputError, SpecError, UnknownNameError, WeightsError
+from adapterbot.errors import AdapterbotError, AdapterError, InputError, UnknownNameError, WeightsError, kept_to
 from adapterbot.home import Home
+from adapterbot.knowledge import skill_file
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import AdapterFile, load_adapter
 from adapterbot.network.backbone import Backbone
@@ -28,21 +29,24 @@ class Roster:
 
     @classmethod
     def load(cls, backbone: Backbone, home: Home) -> Roster:
-        """Read every spec and adapter; a skill with a fault is kept out and its fault remembered."""
+        """Read every spec and adapter; a skill with a fault, whatever it is, is kept out and its fault remembered."""
+        home.tidy()
         folders = SkillFolders(home)
-        specs: dict[str, SkillSpec] = {}
-        problems: dict[str, AdapterbotError] = {}
+        specs, problems = folders.read_all()
         adapters: dict[str, AdapterFile] = {}
-        for name in folders.names():
+        for name, spec in specs.items():
             try:
-                specs[name] = folders.load(name)
-                if specs[name].trainable:
-                    adapters[name] = _adapter(folders, name, backbone).scaled(specs[name].strength)
-            except (AdapterError, SpecError, UnknownNameError) as error:
+                with kept_to(f"skill {name!r}", AdapterError):
+                    if spec.knowledge.file:
+                        skill_file(spec)
+                    if spec.trainable:
+                        adapters[name] = _adapter(folders, name, backbone).scaled(spec.strength)
+            except AdapterbotError as error:
                 problems[name] = error
         notes = tuple(note for adapter in adapters.values() for note in adapter.notes)
         try:
-            heads = load_heads(backbone, home)
+            with kept_to("the rank heads", WeightsError):
+                heads = load_heads(backbone, home)
         except WeightsError as error:  # styles answer without them
             heads, notes = None, (*notes, str(error))
         return cls(specs, problems, AdapterBank(backbone.shape, adapters), notes, heads)
@@ -57,7 +61,7 @@ class Roster:
 
         Raises:
             UnknownNameError: no such skill; the message lists the nearest. InputError: not even a name.
-            SpecError, AdapterError: what keeps it from answering.
+            SpecError, AdapterError, KnowledgeError: what keeps it from answering.
         """
         if not isinstance(name, str):
             raise InputError(f"a skill is named by text (str), not {type(name).__name__}")

@@ -7,15 +7,17 @@ Tables that several skills share stand in a file `_name.toml` beside their folde
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from adapterbot.errors import SpecError, UnknownNameError, nearest, shorten
-from adapterbot.home import Home, is_inside, shipped
+from adapterbot.errors import AdapterbotError, SpecError, UnknownNameError, kept_to, nearest, reason, shorten
+from adapterbot.home import Home, is_inside, read_whole, shipped
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.turn import Decode
 
@@ -24,6 +26,8 @@ BASE = re.compile(r"_[a-z0-9_]{1,39}")  # what skills can extend that is no skil
 # Names that Windows keeps for devices, so that a skills folder can be copied anywhere.
 RESERVED = frozenset({"con", "prn", "aux", "nul"} | {f"{d}{i}" for d in ("com", "lpt") for i in range(10)})
 PACKAGE_SKILLS = shipped("skills")
+MOST_BYTES = 2**20  # of a skill.toml or an examples.txt
+SPEC, EXAMPLES, ADAPTER = "skill.toml", "examples.txt", "adapter.safetensors"
 
 
 def check_name(name: str) -> str:
@@ -47,8 +51,9 @@ class SkillFolders:
         self.roots = [p for p in (extra, self.home.skills, PACKAGE_SKILLS) if p is not None]
 
     def names(self) -> list[str]:
-        """All skills that have a skill.toml, sorted."""
-        return sorted({p.parent.name for root in self.roots for p in root.glob("*/skill.toml") if is_inside(p, root)})
+        """All skills that have a skill.toml, sorted, those with a fault included."""
+        found = {path.name for root in self.roots for path in _folders(root) if is_inside(path / SPEC, root)}
+        return sorted(name if NAME.fullmatch(name) else ascii(name)[1:-1] for name in found)  # safe in a terminal
 
     def folder(self, name: str) -> Path:
         """The folder with the skill's skill.toml.
@@ -59,11 +64,11 @@ class SkillFolders:
         """
         check_name(name)
         for root in self.roots:
-            spec = root / name / "skill.toml"
-            if spec.is_file():
-                if not is_inside(spec, root):
+            folder = root / name
+            if _there(folder / SPEC):
+                if not is_inside(folder / SPEC, root):
                     raise SpecError(f"skill {name!r} leads out of {root} by a symbolic link; copy it there instead")
-                return spec.parent
+                return folder
         raise UnknownNameError("skill", name, self.names())
 
     def extended(self, name: str) -> Path:
@@ -73,7 +78,7 @@ class SkillFolders:
             SpecError, UnknownNameError: there is none (see `folder`).
         """
         if not BASE.fullmatch(name):
-            return self.folder(name) / "skill.toml"
+            return self.folder(name) / SPEC
         bases = [path for root in self.roots for path in sorted(root.glob("_*.toml")) if is_inside(path, root)]
         for path in bases:
             if path.stem == name:
@@ -81,26 +86,64 @@ class SkillFolders:
         raise UnknownNameError("base", name, sorted({path.stem for path in bases}))
 
     def load(self, name: str) -> SkillSpec:
-        """Read and validate one skill (see `folder` for what is raised on a bad name)."""
-        return read_spec(self.folder(name), self)
+        """Read and validate one skill (see `folder` for what is raised on a bad name).
+
+        Raises:
+            SpecError: whatever is wrong with its folder, and nothing else.
+        """
+        with kept_to(f"skill {shorten(name)!r}", SpecError):
+            return read_spec(self.folder(name), self)
+
+    def read_all(self) -> tuple[dict[str, SkillSpec], dict[str, AdapterbotError]]:
+        """Every sound skill by name, and what is wrong with each of the others."""
+        specs: dict[str, SkillSpec] = {}
+        problems: dict[str, AdapterbotError] = {}
+        for name in self.names():
+            try:
+                specs[name] = self.load(name)
+            except AdapterbotError as error:
+                problems[name] = error
+        return specs, problems
 
     def load_all(self) -> dict[str, SkillSpec]:
-        """Every skill by name."""
-        return {name: self.load(name) for name in self.names()}
+        """Every sound skill by name; `read_all` says what is wrong with the others."""
+        return self.read_all()[0]
 
     def adapter_file(self, name: str) -> Path | None:
         """The trained adapter: the one the user trained, else the one beside the spec, else None."""
         check_name(name)
-        candidates = [root / name / "adapter.safetensors" for root in (self.home.skills, *self.roots)]
+        candidates = [root / name / ADAPTER for root in (self.home.skills, *self.roots)]
         for path in candidates:
-            if path.is_file():
+            if _there(path):
                 if not any(is_inside(path, root) for root in self.roots):
                     raise SpecError(f"{path} leads out of the skills folder by a symbolic link; copy the file there")
+                if not path.is_file():
+                    raise SpecError(f"{path} is not a file")
                 return path
             pickled = next((p for p in path.parent.glob("adapter.*") if p.suffix in {".bin", ".pt", ".pth"}), None)
             if pickled:
                 raise SpecError(f"{pickled} is refused: pickles can run code; only adapter.safetensors is read")
         return None
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """What lies in a skills folder and has a skill.toml, or cannot be looked into: then loading it says why."""
+    try:
+        names = os.listdir(root)
+    except OSError:  # no such folder, mostly: a user without skills of their own
+        return
+    yield from (root / name for name in names if _there(root / name / SPEC))
+
+
+def _there(path: Path) -> bool:
+    """Whether there is something at `path`, be it a folder, a broken link or what must not be looked at."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError):
+        return True
+    return True
 
 
 def read_spec(folder: Path, folders: SkillFolders | None = None) -> SkillSpec:
@@ -109,7 +152,7 @@ def read_spec(folder: Path, folders: SkillFolders | None = None) -> SkillSpec:
     Raises:
         SpecError: not TOML, an unknown key or a bad value; names the file, the key and the nearest valid key.
     """
-    path = folder / "skill.toml"
+    path = folder / SPEC
     raw = _tables(path)
     if taken := {"name", "folder"} & set(raw):
         raise SpecError(f"{path}: unknown key `{min(taken)}`; a skill is called what its folder is called")
@@ -140,11 +183,11 @@ def read_spec(folder: Path, folders: SkillFolders | None = None) -> SkillSpec:
 def _tables(path: Path) -> dict[str, Any]:
     """The tables of a skill.toml; `routing.examples` are followed by the lines of the examples.txt beside it."""
     raw = read_toml(path)
-    messages = path.with_name("examples.txt")
-    if path.name != "skill.toml" or not messages.is_file():
+    messages = path.with_name(EXAMPLES)
+    if path.name != SPEC or not _there(messages):
         return raw
     try:
-        lines = messages.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_whole(messages, MOST_BYTES).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise SpecError(f"{messages}: not UTF-8 ({error}); one message a line is expected") from None
     except OSError as error:
@@ -158,11 +201,11 @@ def _tables(path: Path) -> dict[str, Any]:
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file; raises SpecError naming the file."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: not valid TOML: {error}") from None
+        return tomllib.loads(read_whole(path, MOST_BYTES).decode("utf-8-sig"))
     except OSError as error:
-        raise SpecError(f"{path}: {error.strerror}") from None
+        raise SpecError(f"{path}: {error.strerror or error}") from None
+    except Exception as error:  # whatever it stumbles over: nested brackets, huge numbers
+        raise SpecError(f"{path}: not valid TOML: {reason(error)}") from None
 
 
 def _decode(path: Path, table: dict[str, Any]) -> Decode:
@@ -174,7 +217,7 @@ def _decode(path: Path, table: dict[str, Any]) -> Decode:
 
 def explain(error: ValidationError, model: Any) -> str:
     """The first problem of a `model` as one sentence, with the nearest valid key for an unknown one."""
-    problem = error.errors()[0]
+    problem = error.errors(include_url=False, include_context=False)[0]
     where = ".".join(str(p) for p in problem["loc"])
     if problem["type"] == "extra_forbidden":
         *parents, key = problem["loc"]
@@ -182,7 +225,15 @@ def explain(error: ValidationError, model: Any) -> str:
             annotation = model.model_fields[parent].annotation
             model = next((a for a in getattr(annotation, "__args__", ()) if a is not type(None)), annotation)
         known = [k for k in model.model_fields if k not in {"name", "folder"}]
-        return f"unknown key `{where}`; {nearest(str(key), known)}"
+        return f"unknown key `{shorten(where)}`; {nearest(str(key), known)}"
     if problem["type"] == "missing":
         return f"`{where}` is missing"
-    return f"`{where}`: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r})"
+    return f"`{where}`: {problem['msg'].removeprefix('Value error, ')} (got {_shown(problem['input'])})"
+
+
+def _shown(value: object) -> str:
+    """A value as it is told in an error; a number of thousands of digits cannot be written out."""
+    try:
+        return shorten(repr(value))
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} too large to show"

@@ -7,12 +7,14 @@ SQLite runs in WAL mode, so that several processes may read while one writes; wr
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,11 +24,13 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, NoSuchModuleError
 
 from adapterbot.errors import MissingPartError, StoreError, shorten
+from adapterbot.home import private_file, private_folder
 
 MEMORY = ":memory:"
 WAIT = 1.0  # seconds that one attempt waits for another writer
 ATTEMPTS = 3
 PAUSE = 0.05  # seconds between attempts
+LOG = "-wal"  # what SQLite appends to the file's name for its write-ahead log
 
 Migration = Callable[[Connection], None]
 T = TypeVar("T")
@@ -62,7 +66,16 @@ class Database:
 
     def read(self, work: Callable[[Connection], T], empty: T) -> T:
         """`work` in one read transaction; `empty` where there is no database yet."""
-        return self._tried(lambda: self._transact(work) if self._prepare(create=False) else empty)
+        try:
+            return self._tried(lambda: self._transact(work) if self._prepare(create=False) else empty)
+        except StoreError as error:
+            if self._file is None or not self._file.is_file() or _can_write(self._file.parent):
+                raise
+            try:
+                with _copy_of(self._file) as copy:  # SQLite cannot read a log without writing beside it
+                    return Database(copy, self._migrations).read(work, empty)
+            except StoreError:
+                raise error from None  # it is not the disk alone
 
     def write(self, work: Callable[[Connection], T], *, create: bool = True) -> T | None:
         """`work` in one write transaction, whole or not at all; None if there is no database and none is to be made.
@@ -95,7 +108,11 @@ class Database:
         if self._file is not None:
             if not create and not self._file.exists():
                 return False
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            if create and not self._file.exists():
+                private_folder(self._file.parent)
+                self._file.touch(mode=0o600)  # what people said is for nobody else; SQLite's log gets the same mode
+            for end in ("", LOG, "-shm"):
+                private_file(self._file.with_name(self._file.name + end))
         applied = self._transact(self._applied)
         if not applied and not create:
             return False
@@ -142,6 +159,33 @@ class Database:
         if "locked" in reason:
             return StoreError(f"{self.place} is locked by another program (waited {ATTEMPTS * WAIT:g} s)")
         return StoreError(f"{self.place} cannot be used: {reason}; check its folder, permissions and the disk")
+
+
+def _can_write(folder: Path) -> bool:
+    """Whether a file can be made in `folder`, tried: a mode says nothing about a read-only disk."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+@contextmanager
+def _copy_of(file: Path) -> Iterator[Path]:
+    """A copy of an SQLite file and its log in a folder that can be written.
+
+    Raises:
+        StoreError: there is no room for it, or the file cannot be read.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="adapterbot-") as folder:
+            copy = Path(folder, file.name)
+            for end in ("", LOG):
+                if (part := file.with_name(file.name + end)).is_file():
+                    shutil.copyfile(part, copy.with_name(copy.name + end))
+            yield copy
+    except OSError as error:
+        raise StoreError(f"{file} cannot be read: {error.strerror or error}") from None
 
 
 def now() -> str:

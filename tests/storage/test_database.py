@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -147,6 +151,76 @@ def test_a_read_only_database_can_be_read_but_not_written(home: Home) -> None:
     assert kept.history("a").last_user == "hi"
     with pytest.raises(StoreError, match=r"cannot be used: .*readonly"):
         kept.append("a", "more", REPLY)
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """As a user without rights, where the tests run as root: root may write whatever the modes say."""
+    root = os.name == "posix" and os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@pytest.fixture
+def locked() -> Iterator[Path]:
+    """A folder that anybody may read; a test that takes its own write permission away leaves a read-only disk."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        try:
+            yield folder
+        finally:
+            folder.chmod(0o755)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files")
+@pytest.mark.parametrize("log", [False, True], ids=["closed", "with what was not yet moved out of the log"])
+def test_talks_on_a_read_only_disk_can_be_read(locked: Path, log: bool) -> None:
+    file = locked / "talks.sqlite3"
+    Store(file).append("a", "hi", REPLY)
+    keeper = None
+    if log:
+        keeper = sqlite3.connect(file, isolation_level=None)
+        keeper.execute("BEGIN").execute("SELECT * FROM turn").fetchall()  # nothing is moved while somebody reads
+        Store(file).append("a", "more", REPLY)
+        assert file.with_name(file.name + "-wal").stat().st_size
+    for path in locked.iterdir():
+        path.chmod(0o444)
+    if log:
+        file.with_name(file.name + "-shm").unlink()
+    locked.chmod(0o555)
+    with nobody():
+        kept = Store(file)
+        assert kept.history("a").texts == ("hi", "Hello there.", "more", "Hello there.")[: 4 if log else 2]
+        assert [s.id for s in kept.sessions()] == ["a"]
+        with pytest.raises(StoreError, match="cannot be used"):
+            kept.append("a", "again", REPLY)
+        assert len(kept.history("a")) == (4 if log else 2)
+    if keeper:
+        keeper.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files")
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o000])
+def test_talks_are_for_their_owner_alone(home: Home, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        kept = Store(home.database)
+        kept.append("a", "hi", REPLY)
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (home.root, *home.root.iterdir())}
+    assert modes.pop(home.root.name) == 0o700
+    assert set(modes.values()) == {0o600}
+    home.database.chmod(0o644)
+    home.root.chmod(0o755)
+    Store(home.database).append("a", "hi", REPLY)
+    assert stat.S_IMODE(home.database.stat().st_mode) == 0o600
 
 
 def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -26,7 +25,6 @@ from adapterbot.language.markup import clean
 NAME = "passages.sqlite3"
 STEP = 1_000  # passages between two reports
 PENDING = 2**26  # bytes of terms that SQLite gathers before it writes them
-STALE = 3600.0  # seconds after which the half-made file of a killed import is removed
 SOURCES = """
     CREATE TABLE source (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, path TEXT NOT NULL, name TEXT NOT NULL,
         digest TEXT NOT NULL);
@@ -88,7 +86,6 @@ def add(path: Path, home: Home, name: str, advance: Callable[[int], None] = lamb
     target = home.knowledge / NAME
     before = _identity(target)
     try:
-        _sweep(target)
         with written_by_rename(target) as temporary, contextlib.closing(sqlite3.connect(temporary)) as new:
             _start(new, target, path, files)
             added = _fill(new, files, advance)
@@ -204,11 +201,3 @@ def _finish(new: sqlite3.Connection) -> int:
     new.execute("INSERT INTO passage (passage) VALUES ('optimize')")
     new.commit()
     return total
-
-
-def _sweep(target: Path) -> None:
-    """Remove what imports that were killed have left."""
-    for left in target.parent.glob(f".{target.name}.*"):
-        with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > STALE:
-                left.unlink()

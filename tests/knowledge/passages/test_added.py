@@ -13,10 +13,10 @@ import pytest
 from conversations import Letters, skill, talk, titles, write
 
 from adapterbot.errors import KnowledgeError
-from adapterbot.home import Home
+from adapterbot.home import STALE, Home
 from adapterbot.knowledge import open_source
 from adapterbot.knowledge.passages import index as index_module
-from adapterbot.knowledge.passages.added import NAME, STALE, OwnIndex, OwnPassages
+from adapterbot.knowledge.passages.added import NAME, OwnIndex, OwnPassages
 from adapterbot.knowledge.passages.source import PassageSource, add, remove
 
 FERRY = "The ferry to Orla leaves at nine. A ferry ticket costs two euros. Bring a coat."
@@ -229,7 +229,7 @@ def test_a_damaged_index_is_named_and_can_be_removed(content: bytes, home: Home,
 
 def test_what_a_killed_import_left_is_swept_after_an_hour(home: Home, tmp_path: Path) -> None:
     home.knowledge.mkdir(parents=True)
-    old, new = home.knowledge / f".{NAME}.old", home.knowledge / f".{NAME}.new"
+    old, new = home.knowledge / f".{NAME}.oldoldol.part", home.knowledge / f".{NAME}.newnewne.part"
     for left in (old, new):
         left.write_text("half")
     os.utime(old, (time.time() - STALE - 60,) * 2)
