@@ -19,10 +19,11 @@ chat: .venv/.chat ## open the chat app in a browser (http://127.0.0.1:7860)
 test: .venv/.dev ## run the tests
 	@$(BIN)/python -m pytest --durations=10
 
-check: .venv/.dev .venv/types ## format, lint, types and tests: what a change has to pass
+check: .venv/.dev .venv/types ## format, lint, types and tests: what a change has to pass; shows what has grown long
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m ruff check .
 	@cd .venv/types && ../../$(BIN)/python -m mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache adapterbot tests
+	@$(BIN)/python tests/sizes.py
 	@$(BIN)/python -m pytest --durations=10
 
 models: .venv/.dev ## make every model from $ADAPTERBOT_CORPORA, as data/recipe.toml says (DRY=1 only shows the plan)

@@ -118,7 +118,8 @@ def _json(path: Path, number: int, raw: bytes) -> Any:
 def _turn(index: int, item: object) -> Turn:
     if not isinstance(item, Mapping):
         raise DataError(f'turns[{index}] is not an object {{"speaker", "text"}}')
-    speaker, text = SPEAKERS.get(str(item.get("speaker"))), item.get("text")
+    speaker = SPEAKERS.get(str(item.get("speaker")))
+    text = item.get("text")
     if speaker is None:
         raise DataError(f'turns[{index}] has speaker {item.get("speaker")!r}; use "user" or "system"')
     if not isinstance(text, str) or not text.strip():

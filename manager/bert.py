@@ -52,7 +52,8 @@ class BertEncoder:
     """
 
     def __init__(self, folder: Path, name: str, sha256: str | None = None) -> None:
-        self.name, self.plain = name, self  # `plain`: without an update
+        self.name = name
+        self.plain = self  # without an update
         self.shape = _read_config(folder / "config.json")
         self.width = self.shape.width
         weights = folder / "model.safetensors"

@@ -28,7 +28,9 @@ SPAN = HISTORY + 2 * EARLIER  # utterances before the newest message that this t
 # Chance that a message is of any skill, whatever the one before was of: more keeps changes of topic, less keeps small
 # talk where it was. Chosen by the validation dialogues and the changes of topic among the hand-written messages.
 CHANGE = 0.85
-WIDTH, LAYERS, ATTENTIONS = 192, 2, 4
+WIDTH = 192
+LAYERS = 2
+ATTENTIONS = 4
 ALONE = 0.3  # how much the message counts by itself, so that a change of topic is seen after a long talk
 METADATA = "manager_classifier_v2"
 CLASSIFIER = "classifier.safetensors"
@@ -54,13 +56,15 @@ class Head(nn.Module):
     def __init__(self, width: int, classes: int, dropout: float = 0.3) -> None:
         super().__init__()
         self.width = width
-        self.project, self.drop = nn.Linear(width, WIDTH), nn.Dropout(dropout)
+        self.project = nn.Linear(width, WIDTH)
+        self.drop = nn.Dropout(dropout)
         self.place = nn.Parameter(torch.randn(1 + HISTORY, WIDTH) * 0.02)
         layer = nn.TransformerEncoderLayer(
             WIDTH, ATTENTIONS, 2 * WIDTH, dropout, "gelu", batch_first=True, norm_first=True
         )
         self.blocks = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False)
-        self.norm, self.out = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, classes)
+        self.norm = nn.LayerNorm(WIDTH)
+        self.out = nn.Linear(WIDTH, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, one per class."""
@@ -87,7 +91,8 @@ class Classifier:
     """A trained head and its settings."""
 
     def __init__(self, head: Heads, settings: Settings) -> None:
-        self.head, self.settings = head.eval().requires_grad_(False), settings
+        self.head = head.eval().requires_grad_(False)
+        self.settings = settings
 
     @torch.inference_mode()
     def probabilities(self, features: Tensor) -> Tensor:

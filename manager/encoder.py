@@ -63,7 +63,9 @@ class BackboneEncoder:
 
     def __init__(self, backbone: Pooling) -> None:
         self._backbone = backbone
-        self.name, self.fingerprint, self.width = BACKBONE, backbone.fingerprint, backbone.width
+        self.name = BACKBONE
+        self.fingerprint = backbone.fingerprint
+        self.width = backbone.width
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Unit rows [N, width], float32."""
@@ -161,8 +163,11 @@ class Similarity:
     """An encoder that remembers the vectors of the last `size` texts: a turn encodes only what it has not seen."""
 
     def __init__(self, encoder: Encoder, size: int = 1024) -> None:
-        self._encoder, self._size = encoder, size
-        self.name, self.fingerprint, self.width = encoder.name, encoder.fingerprint, encoder.width
+        self._encoder = encoder
+        self._size = size
+        self.name = encoder.name
+        self.fingerprint = encoder.fingerprint
+        self.width = encoder.width
         self._vectors: OrderedDict[str, Tensor] = OrderedDict()
         self._lock = threading.Lock()
 

@@ -59,13 +59,15 @@ class Ranker:
     """Scores drafts against the conversation. Read-only, safe to call from several threads."""
 
     def __init__(self, towers: Towers, encoder: Encoder) -> None:
-        self.towers, self._encoder = towers.eval().requires_grad_(False), encoder
+        self.towers = towers.eval().requires_grad_(False)
+        self._encoder = encoder
 
     @torch.inference_mode()
     def relevance(self, utterances: Sequence[str], replies: Sequence[str]) -> list[float]:
         """Log-probability of each of `replies` being the one, among them, that follows `utterances` (newest last)."""
         *before, message = utterances
-        context, vectors = features(self._encoder, message, before), self._encoder.encode(replies)
+        context = features(self._encoder, message, before)
+        vectors = self._encoder.encode(replies)
         return torch.log_softmax(self.towers(context, vectors)[0], -1).tolist()
 
 

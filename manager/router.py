@@ -34,7 +34,8 @@ from adapterbot.turn import Choice
 
 # A skill that the classifier never saw is chosen only for messages that are nearly one of its spec's examples: below
 # the first cosine it scores nothing, from the second on everything.
-NEAR, SAME = 0.60, 0.85
+NEAR = 0.60
+SAME = 0.85
 
 
 @dataclass(slots=True)
@@ -49,7 +50,8 @@ class Manager:
     _remembering: Similarity = field(init=False)
 
     def __post_init__(self) -> None:
-        self._remembering, unread = Similarity(self.encoder), plain(self.encoder)
+        self._remembering = Similarity(self.encoder)
+        unread = plain(self.encoder)
         self.sentences = self._remembering if unread is self.encoder else Similarity(unread)
 
     @classmethod
@@ -100,8 +102,10 @@ class Manager:
             return Choice(FALLBACK, dict.fromkeys(routable, 0.0), "fallback", why)
         scores = self.scores(message, history, routable)
         ranked = sorted(scores, key=lambda name: scores[name], reverse=True)
-        first, second = scores[ranked[0]], scores[ranked[1]] if len(ranked) > 1 else 0.0
-        settings, best = self.classifier.settings, ranked[0]
+        first = scores[ranked[0]]
+        second = scores[ranked[1]] if len(ranked) > 1 else 0.0
+        settings = self.classifier.settings
+        best = ranked[0]
         if first < settings.threshold:
             why = f"no skill is sure: {best} has {first:.2f}, below {settings.threshold:.2f}"
             return Choice(FALLBACK, scores, "fallback", why)

@@ -78,7 +78,8 @@ def _skill(job: Job, name: str, done: Done) -> Figures:
 
 
 def _rank_heads(job: Job, _: str, done: Done) -> Figures:
-    seed, model = job.recipe.manager.seed, _model(job)
+    seed = job.recipe.manager.seed
+    model = _model(job)
     with on_fastest(model.decoder):
         return dict(train_heads(model, job.data, job.place.weights, seed=seed, announce=job.announce))
 
@@ -111,7 +112,8 @@ def _manager(job: Job, name: str, done: Done) -> Figures:
 
 def _cards(job: Job, _: str, done: Done) -> Figures:
     """Put the figures of the report into the cards of the backbone and of the skills."""
-    report, figures = json.loads(job.place.report.read_text(encoding="utf-8")), done[BACKBONE]
+    report = json.loads(job.place.report.read_text(encoding="utf-8"))
+    figures = done[BACKBONE]
     rows = {"parameters": f"{figures['parameters']:,}", "trained on": f"{figures['tokens']:,} tokens"}
     rows |= {f"bits per byte, {name}": f"{bits:.3f}" for name, bits in figures["bits_per_byte"].items()}
     fill(job.place.card, "The backbone", table(rows))
@@ -129,7 +131,8 @@ def _report(job: Job, _: str, done: Done) -> Figures:
     scores = evaluate_backbone(bot, job.data, mixture=job.recipe.mixture, most=most)
     report: dict[str, Figures] = {"backbone": done[BACKBONE] | {k: v for k, v in scores.items() if k not in TEXTS}}
     for name in job.trained:
-        spec, corpus = bot.roster.spec(name), load_corpus(job.specs[name], job.source(job.specs[name]))
+        spec = bot.roster.spec(name)
+        corpus = load_corpus(job.specs[name], job.source(job.specs[name]))
         style = bot.roster.style(spec)
         made = judge_skill(spec, bot.backbone, bot.bank, corpus.valid, ranker=ranker, style=style, most=most)
         said = [(m, bot.respond(m, skill=name, seed=i).text) for i, m in enumerate(own_messages(spec))]

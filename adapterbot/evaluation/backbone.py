@@ -75,7 +75,8 @@ def evaluate_backbone(
         DataError: no corpus in `data`, or the first bad line as file:line.
     """
     corpora = read_validation(data, (mixture or read_recipe().mixture).leave_out) if data else {}
-    prompts, tries = _read("prompts.json"), _tries(bot)
+    prompts = _read("prompts.json")
+    tries = _tries(bot)
     total = len(corpora) + len(SPOKEN) * len(prompts) + len(tries)
 
     def told(steps: int) -> None:

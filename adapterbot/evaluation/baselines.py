@@ -85,7 +85,9 @@ def compared(judged: Judged, backbone: Backbone, comparison: Comparison, corpus:
     With `corpus`, the full one's, also `parameters_full` and `share_of_full_gain`: how much of the gain in nats per
     token that training all weights brings the adapter alone brings; left out where training all weights brings none.
     """
-    figures, exam, nobody = dict(judged.figures), judged.exam, AdapterBank(backbone.shape)
+    figures = dict(judged.figures)
+    exam = judged.exam
+    nobody = AdapterBank(backbone.shape)
     if BARE in comparison.kinds:
         figures |= {f"{name}_backbone": value for name, value in sit(exam, backbone, nobody)[0].items()}
     if corpus is not None:
@@ -131,7 +133,10 @@ def trained_whole(
     model = replace(backbone, decoder=copy.deepcopy(backbone.decoder).requires_grad_(True))
     optimizer = torch.optim.AdamW(model.decoder.parameters(), lr=RATE)
     size = max(1, min(spec.train.batch, len(rows) // FEWEST_STEPS))
-    epochs, step, reached, best = epochs or spec.train.epochs, 0, list[float](), model.decoder.state_dict()
+    epochs = epochs or spec.train.epochs
+    step = 0
+    reached = list[float]()
+    best = model.decoder.state_dict()
     steps = math.ceil(len(rows) / size) * epochs
     with on_fastest(model.decoder):
         while len(reached) < epochs and len(reached) - _best(reached) <= spec.train.patience:

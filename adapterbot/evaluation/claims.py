@@ -46,7 +46,8 @@ def judge_claims(
     found = {name: spread(read_labelled(path), most) for name in CORPORA if (path := _validation(folder / name))}
     if not any(found.values()):
         raise DataError(f"{folder}: none of {', '.join(CORPORA)} with a validation part to judge claims on")
-    total, source = sum(map(len, found.values())), bot.source(SKILL)
+    total = sum(map(len, found.values()))
+    source = bot.source(SKILL)
     report = {}
     for name, texts in found.items():
         said, unlikely = list[str](), list[float]()
@@ -80,7 +81,8 @@ def figures(labels: Sequence[str], said: Sequence[str], unlikely: Sequence[float
         raise MissingPartError("verdicts are judged with scikit-learn: pip install 'adapterbot[train]'") from None
 
     fake = np.array([label == "fake" for label in labels])
-    scores, given = np.array(unlikely), np.array([bool(verdict) for verdict in said])
+    scores = np.array(unlikely)
+    given = np.array([bool(verdict) for verdict in said])
     right = [LABELS[label] == verdict for label, verdict in zip(labels, said, strict=True) if verdict]
     return {
         "texts": len(labels),

@@ -132,7 +132,8 @@ def rouge_l(answer: str, reference: str) -> float:
     ours, theirs = (re.findall(r"\w+", text.lower()) for text in (answer, reference))
     row = [0] * (len(theirs) + 1)
     for word in ours:
-        above, row = row, [0]
+        above = row
+        row = [0]
         for j, other in enumerate(theirs):
             row.append(above[j] + 1 if word == other else max(above[j + 1], row[j]))
     return 2 * row[-1] / (len(ours) + len(theirs)) if row[-1] else 0.0

@@ -101,7 +101,8 @@ def _bars(says: str, bars: Mapping[str, str], reports: Mapping[str, Mapping[str,
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 1.2 + 0.25 * (len(bars) + 1) * len(reports)), layout="constrained")
-    axes, thick = figure.subplots(), 0.8 / len(bars)
+    axes = figure.subplots()
+    thick = 0.8 / len(bars)
     for k, (label, key) in enumerate(bars.items()):
         known = {i: r[key] for i, r in enumerate(reports.values()) if math.isfinite(r.get(key, math.nan))}
         axes.barh([i + k * thick for i in known], list(known.values()), height=thick, label=label)

@@ -64,7 +64,8 @@ def predicted(backbone: Backbone, adapters: Residual | None, windows: Sequence[W
     Bits per UTF-8 byte of the reply and one more for the separator that closes it. Replies that do not fit into the
     backbone's positions are left out; no figures when none fits.
     """
-    rows, size = list[Prompt](), 0
+    rows = list[Prompt]()
+    size = 0
     for window in windows:
         if row := encode_windows([window], backbone.tokenizer, backbone.positions):
             rows += row
@@ -167,8 +168,10 @@ def parameters(bank: AdapterBank, skill: str) -> int:
 
 def _answers(exam: Exam, backbone: Backbone, bank: AdapterBank, start: int) -> list[str]:
     """The replies to one batch of windows, from number `start` on."""
-    spec, part = exam.spec, exam.windows[start : start + TOGETHER]
-    name, size = spec.name if spec.name in bank.rows else None, backbone.positions
+    spec = exam.spec
+    part = exam.windows[start : start + TOGETHER]
+    name = spec.name if spec.name in bank.rows else None
+    size = backbone.positions
     reserve = min(spec.decode.max_tokens, size // 2)
     requests, texts = list[Request](), list[str]()
     for i, w in enumerate(part, exam.seed + start):

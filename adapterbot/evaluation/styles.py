@@ -51,9 +51,14 @@ SUBJECTS = {
 
 
 def evaluate_styles(
-    bot: Bot, corpora: Path, names: Sequence[str] = (), *, most: int = 100, seed: int = 0,
+    bot: Bot,
+    corpora: Path,
+    names: Sequence[str] = (),
+    *,
+    most: int = 100,
+    seed: int = 0,
     advance: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, dict[str, float]]:  # fmt: skip
+) -> dict[str, dict[str, float]]:
     """For each style skill and each of WAYS the share of `most` replies that the judge finds in style, and `fluency`:
     the perplexity of these replies under the plain backbone.
 

@@ -3,6 +3,7 @@
 Where a word can mean two days ("next Friday", or "Friday" said on a Friday), both are given, the likelier first.
 """
 
+# Long: the names of months and days as people write them are a list.
 from __future__ import annotations
 
 import re
@@ -12,21 +13,81 @@ from datetime import date, timedelta
 
 listed = re.compile(r"\S+").findall  # the words of a list written as one text
 
-MONTHS = listed("january february march april may june july august september october november december")
-DAYS = listed("monday tuesday wednesday thursday friday saturday sunday")
-ORDINALS = listed(
-    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth"
-    " sixteenth seventeenth eighteenth nineteenth twentieth"
-)
+MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
+DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+ORDINALS = [
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
+    "twelfth",
+    "thirteenth",
+    "fourteenth",
+    "fifteenth",
+    "sixteenth",
+    "seventeenth",
+    "eighteenth",
+    "nineteenth",
+    "twentieth",
+]
 ORDINALS += [f"twenty {word}" for word in ORDINALS[:9]] + ["thirtieth", "thirty first"]
-NUMBERS = {w: n for n, w in enumerate(listed("one two three four five six seven eight nine ten eleven twelve"), 1)}
-NUMBERS |= {"a": 1, "an": 1, "couple": 2, "few": 4}
+NUMBERS = {
+    "one": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+    "nine": 9,
+    "ten": 10,
+    "eleven": 11,
+    "twelve": 12,
+    "a": 1,
+    "an": 1,
+    "couple": 2,
+    "few": 4,
+}
 MISSPELT = {
-    "tomorow": "tomorrow", "tommorow": "tomorrow", "tommorrow": "tomorrow", "tmrw": "tomorrow", "tmr": "tomorrow",
-    "2moro": "tomorrow", "tonite": "tonight", "wensday": "wednesday", "wednsday": "wednesday", "thrusday": "thursday",
-    "thurday": "thursday", "teusday": "tuesday", "tusday": "tuesday", "saterday": "saturday", "firday": "friday",
-    "febuary": "february", "wkend": "weekend",
-}  # fmt: skip
+    "tomorow": "tomorrow",
+    "tommorow": "tomorrow",
+    "tommorrow": "tomorrow",
+    "tmrw": "tomorrow",
+    "tmr": "tomorrow",
+    "2moro": "tomorrow",
+    "tonite": "tonight",
+    "wensday": "wednesday",
+    "wednsday": "wednesday",
+    "thrusday": "thursday",
+    "thurday": "thursday",
+    "teusday": "tuesday",
+    "tusday": "tuesday",
+    "saterday": "saturday",
+    "firday": "friday",
+    "febuary": "february",
+    "wkend": "weekend",
+}
 # What of a day is meant, as hours; a greeting means none of it.
 PARTS = {"morning": (0, 12), "afternoon": (12, 18), "evening": (17, 24), "tonight": (17, 24), "night": (17, 24)}
 PART = re.compile(rf"(?<!good )\b({'|'.join(PARTS)})\b", re.I)
@@ -122,7 +183,8 @@ def _numeric(match: re.Match[str], today: date) -> list[Span]:
 
 
 def _whole_month(year: int, month: int, today: date) -> list[Span]:
-    first, after = date(year, month, 1), date(year + month // 12, month % 12 + 1, 1)
+    first = date(year, month, 1)
+    after = date(year + month // 12, month % 12 + 1, 1)
     return [Span(max(first, today), after - DAY)]
 
 
@@ -159,7 +221,8 @@ def _week(day: date) -> list[Span]:
 
 def _unit(match: re.Match[str], today: date) -> list[Span]:
     """This week, next weekend, last month."""
-    which, unit = (match[1] or "this").lower(), match[2].lower()
+    which = (match[1] or "this").lower()
+    unit = match[2].lower()
     step = {"next": 1, "last": -1}.get(which, 0)
     monday = today - DAY * today.weekday()
     if unit == "week":

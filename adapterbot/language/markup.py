@@ -94,7 +94,8 @@ def from_wikitext(text: str) -> list[str]:
 
 def _without(text: str, opens: re.Pattern[str], closes: re.Pattern[str]) -> str:
     """`text` without what stands from each `opens` to the next `closes`; what is never closed stays."""
-    kept, start = list[str](), 0
+    kept = list[str]()
+    start = 0
     while (first := opens.search(text, start)) and (last := closes.search(text, first.end())):
         kept += [text[start : first.start()], " "]
         start = last.end()

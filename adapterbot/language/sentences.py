@@ -13,7 +13,8 @@ SHORTENED = re.compile(r"(?:\b[^\W\d_]|\b(?:Dr|Mr|Ms|St|vs|No|Mrs|Prof|approx|ca
 
 def split_sentences(text: str) -> list[str]:
     """The sentences of `text`. In time linear in the text, whatever is in it, and for letters of any language."""
-    sentences, start = [], 0
+    sentences = []
+    start = 0
     for end in LIKELY_END.finditer(text):
         follows = text[end.end() : end.end() + 2].lstrip("\"'“‘(\x02")[:1]
         if not follows.islower() and not SHORTENED.search(text, max(start, end.start() - 8), end.end()):

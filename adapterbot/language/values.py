@@ -25,10 +25,17 @@ VALUES = frozenset(
 ALIKE = tuple(
     frozenset(group.split())
     for group in (
-        "rain rainy raining drizzle drizzling", "snow snowy snowing blizzard", "hail hailing", "fog foggy mist misty",
-        "storm stormy thunderstorm", "frost frosty", "centre center", "moderate moderately", "sunny sun",
+        "rain rainy raining drizzle drizzling",
+        "snow snowy snowing blizzard",
+        "hail hailing",
+        "fog foggy mist misty",
+        "storm stormy thunderstorm",
+        "frost frosty",
+        "centre center",
+        "moderate moderately",
+        "sunny sun",
     )
-)  # fmt: skip
+)
 Everyday = Callable[[str], bool]
 
 

@@ -70,7 +70,8 @@ def copied(reply: str, facts: Sequence[str]) -> float | None:
 
 def _longest_run(ours: Sequence[str], theirs: Sequence[str]) -> int:
     """Length of the longest run of words that stands in both."""
-    longest, row = 0, [0] * (len(theirs) + 1)
+    longest = 0
+    row = [0] * (len(theirs) + 1)
     for word in ours:
         row = [0, *(row[j] + 1 if word == other else 0 for j, other in enumerate(theirs))]
         longest = max(longest, *row)

@@ -91,7 +91,8 @@ class Checkpoint:
             )
         self.epoch += 1
         if not self.valid or perplexity < min(self.valid):
-            self.best, self.stale = {n: t.clone() for n, t in self.learner.tensors().items()}, 0
+            self.best = {n: t.clone() for n, t in self.learner.tensors().items()}
+            self.stale = 0
         else:
             self.stale += 1
         self.valid.append(perplexity)

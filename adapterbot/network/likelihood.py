@@ -22,7 +22,8 @@ def reply_nats(backbone: Backbone, adapters: Residual | None, rows: Sequence[Pro
 
     Blocks below the adapters' `first_layer` run without gradients.
     """
-    decoder, device = backbone.decoder, backbone.decoder.wte.weight.device
+    decoder = backbone.decoder
+    device = backbone.decoder.wte.weight.device
     ids, _ = pad_right([row.ids for row in rows], backbone.tokenizer.separator, backbone.positions)  # [B, T]
     labels = torch.full_like(ids, IGNORE)
     for i, row in enumerate(rows):
@@ -33,11 +34,13 @@ def reply_nats(backbone: Backbone, adapters: Residual | None, rows: Sequence[Pro
         trunk = decoder.trunk(ids, first)
     hidden = decoder.finish(trunk, first, adapters)[:, :-1]  # [B, T-1, d]
     wanted = labels[:, 1:] != IGNORE
-    logits, labels = decoder.logits(hidden[wanted]), labels[:, 1:][wanted]
+    logits = decoder.logits(hidden[wanted])
+    labels = labels[:, 1:][wanted]
     longest = max(row.facts for row in rows)
     if adapters is None or adapters.copy is None or not longest:
         return F.cross_entropy(logits.float(), labels, reduction="none")
-    embedded, said = decoder.wte(ids[:, :-1]), ids[:, :longest]
+    embedded = decoder.wte(ids[:, :-1])
+    said = ids[:, :longest]
     capitals = backbone.capitals.to(device)[said]
     source = adapters.copy.read(hidden[:, :longest], embedded[:, :longest], said, capitals, [r.facts for r in rows])
     plain, capital = adapters.copy.attend(hidden, embedded, source)
@@ -53,10 +56,12 @@ def perplexity(backbone: Backbone, adapters: Residual | None, rows: Sequence[Pro
 @torch.inference_mode()
 def total_nats(backbone: Backbone, adapters: Residual | None, rows: Sequence[Prompt]) -> tuple[float, int]:
     """Cross-entropy summed over all labels, and how many they are."""
-    total, count = 0.0, 0
+    total = 0.0
+    count = 0
     for batch in _batches(rows):
         nats = reply_nats(backbone, adapters, batch)
-        total, count = total + float(nats.sum()), count + len(nats)
+        total += float(nats.sum())
+        count += len(nats)
     return total, count
 
 

@@ -37,7 +37,8 @@ from adapterbot.training.vocabulary import train_vocabulary
 
 SNAPSHOT_SECONDS = 60.0
 VALIDATIONS = 10  # along the way
-PROBE, FINAL = 8, 100  # validation dialogues of each corpus along the way and at the end
+PROBE = 8  # validation dialogues of each corpus along the way
+FINAL = 100  # and at the end
 CLIP = 1.0
 WORTH_COMPILING = 1e13  # tokens times parameters: below that compiling takes longer than it saves
 FEWEST_STEPS = 8  # a pass has at least so many updates: batches of small data are made smaller
@@ -127,7 +128,9 @@ class Run:
 
     def fit(self) -> None:
         """Train until the budget is used up."""
-        at, table, accelerator = self.at, self.recipe.pretrain, self.accelerator
+        at = self.at
+        table = self.recipe.pretrain
+        accelerator = self.accelerator
         packed = self._pass(at.number)
         size = max(1, min(table.batch, len(packed.rows) // (FEWEST_STEPS * accelerator.num_processes)))
         together = size * accelerator.num_processes
@@ -148,7 +151,8 @@ class Run:
                 while at.step < at.steps:
                     started = time.monotonic()
                     if at.row + together > len(packed.rows) and at.row:
-                        at.number, at.row = at.number + 1, 0
+                        at.number += 1
+                        at.row = 0
                         if accelerator.is_main_process:
                             ahead.need(at.number, last)
                         packed = self._pass(at.number)

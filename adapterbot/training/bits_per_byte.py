@@ -22,7 +22,9 @@ def bits_per_byte(backbone: Backbone, documents: Sequence[Document]) -> float:
     Raises:
         DataError: no document fits into the backbone's positions.
     """
-    size, rows, waiting = 0, list[Prompt](), list(documents)
+    size = 0
+    rows = list[Prompt]()
+    waiting = list(documents)
     while waiting:
         d = waiting.pop()
         row = encode(backbone.tokenizer, d.facts, d.utterances, positions=backbone.positions, learn=d.learn)

@@ -29,7 +29,9 @@ CHARACTERS_PER_TOKEN = 3  # fewer than any text has: chunks of a long dialogue s
 COMMON = 100  # a word that stands this often in the corpora belongs to everyday language
 CONTEXT_SHARE = 0.5  # of the dialogues that have a context show it
 DIALOGUES_PER_FRAME = 5  # at least: our own frames must not drown a small corpus
-LONG_TURN, SHARED_TURNS, SHARED_SHARE = 8, 2, 0.4  # words; turns in common with a validation dialogue that rule one out
+LONG_TURN = 8  # words
+SHARED_TURNS = 2  # long turns in common with validation dialogues, from which on a dialogue is a near duplicate,
+SHARED_SHARE = 0.4  # if they are also this share of its long turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ def read_corpora(folder: Path, mixture: MixtureTable, unsafe: Callable[[str], bo
     held = _Held(d for splits in corpora.splits.values() for d in splits["valid"])
     seen: set[str] = set()
     for name, splits in corpora.splits.items():
-        kept, near = [], name not in mixture.templated
+        kept = []
+        near = name not in mixture.templated
         for dialogue in splits["train"]:
             key = _key(dialogue)
             why = "duplicates" if key in seen else held.why(dialogue, key, near)
@@ -121,7 +124,8 @@ class _Held:
     """The validation dialogues, as what training must not contain."""
 
     def __init__(self, dialogues: Iterable[Dialogue]) -> None:
-        self._keys, self._turns = set(), set()
+        self._keys = set()
+        self._turns = set()
         for dialogue in dialogues:
             self._keys.add(_key(dialogue))
             self._turns.update(_long_turns(dialogue))
@@ -240,7 +244,8 @@ def _chunks(corpus: str, facts: tuple[str, ...], texts: list[str], positions: in
     for text in texts:
         if part and length + len(text) > room:
             yield Document(corpus, facts, tuple(part), tuple(range(len(part))))
-            part, length = [], 0
+            part = []
+            length = 0
         part.append(text)
         length += len(text)
     if len(part) > 1 or len(texts) == 1:

@@ -59,7 +59,8 @@ def _lookup(frames: Mapping[str, Any], kind: str, most: int, draw: random.Random
 
 def _near(frames: Mapping[str, Any], kind: str, most: int, draw: random.Random) -> tuple[list[str], str, str]:
     """The facts that answer, and perhaps others about the same thing after or around them."""
-    frame, values = draw.choice(frames[kind]), _Values(frames, draw)
+    frame = draw.choice(frames[kind])
+    values = _Values(frames, draw)
     others = draw.sample(frame["others"], draw.randint(0, len(frame["others"])))
     facts = [values.fill(fact) for fact in [*frame["facts"], *others][:most]]
     if draw.random() < SHUFFLED:
@@ -76,7 +77,8 @@ def _forecast(frames: Mapping[str, Any], kind: str, most: int, draw: random.Rand
     skies = {place: [draw.choice(frames["sky"]) for _ in DAYS] for place in places}
     lows = {place: [draw.randint(15, 80) for _ in DAYS] for place in places}
     highs = {place: [low + draw.randint(5, 20) for low in lows[place]] for place in places}
-    place, day = draw.choice(places), draw.randrange(7)
+    place = draw.choice(places)
+    day = draw.randrange(7)
     sky = skies[place][day]
     for row in skies.values():  # one place has this sky on that day, so that "where" has one answer
         while row is not skies[place] and row[day] == sky:
@@ -104,7 +106,8 @@ class _Values(dict[str, str]):
 
     def __init__(self, lists: Mapping[str, Any], draw: random.Random, **known: str) -> None:
         super().__init__(known)
-        self._lists, self._draw = lists, draw
+        self._lists = lists
+        self._draw = draw
 
     def __missing__(self, slot: str) -> str:
         kind = slot.rstrip("0123456789")

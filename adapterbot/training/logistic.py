@@ -11,7 +11,9 @@ from torch import Tensor
 
 from adapterbot.manager.encoder import Encoder, Pooling, load_encoder
 
-STEPS, RATE, DECAY = 400, 0.02, 1e-3
+STEPS = 400
+RATE = 0.02
+DECAY = 1e-3
 Pairs = Sequence[tuple[str, str]]
 
 

@@ -61,13 +61,17 @@ class Packed:
         """The rows of these numbers; `fill` pads them at the right."""
         shape = (len(rows), self.length)
         ids, labels = np.full(shape, fill), np.full(shape, IGNORE)
-        positions, documents = np.zeros(shape, np.int64), np.full(shape, -1)
+        positions = np.zeros(shape, np.int64)
+        documents = np.full(shape, -1)
         for i, row in enumerate(rows):
             at = 0
             for number, document in enumerate(self.rows[row]):
-                start, end = (self.ends[document - 1] if document else 0), self.ends[document]
-                part, size = slice(at, at + end - start), end - start
-                ids[i, part], documents[i, part] = self.ids[start:end], number
+                start = self.ends[document - 1] if document else 0
+                end = self.ends[document]
+                part = slice(at, at + end - start)
+                size = end - start
+                ids[i, part] = self.ids[start:end]
+                documents[i, part] = number
                 positions[i, part] = np.arange(size)
                 wanted = self.learn[start + 1 : end]
                 labels[i, at : at + size - 1] = np.where(wanted, self.ids[start + 1 : end], IGNORE)
@@ -108,7 +112,10 @@ def pack(
     Raises:
         DataError: no document has anything to learn.
     """
-    ids, learn, ends, total = [], [], [], 0
+    ids = []
+    learn = []
+    ends = []
+    total = 0
     for document in documents:
         prompt = encode(tokenizer, document.facts, document.utterances, positions=length, learn=document.learn)
         advance(1)
@@ -147,7 +154,8 @@ class PackedDecoder(nn.Module):
 
     def __init__(self, decoder: Decoder, dropout: float) -> None:
         super().__init__()
-        self.decoder, self.dropout = decoder, dropout
+        self.decoder = decoder
+        self.dropout = dropout
         self._hidden: Callable[..., Tensor] = self.hidden
         self._loss: Callable[..., Tensor] = self.loss
 

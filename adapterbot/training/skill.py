@@ -163,13 +163,16 @@ class Run:
 
     def fit(self) -> float:
         """Train until the epochs are over or validation has not improved for `patience` epochs; tokens per second."""
-        state, train = self.checkpoint, self.spec.train
+        state = self.checkpoint
+        train = self.spec.train
         size = max(1, min(train.batch, len(self.rows) // FEWEST_STEPS))
         per_epoch = math.ceil(len(self.rows) / size)
         optimizer = state.optimizer(self.adapter, train.lr)
         probe = self.valid[:: max(1, len(self.valid) // VALIDATION_REPLIES)]
         state.save(optimizer)  # a place that cannot be written shows now, not after the work
-        tokens, started, saved = 0, time.monotonic(), time.monotonic()
+        tokens = 0
+        started = time.monotonic()
+        saved = time.monotonic()
         with self._progress(per_epoch) as bar:
             task = bar.task_ids[0]
             while state.epoch < self.epochs and state.stale < train.patience:
@@ -193,7 +196,8 @@ class Run:
     def best(self) -> tuple[float, float]:
         """Take the best weights, as the file will hold them; perplexity on the validation replies without and with."""
         self.adapter.take({n: t.half().float() for n, t in self.checkpoint.best.items()})
-        bare, adapted = None, self.adapter.residual()
+        bare = None
+        adapted = self.adapter.residual()
         return perplexity(self.backbone, bare, self.valid), perplexity(self.backbone, adapted, self.valid)
 
     def _step(self, optimizer: torch.optim.Optimizer, batch: Sequence[Prompt]) -> float:
@@ -243,13 +247,17 @@ def _replies(
     spec: SkillSpec, backbone: Backbone, adapter: AdapterFile, home: Home, seed: int
 ) -> tuple[tuple[str, str], ...]:
     """(message, reply) for a few messages of the spec's own: what the card and the terminal show."""
-    bank, source = AdapterBank(backbone.shape, {spec.name: adapter}), open_source(spec, home, None)
-    manager, heads = Manager.sound(home, backbone), load_heads(backbone, home)
-    ranker, style = manager.ranker if manager else None, heads.style(spec.rerank) if heads and spec.rerank else None
+    bank = AdapterBank(backbone.shape, {spec.name: adapter})
+    source = open_source(spec, home, None)
+    manager = Manager.sound(home, backbone)
+    heads = load_heads(backbone, home)
+    ranker = manager.ranker if manager else None
+    style = heads.style(spec.rerank) if heads and spec.rerank else None
     shown = []
     for i, message in enumerate(own_messages(spec)):
         facts = [fact.text for fact in source.retrieve(History().add_user(message))]
-        size, reserve = backbone.positions, spec.decode.max_tokens
+        size = backbone.positions
+        reserve = spec.decode.max_tokens
         prompt = encode(backbone.tokenizer, facts, [message], positions=size, reserve=reserve)
         asked = request(backbone.tokenizer, prompt, spec.name, spec.decode, seed + i, facts, [message])
         drafts = generate(backbone, bank, [asked])[0]

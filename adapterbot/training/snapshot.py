@@ -42,8 +42,10 @@ class Snapshot:
 
     def advance(self, rows: int, tokens: int, seconds: float) -> None:
         """One update is done."""
-        self.step, self.row = self.step + 1, self.row + rows
-        self.tokens, self.seconds = self.tokens + tokens, self.seconds + seconds
+        self.step += 1
+        self.row += rows
+        self.tokens += tokens
+        self.seconds += seconds
         self.whole = True
 
     def save(self, folder: Path, model: nn.Module, optimizers: Mapping[str, Any]) -> None:

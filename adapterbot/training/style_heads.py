@@ -15,7 +15,8 @@ from adapterbot.network.backbone import Backbone
 from adapterbot.reply.style_heads import HEADS
 from adapterbot.training.logistic import fit_linear
 
-TEXTS, HELD = 12_000, 1_500  # that a head is trained and scored on
+TEXTS = 12_000  # that a head is trained on
+HELD = 1_500  # that it is scored on
 
 
 def train_heads(
@@ -29,8 +30,10 @@ def train_heads(
     sets = {name: balanced(labelled(name, corpora), TEXTS + HELD, f"{seed} {name}") for name in ATTRIBUTES}
     states = {name: backbone.pooled([text for text, _ in pairs]) for name, pairs in sets.items()}
     everything = torch.cat(list(states.values()))
-    mean, scale = everything.mean(0), everything.std(0).clamp(min=1e-6)
-    tensors, accuracy = {"mean": mean, "scale": scale}, {}
+    mean = everything.mean(0)
+    scale = everything.std(0).clamp(min=1e-6)
+    tensors = {"mean": mean, "scale": scale}
+    accuracy = {}
     for name, pairs in sets.items():
         rows = (states[name] - mean) / scale
         wanted = torch.tensor([ATTRIBUTES[name].index(label) for _, label in pairs])

@@ -34,8 +34,10 @@ def windows(dialogue: Dialogue, spec: SkillSpec) -> Iterator[Window]:
 
     Replies that share their facts share a window, so their context is computed once.
     """
-    texts, facts = _texts(dialogue), facts_of(dialogue, 0, spec)
-    start, learn = 0, list[int]()
+    texts = _texts(dialogue)
+    facts = facts_of(dialogue, 0, spec)
+    start = 0
+    learn = list[int]()
     for i, turn in enumerate(dialogue.turns):
         if turn.speaker != "system" or i == 0:
             continue
@@ -43,7 +45,8 @@ def windows(dialogue: Dialogue, spec: SkillSpec) -> Iterator[Window]:
         if learn and (own != facts or i - start > spec.turns):
             yield Window(facts, texts[start : learn[-1] + 1], tuple(j - start for j in learn))
             # a fresh window gives its first reply half of the usual history, so that later replies fit in too
-            start, learn = max(0, i - (spec.turns if own != facts else (spec.turns + 1) // 2)), []
+            start = max(0, i - (spec.turns if own != facts else (spec.turns + 1) // 2))
+            learn = []
         facts = own
         start = max(start, i - spec.turns)
         learn.append(i)
@@ -62,7 +65,8 @@ def replies(dialogue: Dialogue, spec: SkillSpec) -> Iterator[Window]:
 
 def facts_of(dialogue: Dialogue, index: int, spec: SkillSpec) -> tuple[str, ...]:
     """The facts of one reply by the spec's `data.facts`, at most `knowledge.limit`, else `knowledge.when_empty`."""
-    kind, knowledge = spec.data.facts, dialogue.turns[index].knowledge
+    kind = spec.data.facts
+    knowledge = dialogue.turns[index].knowledge
     found = {"none": (), "context": dialogue.context, "knowledge": knowledge, "auto": knowledge or dialogue.context}[
         kind
     ]

@@ -106,7 +106,8 @@ class Database:
     """The rows of one domain, by name. A corpora folder without the database has those that stand in the dialogues."""
 
     def __init__(self, path: Path, domain: str) -> None:
-        self.domain, self.columns = domain, COLUMNS[domain]
+        self.domain = domain
+        self.columns = COLUMNS[domain]
         items = _json(path).get(domain, []) if path.is_file() else []
         self.rows = [self.row(item) for item in items if isinstance(item, Mapping)]
         self._named = {_key(row["name"]): row for row in self.rows if row.get("name")}
@@ -124,7 +125,9 @@ class Database:
 
     def named(self, text: str) -> list[Row]:
         """The rows whose name stands in `text`, longer names first; a name inside another one does not count."""
-        words, found, end = _key(text).split(), list[Row](), 0
+        words = _key(text).split()
+        found = list[Row]()
+        end = 0
         for start in range(len(words)):
             for size in range(6, 0, -1):
                 key = " ".join(words[start : start + size])
@@ -175,20 +178,25 @@ def pieces(dialogue: Dialogue, domain: str, database: Database) -> Iterator[Dial
 
 def _exchanges(dialogue: Dialogue, domain: str, database: Database) -> Iterator[Exchange | None]:
     """Every exchange in its order; None for one that is of another domain or cannot be learnt from."""
-    said, focus, current, last = list[str](), list[Row](), "", ""
+    said = list[str]()
+    focus = list[Row]()
+    current = ""
+    last = ""
     labelled = any(turn.label for turn in dialogue.turns)
     for user, system in zip(dialogue.turns, dialogue.turns[1:], strict=False):
         if (user.speaker, system.speaker) != ("user", "system"):
             continue
         system = replace(system, text=_as_in_rows(system.text))
-        previous, current = current, _domain(user, system, current) if labelled else dialogue.domain
+        previous = current
+        current = _domain(user, system, current) if labelled else dialogue.domain
         made = None
         if current == domain:
             before = last if previous == domain and not said else ""
             said = [*(said or filter(None, [before])), user.text]
             focus = database.about(system, said) or focus
             made = _exchange(said, system, focus, domain, before)
-        said, last = [*said, made.reply] if made else [], system.text
+        said = [*said, made.reply] if made else []
+        last = system.text
         yield made
 
 

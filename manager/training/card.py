@@ -77,7 +77,8 @@ def _figures(report: Mapping[str, Any], out: Path) -> list[str]:
         rows.append(json.loads(other.read_text(encoding="utf-8")))
     lines = ["| encoder | judged on | messages | accuracy | macro-F1 | calibration error |", "|" + " --- |" * 6]
     for row in rows:
-        name, error = row["encoder"], f"{row['calibration_error']:.3f}"
+        name = row["encoder"]
+        error = f"{row['calibration_error']:.3f}"
         shares = "; ".join(f"{kind} {share:.0%}" for kind, share in row["accuracy_of"].items())
         lines.append(
             f"| {name} | validation ({shares}) | {row['n']} | {_percent(row)} | {row['macro_f1']:.3f} | {error} |"

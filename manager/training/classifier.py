@@ -31,11 +31,16 @@ from adapterbot.manager.training.report import evaluate_messages, measure, requi
 from adapterbot.network.device import fastest
 from adapterbot.spec.tables import FALLBACK, SkillSpec
 
-BATCH, LR, DECAY, SMOOTHING = 256, 1e-3, 1e-2, 0.02
-HEADS, STEPS = 2, 2500  # heads that differ by their seed, and the steps of each
+BATCH = 256
+LR = 1e-3
+DECAY = 1e-2
+SMOOTHING = 0.02
+HEADS = 2  # that differ by their seed
+STEPS = 2500  # of each head
 CLEANING_STEPS = 400
 METRICS = ("accuracy", "macro_f1", "calibration_error")
-DOUBT, TRUST = 0.10, 0.80  # out-of-fold probability below which a corpus label is dropped, above which it stands alone
+DOUBT = 0.10  # out-of-fold probability below which a corpus label is dropped
+TRUST = 0.80  # and above which it stands alone
 # Floors, so that a manager trained on little data is still careful.
 THRESHOLDS = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 MARGINS = (0.05, 0.1, 0.15, 0.2)
@@ -143,7 +148,8 @@ def out_of_fold(mixture: Mixture, seed: int) -> tuple[Tensor, Tensor]:
     in_place, by_itself = torch.zeros(len(mixture.skill)), torch.zeros(len(mixture.skill))
     for part in (fold, ~fold):
         head = fit(mixture, seed, CLEANING_STEPS, mixture.weights() * ~part)
-        message, history = mixture.message[part], mixture.history[part, -HISTORY:]
+        message = mixture.message[part]
+        history = mixture.history[part, -HISTORY:]
         label = mixture.skill[part].unsqueeze(1)
         for own, before in ((in_place, history), (by_itself, history * 0)):
             with torch.inference_mode():

@@ -42,10 +42,15 @@ REPLIES = 60_000  # of each corpus, about
 BUDGETS = (60_000, 60_000)  # messages that stand alone, and follow-ups
 # As `mixing.SHARES`; less by hand, since those are few and the encoder would learn them by heart.
 SHARES = (0.15, 0.30, 0.15, 0.40)
-MESSAGES, REPLIES_AT_ONCE = 512, 512  # of a step
-RATE, TOP_RATE, WARMUP = 1.5e-3, 1e-3, 0.05  # of the update and of what is on top of the encoder
-SMOOTHING, CLIP = 0.1, 1.0
-CHECKPOINT, CHECKPOINT_SECONDS = ".encoder", 60.0  # its folder; no skill can have that name
+MESSAGES = 512  # of a step
+REPLIES_AT_ONCE = 512  # of a step
+RATE = 1.5e-3  # of the update
+TOP_RATE = 1e-3  # of what is on top of the encoder
+WARMUP = 0.05
+SMOOTHING = 0.1
+CLIP = 1.0
+CHECKPOINT = ".encoder"  # the folder of its checkpoint; no skill can have that name
+CHECKPOINT_SECONDS = 60.0
 TOKENS = 48  # of an utterance that are read while training
 LENGTHS = 3  # parts of like length that a step's utterances are encoded in
 
@@ -65,8 +70,10 @@ class Lessons:
 
     def steps(self, seed: int, steps: int) -> Iterator[tuple[Tensor, Tensor, Batch]]:
         """Rows [B, 1 + HISTORY] of messages, their skills [B], and a batch of dialogues, `steps` times."""
-        generator, draw = Generator().manual_seed(seed), random.Random(seed)
-        batches, mixture = self._batches(draw), self.mixture
+        generator = Generator().manual_seed(seed)
+        draw = random.Random(seed)
+        batches = self._batches(draw)
+        mixture = self.mixture
         drawn = torch.multinomial(mixture.weights(SHARES), steps * MESSAGES, replacement=True, generator=generator)
         for picked in drawn.split(MESSAGES):
             rows = torch.cat([mixture.message[picked, None], mixture.with_histories(picked, generator)], 1)
@@ -84,8 +91,10 @@ class Student(nn.Module):
 
     def __init__(self, base: BertEncoder, skills: int) -> None:
         super().__init__()
-        self.base, self.update = base, LowRank(base.weights)
-        self.towers, self.head = Towers(base.width), Head(base.width, skills)
+        self.base = base
+        self.update = LowRank(base.weights)
+        self.towers = Towers(base.width)
+        self.head = Head(base.width, skills)
 
     def loss(self, ids: Tensor, messages: Tensor, skills: Tensor, talk: Batch) -> Tensor:
         """Cross-entropy of the skills and of the replies; `messages` and `talk` are rows of `ids`."""
@@ -147,7 +156,8 @@ def train_encoder(
         lessons = read_lessons(specs, corpora, base, seed, bar)
         student = learn(lessons, base, training, seed, steps, bar)
         save_update(out / UPDATE, student.update, base.fingerprint)
-        encoder, row = base.updated(out / UPDATE, DIALOGUE), dict[str, int]()
+        encoder = base.updated(out / UPDATE, DIALOGUE)
+        row = dict[str, int]()
         valid = {n: Talks.of(d["valid"], row, VALID_REPLIES, f"{seed} {n} valid") for n, d in found.items()}
         vectors = encode_shown(list(row), encoder, bar)
     save_ranker(out / RANKER, student.towers, encoder)
@@ -166,7 +176,8 @@ def read_lessons(specs: Mapping[str, SkillSpec], corpora: Path, base: BertEncode
     mixture = Mixture.of(examples, classes, row, torch.empty(0))
     found = dialogues_of(specs, corpora)
     talks = {name: Talks.of(d["train"], row, REPLIES, f"{seed} {name}") for name, d in found.items()}
-    texts, task = list(row), bar.add_task("reading", total=len(row))
+    texts = list(row)
+    task = bar.add_task("reading", total=len(row))
     ids = torch.full((1 + len(texts), TOKENS), PADDING, dtype=torch.int16)
     for start in range(0, len(texts), 1024):
         some = base.tokens(texts[start : start + 1024])[:, :TOKENS]
@@ -186,7 +197,8 @@ def learn(lessons: Lessons, base: BertEncoder, training: Path, seed: int, steps:
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [*rates.values()], steps, pct_start=WARMUP)
         state = Checkpoint.open(training, lessons.key(base, seed, steps), student)
         state.restore(optimizer)
-        done, saved = state.step, time.monotonic()
+        done = state.step
+        saved = time.monotonic()
         with warnings.catch_warnings(action="ignore"):  # of a schedule that moves on without its optimizer
             for _ in range(done):
                 schedule.step()

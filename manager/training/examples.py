@@ -130,7 +130,8 @@ def _switches(specs: Mapping[str, SkillSpec]) -> Iterator[Example]:
     A turn that changes the subject is understood without its history, so it stands alone.
     """
     for dialogue in read_dialogues(SWITCHES):
-        valid, before = in_validation(dialogue.id, VALID_SHARE), ""
+        valid = in_validation(dialogue.id, VALID_SHARE)
+        before = ""
         for i, turn in enumerate(dialogue.turns):
             if turn.label in specs and turn.label == before:
                 history = tuple(t.text for t in dialogue.turns[max(0, i - SPAN) : i])

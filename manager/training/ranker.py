@@ -22,10 +22,13 @@ from adapterbot.manager.training.reply_batches import CANDIDATES, Talks, accurac
 from adapterbot.network.device import on_fastest
 from adapterbot.spec.tables import SkillSpec
 
-REPLIES, VALID_REPLIES = 10_000, 400  # of each corpus, about
+REPLIES = 10_000  # of each corpus, about
+VALID_REPLIES = 400  # of each corpus, about
 # Corpora that no skill has as its own.
 BESIDES = ("dailydialog", "esconv", "topicalchat", "msc", "wizint", "dream", "commonsense", "mutual", "cmudog")
-EPOCHS, BATCH, RATE = 8, 256, 5e-4
+EPOCHS = 8
+BATCH = 256
+RATE = 5e-4
 
 
 def train_ranker(
@@ -46,7 +49,8 @@ def train_ranker(
     Raises:
         DataError: no dialogues to learn from.
     """
-    found, row = dialogues_of(specs, corpora), dict[str, int]()
+    found = dialogues_of(specs, corpora)
+    row = dict[str, int]()
     train = {n: Talks.of(d["train"], row, REPLIES, f"{seed} {n}") for n, d in found.items()}
     valid = {n: Talks.of(d["valid"], row, VALID_REPLIES, f"{seed} {n} valid") for n, d in found.items()}
     with Progress(disable=quiet) as bar:
@@ -108,7 +112,8 @@ def fit(
     A batch is of one corpus: style gives no reply away.
     """
     torch.manual_seed(seed)
-    draw, task = random.Random(seed), bar.add_task("training", total=EPOCHS)
+    draw = random.Random(seed)
+    task = bar.add_task("training", total=EPOCHS)
     with on_fastest(towers):
         optimizer = torch.optim.AdamW(towers.parameters(), lr=RATE, weight_decay=0.05)
         table = vectors.to(towers.scale.device)
@@ -126,7 +131,8 @@ def fit(
                 optimizer.step()
             score = sum(accuracy(towers, table, talks) for talks in valid) / len(valid)
             if score > best:
-                best, kept = score, {name: tensor.clone() for name, tensor in towers.state_dict().items()}
+                best = score
+                kept = {name: tensor.clone() for name, tensor in towers.state_dict().items()}
             bar.advance(task)
         towers.load_state_dict(kept)
     return towers.eval()

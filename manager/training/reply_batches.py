@@ -59,13 +59,16 @@ class Talks:
 
     def groups(self, draw: random.Random, size: int) -> list[list[tuple[int, ...]]]:
         """Every dialogue once, in groups of about `size` replies, each to be made a `batch` of when its turn comes."""
-        groups, waiting, count = [], list[tuple[int, ...]](), 0
+        groups = []
+        waiting = list[tuple[int, ...]]()
+        count = 0
         for rows in draw.sample(self.dialogues, len(self.dialogues)):
             waiting.append(rows)
             count += len(rows) - 1
             if count >= size:
                 groups.append(waiting)
-                waiting, count = [], 0
+                waiting = []
+                count = 0
         return groups + ([waiting] if len(waiting) > 1 else [])
 
 
@@ -106,7 +109,10 @@ def reply_loss(towers: Towers, vectors: Tensor, batch: Batch) -> Tensor:
 @torch.inference_mode()
 def accuracy(towers: Towers, vectors: Tensor, talks: Talks, seed: int = 0) -> float:
     """Share of contexts whose true reply comes first among itself and CANDIDATES - 1 replies of other dialogues."""
-    draw, hits, total, learning = random.Random(seed), 0, 0, towers.training
+    draw = random.Random(seed)
+    hits = 0
+    total = 0
+    learning = towers.training
     towers.eval()
     replies = [[(rows[i], number) for i in range(1, len(rows))] for number, rows in enumerate(talks.dialogues)]
     everything = [pair for own in replies for pair in own]
@@ -115,6 +121,7 @@ def accuracy(towers: Towers, vectors: Tensor, talks: Talks, seed: int = 0) -> fl
             others = draw.sample(everything, min(len(everything), 2 * CANDIDATES + len(rows)))
             wrong = [row for row, whose in others if whose != number and row != rows[i]][: CANDIDATES - 1]
             logits = towers(vectors[context(rows[:i])].view(1, -1), vectors[[rows[i], *wrong]])[0]
-            hits, total = hits + int(logits.argmax() == 0), total + 1
+            hits += int(logits.argmax() == 0)
+            total += 1
     towers.train(learning)
     return hits / max(1, total)

@@ -105,7 +105,8 @@ def evaluate_messages(manager: Manager, path: Path) -> dict[str, Any]:
             try:
                 item = json.loads(line)
                 history = History.from_list(item["history"])
-                label, kind = str(item["label"]), str(item.get("kind", ""))
+                label = str(item["label"])
+                kind = str(item.get("kind", ""))
                 rows.append((label, manager.pick(item["message"], history, classes).skill, kind))
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(f'{path}:{number}: not {{"history", "message", "label", "kind"}}: {error}') from None

@@ -37,8 +37,11 @@ def test_other_names_of_the_bot_and_missing_ids_are_understood() -> None:
 def test_the_originals_form_is_read() -> None:
     found = parse(ORIGINAL)
     assert [(t.speaker, t.text) for t in found.turns] == [
-        ("user", "Hi!"), ("system", "Hello."), ("user", "Any pets?"), ("system", "A cat."),
-    ]  # fmt: skip
+        ("user", "Hi!"),
+        ("system", "Hello."),
+        ("user", "Any pets?"),
+        ("system", "A cat."),
+    ]
     assert (found.id, found.context) == ("7", ("I have a cat.",))
     assert len(parse({"dialogue": [["Hi!", "Hello."], ["Bye.", ""]]}).turns) == 3
 
@@ -91,7 +94,7 @@ def test_bom_crlf_and_empty_lines_are_fine(tmp_path: Path) -> None:
         ('{"dialogue": [["Hi!", "Hello."]], "meta": "a fact"}', '"context" is a list of texts'),
     ],
     ids=lambda v: v[:30],
-)  # fmt: skip
+)
 def test_a_bad_line_is_named(tmp_path: Path, bad: str, message: str) -> None:
     path = tmp_path / "talk.jsonl"
     path.write_text(f"{line(id='first')}\n\n{bad}\n{line(id='last')}\n", encoding="utf-8")

@@ -83,7 +83,8 @@ def judged(bot: Bot) -> dict[str, Judged]:
 
 
 def test_every_weight_learns_and_the_backbone_stays(bot: Bot, corpus: Corpus, full: Backbone) -> None:
-    backbone, spec = bot.backbone, bot.specs["talker"]
+    backbone = bot.backbone
+    spec = bot.specs["talker"]
     assert fingerprint_of(backbone.decoder.state_dict()) == backbone.fingerprint
     for (name, now), before in zip(full.decoder.named_parameters(), backbone.decoder.parameters(), strict=True):
         assert not torch.equal(now, before), name
@@ -112,7 +113,8 @@ def test_a_training_that_blows_up_is_an_error(bot: Bot, corpus: Corpus, monkeypa
 
 
 def test_what_is_judged_on_is_not_learnt_from(bot: Bot) -> None:
-    spec, everything = bot.specs["talker"], list(read_dialogues(Path(talk(bot, "talker"))))
+    spec = bot.specs["talker"]
+    everything = list(read_dialogues(Path(talk(bot, "talker"))))
     held = everything[:10]
     left = training_corpus(spec, None, held).train
     assert 0 < len(left) < len(everything)
@@ -238,7 +240,9 @@ def test_the_command_writes_figures_and_page(
     bot: Bot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("adapterbot.bot.Bot.load", lambda *_, **__: bot)
-    out, html, held = tmp_path / "figures.json", tmp_path / "page.html", talk(bot, "talker")
+    out = tmp_path / "figures.json"
+    html = tmp_path / "page.html"
+    held = talk(bot, "talker")
     options = ["--data", held, "--most", "500", "--json", out, "--html", html, "--compare", "bare"]
     monkeypatch.setattr(sys, "argv", ["adapterbot", "evaluate", "talker", *map(str, options)])
     with contextlib.suppress(SystemExit):

@@ -30,11 +30,30 @@ from adapterbot.evaluation.metrics import (
 from adapterbot.language.words import copied, word_f1, words
 
 TOPICS = (
-    "beekeeping honey", "chess openings", "night trains", "sourdough bread", "old maps", "sea kayaks", "folk violins",
-    "lighthouse keepers", "rock climbing", "paper kites", "wild mushrooms", "stamp albums", "tide pools", "clay pots",
-    "desert lizards", "harbour cranes", "school choirs", "apple orchards", "city foxes", "snow shoes", "puppet plays",
-    "canal boats", "glass beads",
-)  # fmt: skip
+    "beekeeping honey",
+    "chess openings",
+    "night trains",
+    "sourdough bread",
+    "old maps",
+    "sea kayaks",
+    "folk violins",
+    "lighthouse keepers",
+    "rock climbing",
+    "paper kites",
+    "wild mushrooms",
+    "stamp albums",
+    "tide pools",
+    "clay pots",
+    "desert lizards",
+    "harbour cranes",
+    "school choirs",
+    "apple orchards",
+    "city foxes",
+    "snow shoes",
+    "puppet plays",
+    "canal boats",
+    "glass beads",
+)
 PATIENT = settings(deadline=None)  # the machine may be busy
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
@@ -233,7 +252,8 @@ def test_an_interval_covers_the_mean_as_often_as_it_says() -> None:
 
 def test_replies_of_one_dialogue_count_as_one_observation() -> None:
     values = {i: float(i // 10) for i in range(40)}  # four dialogues, each all alike
-    narrow, wide = interval(values, range(40)), interval(values, [i // 10 for i in range(40)])
+    narrow = interval(values, range(40))
+    wide = interval(values, [i // 10 for i in range(40)])
     assert narrow is not None
     assert wide is not None
     assert wide[1] - wide[0] > 2 * (narrow[1] - narrow[0])

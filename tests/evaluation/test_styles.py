@@ -83,7 +83,8 @@ def test_the_judge_tells_feelings_apart(folder: Path) -> None:
 def test_every_way_is_scored(tiny: Backbone, home: Home, folder: Path) -> None:
     for seed, name in enumerate(("joy", "question")):
         random_adapter(tiny, home.skills / name / "adapter.safetensors", seed)
-    bot, told = make_bot(tiny, home), list[tuple[int, int]]()
+    bot = make_bot(tiny, home)
+    told = list[tuple[int, int]]()
     report = evaluate_styles(bot, folder, ["joy", "question", "wiki"], most=4, advance=lambda *n: told.append(n))
     assert report.keys() == {"joy", "question"}, "wiki has no style"
     assert told == [(1, 2), (2, 2)]

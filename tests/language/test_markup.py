@@ -95,15 +95,39 @@ def test_markdown_becomes_plain_text(marked: str, plain: str) -> None:
         ("Tea. {{never closed", ["Tea."]),
         ("Tea [[never closed. {{a [[b}} More.", ["Tea never closed. More."]),
     ],
-)  # fmt: skip
+)
 def test_wikitext_becomes_plain_paragraphs(marked: str, paragraphs: list[str]) -> None:
     assert from_wikitext(marked) == paragraphs
 
 
 HOSTILE = (
-    "<!--", "<script ", "<ref>", "<b ", "<", "[", "[[", "{{", "[[a", "[](", "*", "* a", "_a ", "`", "( ", ". ", "\n ",
-    "[//a", "''", "==", "&", "\\", "> ", "]]", "}}", "|}",
-)  # fmt: skip
+    "<!--",
+    "<script ",
+    "<ref>",
+    "<b ",
+    "<",
+    "[",
+    "[[",
+    "{{",
+    "[[a",
+    "[](",
+    "*",
+    "* a",
+    "_a ",
+    "`",
+    "( ",
+    ". ",
+    "\n ",
+    "[//a",
+    "''",
+    "==",
+    "&",
+    "\\",
+    "> ",
+    "]]",
+    "}}",
+    "|}",
+)
 
 
 @pytest.mark.parametrize("reader", [from_html, from_markdown, from_wikitext, clean, split_sentences])

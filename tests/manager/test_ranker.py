@@ -52,7 +52,8 @@ def test_a_batch_bars_what_comes_later_in_the_dialogue_and_nothing_else() -> Non
 
 
 def test_untrained_towers_compare_the_reply_with_the_newest_message() -> None:
-    towers, vectors = Towers(16).eval(), torch.nn.functional.normalize(torch.randn(5, 16), dim=-1)
+    towers = Towers(16).eval()
+    vectors = torch.nn.functional.normalize(torch.randn(5, 16), dim=-1)
     rows = torch.cat([vectors[:1], torch.zeros(6, 16)]).view(1, -1)
     wanted = towers.scale.exp() * vectors[:1] @ vectors.T
     assert torch.allclose(towers(rows, vectors), wanted, atol=1e-5)
@@ -92,7 +93,8 @@ def test_the_towers_learn_a_pattern_that_generalises(monkeypatch: pytest.MonkeyP
     messages = torch.nn.functional.normalize(torch.randn(2100, 16, generator=draw), dim=-1)
     vectors = torch.cat([torch.zeros(1, 16), messages, messages @ turn])
     pairs = [(i, 2100 + i) for i in range(1, 2101)]
-    train, valid = Talks(tuple(pairs[:2000])), Talks(tuple(pairs[2000:]))
+    train = Talks(tuple(pairs[:2000]))
+    valid = Talks(tuple(pairs[2000:]))
     untrained = Towers(16)
     before = accuracy(untrained, vectors, valid)
     with Progress(disable=True) as bar:

@@ -134,9 +134,29 @@ def test_examples_are_read_from_both_files(home: Home) -> None:
 
 
 BAD_NAMES = [
-    "", ".", "..", "../../etc/passwd", "/etc/passwd", "C:\\windows\\win.ini", "a/..\\b", "a\0b", "a" * 5000, "a.",
-    "con", "nul", "com1", "lpt0", "Wiki", "wiki ", "wiki\n", "9lives", "_x", "ｗｉｋｉ", "a-b", "wíki",
-]  # fmt: skip
+    "",
+    ".",
+    "..",
+    "../../etc/passwd",
+    "/etc/passwd",
+    "C:\\windows\\win.ini",
+    "a/..\\b",
+    "a\0b",
+    "a" * 5000,
+    "a.",
+    "con",
+    "nul",
+    "com1",
+    "lpt0",
+    "Wiki",
+    "wiki ",
+    "wiki\n",
+    "9lives",
+    "_x",
+    "ｗｉｋｉ",
+    "a-b",
+    "wíki",
+]
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=lambda n: repr(n)[:24])

@@ -97,7 +97,8 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
         "import torch; torch.set_num_threads(1)\n"
         "pretraining.pretrain(data, out, read_recipe(toml), quiet=True)\n"
     )
-    toml, state = as_toml(chosen, tmp_path / "r.toml"), tmp_path / "killed" / "checkpoint" / snapshot.FILE
+    toml = as_toml(chosen, tmp_path / "r.toml")
+    state = tmp_path / "killed" / "checkpoint" / snapshot.FILE
     arguments = [str(SAMPLES / "chitchat.jsonl"), str(tmp_path / "killed"), str(toml)]
     process = subprocess.Popen([sys.executable, "-c", code, *arguments])
     first = 0
@@ -157,7 +158,8 @@ def test_a_signal_in_the_middle_of_an_update_waits_until_it_is_whole(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    whole, state = torch.optim.AdamW.step, tmp_path / "out" / "checkpoint" / snapshot.FILE
+    whole = torch.optim.AdamW.step
+    state = tmp_path / "out" / "checkpoint" / snapshot.FILE
     calls = iter(range(1, 100))
 
     def step(self: torch.optim.AdamW, *arguments: Any) -> None:

@@ -119,9 +119,20 @@ def test_extreme_histories_and_facts_are_bounded(shared_bot: Bot) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("temperature", -1), ("temperature", float("nan")), ("temperature", 1e9), ("temperature", "hot"), ("top_p", 0),
-     ("top_p", 1.1), ("top_k", -1), ("max_tokens", 0), ("max_tokens", 10**9), ("drafts", 10**6), ("seed", 2**64)],
-)  # fmt: skip
+    [
+        ("temperature", -1),
+        ("temperature", float("nan")),
+        ("temperature", 1e9),
+        ("temperature", "hot"),
+        ("top_p", 0),
+        ("top_p", 1.1),
+        ("top_k", -1),
+        ("max_tokens", 0),
+        ("max_tokens", 10**9),
+        ("drafts", 10**6),
+        ("seed", 2**64),
+    ],
+)
 def test_settings_out_of_range_are_refused(shared_bot: Bot, name: str, value: Any) -> None:
     with pytest.raises(SettingError, match=f"{name}="):
         shared_bot.respond("Hello", **FORCED | {name: value})
@@ -129,11 +140,21 @@ def test_settings_out_of_range_are_refused(shared_bot: Bot, name: str, value: An
 
 @pytest.mark.parametrize(
     "decode",
-    [{"temperature": 0}, {"temperature": 5}, {"temperature": 1e-300}, {"top_p": 0.01}, {"top_k": 1_000_000},
-     {"max_tokens": 512}, {"max_tokens": 512, "min_tokens": 512}, {"max_tokens": 1}, {"drafts": 32, "max_tokens": 2},
-     {"repetition_penalty": 5, "no_repeat_ngram": 1, "max_tokens": 30}, {"min_tokens": 0, "max_tokens": 1}],
+    [
+        {"temperature": 0},
+        {"temperature": 5},
+        {"temperature": 1e-300},
+        {"top_p": 0.01},
+        {"top_k": 1_000_000},
+        {"max_tokens": 512},
+        {"max_tokens": 512, "min_tokens": 512},
+        {"max_tokens": 1},
+        {"drafts": 32, "max_tokens": 2},
+        {"repetition_penalty": 5, "no_repeat_ngram": 1, "max_tokens": 30},
+        {"min_tokens": 0, "max_tokens": 1},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_settings_at_the_ends_of_their_ranges_are_answered(shared_bot: Bot, decode: dict[str, Any]) -> None:
     reply = shared_bot.respond("Hello", **FORCED | decode)
     assert reply.text

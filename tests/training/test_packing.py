@@ -30,7 +30,8 @@ def test_packed_rows_give_every_document_the_loss_it_has_alone(tiny: Backbone) -
     model = PackedDecoder(tiny.decoder, dropout=0.0)
     with torch.inference_mode():
         together = model(batch)
-        nats, count = 0.0, 0
+        nats = 0.0
+        count = 0
         for d in DOCUMENTS:
             row = encode(tiny.tokenizer, d.facts, d.utterances, positions=128, learn=d.learn)
             hidden = tiny.decoder(torch.tensor([row.ids]))

@@ -50,10 +50,15 @@ def write_skill(home: Home, lr: float = 0.01, first_layer: int = 0, lines: int =
     (folder / "skill.toml").write_text(SPEC.format(lr=lr, first_layer=first_layer))
     things = ["snow", "rain", "wind", "frost", "moon", "river", "autumn", "spring"]
     dialogues = [
-        {"id": f"h{i}", "turns": [{"speaker": "user", "text": f"Tell me of {things[i % 8]} number {i}"},
-                                  {"speaker": "system", "text": f"{things[i % 8]} falls on the old pond"}]}
+        {
+            "id": f"h{i}",
+            "turns": [
+                {"speaker": "user", "text": f"Tell me of {things[i % 8]} number {i}"},
+                {"speaker": "system", "text": f"{things[i % 8]} falls on the old pond"},
+            ],
+        }
         for i in range(lines)
-    ]  # fmt: skip
+    ]
     (folder / "talk.jsonl").write_text("\n".join(map(json.dumps, dialogues)))
     return SkillFolders(home).load("haiku")
 
@@ -184,7 +189,8 @@ def same_file(one: Path, other: Path) -> None:
 def test_a_killed_run_resumes_to_the_same_result_bit_for_bit(
     finished: tuple[Trained, Home], tiny: Backbone, home: Home
 ) -> None:
-    spec, uninterrupted = write_skill(home), finished[0]
+    spec = write_skill(home)
+    uninterrupted = finished[0]
     code = KILLED.format(tests=str(TESTS), step=9)  # in the middle of the second epoch
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from adapterbot.data.dialogue import Dialogue, Turn, read_dialogues
 from adapterbot.errors import DataError
 from adapterbot.home import DATA, Home
-from adapterbot.language.sentences import recase  # fmt: skip
+from adapterbot.language.sentences import recase
 from adapterbot.network.tokenizer import IGNORE, Tokenizer
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import DataTable, KnowledgeTable, SkillSpec

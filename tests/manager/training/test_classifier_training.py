@@ -43,7 +43,9 @@ FILLERS = ["oslo", "boston", "bridge", "tower", "paris", "piano", "madrid", "cam
 class WordEncoder:
     """The sum of one random vector per word: knows no grammar, but tells words apart and costs nothing."""
 
-    name, fingerprint, width = "words", "0123456789abcdef", 48
+    name = "words"
+    fingerprint = "0123456789abcdef"
+    width = 48
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         rows = torch.zeros(len(texts), self.width)

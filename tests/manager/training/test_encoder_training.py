@@ -63,7 +63,8 @@ def test_an_update_changes_the_vectors_and_leaves_the_plain_encoder_as_it_was(be
 
 @pytest.mark.parametrize("fault", ["another encoder", "cut", "a part missing", "shape", "unknown matrix", "nan"])
 def test_an_unfit_update_is_refused(bert: BertEncoder, update: Path, fault: str) -> None:
-    tensors, base = load_file(update), bert.fingerprint
+    tensors = load_file(update)
+    base = bert.fingerprint
     name = "encoder.layer.0.output.dense.weight"
     if fault == "cut":
         update.write_bytes(update.read_bytes()[:200])
@@ -94,7 +95,8 @@ def test_an_update_is_learnt_from_dialogues_and_messages(
     with Progress(disable=True) as bar:
         lessons = tuning.read_lessons(specs, corpora, bert, 0, bar)
         assert (lessons.ids[0] == PADDING).all()
-        untrained, student = tuning.Student(bert, 2), tuning.learn(lessons, bert, tmp_path / "training", 0, 30, bar)
+        untrained = tuning.Student(bert, 2)
+        student = tuning.learn(lessons, bert, tmp_path / "training", 0, 30, bar)
     step = next(lessons.steps(1, 1))
     with torch.inference_mode():
         assert student.loss(lessons.ids, *step) < 0.8 * untrained.eval().loss(lessons.ids, *step)
@@ -113,7 +115,8 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(
     with Progress(disable=True) as bar:
         lessons = tuning.read_lessons(specs, tmp_path, bert, 0, bar)
         whole = tuning.learn(lessons, bert, tmp_path / "whole", 0, 6, bar)
-        step, left = tuning.Student.update_by, [3]
+        step = tuning.Student.update_by
+        left = [3]
 
         def killed(self: tuning.Student, *given: Any) -> float:
             if not left[0]:
