@@ -12,14 +12,13 @@ import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from adapterbot.engine.generate import draft, generate, pieces, sample
 from adapterbot.engine.request import Request
-from adapterbot.errors import AdapterbotError, InputError, WeightsError
-from adapterbot.history import History
+from adapterbot.errors import AdapterbotError, InputError, KnowledgeError, kept_to
+from adapterbot.history import READ, History
 from adapterbot.home import Home
 from adapterbot.knowledge import Source, open_source
 from adapterbot.manager.encoder import BACKBONE, Encoder
@@ -64,8 +63,10 @@ class Bot:
     def __init__(self, backbone: Backbone, home: Home, *, log: bool = True, guard: Guard | None = None) -> None:
         self.backbone, self.home, self.log = backbone, home, log
         self.roster, self.guard = Roster.load(backbone, home), guard or Guard()
-        self._lock = threading.RLock()  # over what is made when it is first needed
-        self._manager: list[Manager | None] = []
+        self._lock = threading.Lock()  # over the registers below, never held while something is opened
+        self._manager_lock = threading.Lock()
+        self._manager: list[tuple[Manager | None, str]] = []  # with what is wrong with it, once it has been read
+        self._source_locks: dict[str, threading.Lock] = {}
         self._sources: dict[str, Source] = {}
         self._store: Store | None = None
         self._session_locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
@@ -137,7 +138,7 @@ class Bot:
 
     def pick(self, message: str, history: Past = None) -> Choice:
         """Which skill would answer, and why, without answering."""
-        return self._choose(self.guard.message(message)[0], History.of(history), None)
+        return self._choose(self.guard.message(message)[0], History.of(history).window(READ), None)
 
     def session(self, id: str) -> Session:
         """A conversation that remembers, keeps its order, and is stored in the user's home (unless `log=False`)."""
@@ -166,10 +167,19 @@ class Bot:
 
     @property
     def manager(self) -> Manager | None:
-        """The dialogue manager, loaded when it is first needed; None when none was trained for this backbone."""
-        with self._lock:
+        """The dialogue manager, loaded when it is first needed; None when there is none for this backbone or it is
+        damaged (see `manager_fault`)."""
+        return self._read_manager()[0]
+
+    @property
+    def manager_fault(self) -> str:
+        """What keeps the manager from choosing, empty when it is sound or there is none."""
+        return self._read_manager()[1]
+
+    def _read_manager(self) -> tuple[Manager | None, str]:
+        with self._manager_lock:
             if not self._manager:
-                self._manager.append(Manager.load(self.home, self.backbone))
+                self._manager.append(Manager.read(self.home, self.backbone))
             return self._manager[0]
 
     @property
@@ -185,23 +195,19 @@ class Bot:
     def source(self, skill: str) -> Source:
         """The knowledge source of a skill, opened when it is first needed."""
         with self._lock:
+            lock = self._source_locks.setdefault(skill, threading.Lock())
+        with lock:  # the turns of other skills go on meanwhile
             if skill not in self._sources:
                 spec = self.specs[skill]
                 encoder = self._sentence_encoder() if spec.knowledge.source in ENCODED else None
-                self._sources[skill] = open_source(spec, self.home, encoder)
+                with kept_to(f"skill {skill!r}", KnowledgeError):
+                    self._sources[skill] = open_source(spec, self.home, encoder)
             return self._sources[skill]
 
     def _sentence_encoder(self) -> Encoder | None:
         """The manager's encoder, if it can re-rank: pooled states of a language model are all alike."""
-        manager = self._sound_manager()
+        manager = self.manager
         return manager.sentences if manager and manager.sentences.name != BACKBONE else None
-
-    def _sound_manager(self) -> Manager | None:
-        """The manager, or None when it is damaged: that is told when it is asked to choose, a forced skill answers."""
-        try:
-            return self.manager
-        except WeightsError:
-            return None
 
     def _prepare(
         self,
@@ -215,13 +221,16 @@ class Bot:
         """Stages 1 to 4."""
         clock = [time.perf_counter()]
         (text, warnings), past = self.guard.message(message), History.of(history)
-        choice = self._choose(text, past, skill)
-        spec, now = self.roster.spec(choice.skill), past.add_user(text)
+        recent, warnings = past.window(READ), (*warnings, *past.notes)
+        choice = self._choose(text, recent, skill)
+        if skill is None and self.manager_fault:
+            warnings = (*warnings, f"the manager cannot choose: {self.manager_fault}")
+        spec, now, recent = self.roster.spec(choice.skill), past.add_user(text), recent.add_user(text)
         settings = spec.decode.override({**decode, "seed": seed})
         clock.append(time.perf_counter())
-        found = self.source(spec.name).retrieve(now) if facts is None else given_facts(facts)
+        found = self.source(spec.name).retrieve(recent) if facts is None else given_facts(facts)
         clock.append(time.perf_counter())
-        size, lines, texts = self.backbone.positions, [fact.text for fact in found], spec.heard(now)
+        size, lines, texts = self.backbone.positions, [fact.text for fact in found], spec.heard(recent)
         reserve = min(settings.max_tokens, size // 2)
         prompt = encode(self.backbone.tokenizer, lines, texts, positions=size, reserve=reserve)
         drawn = secrets.randbelow(2**31) if settings.seed is None else settings.seed
@@ -244,7 +253,7 @@ class Bot:
         if skill is not None:
             return Choice(self.roster.spec(skill).name, {}, "forced", "the caller asked for it")
         if self.manager is None:
-            reason = "no manager was trained for this backbone: adapterbot train-manager"
+            reason = self.manager_fault or "no manager was trained for this backbone: adapterbot train-manager"
             return Choice(FALLBACK, dict.fromkeys(self.routable, 0.0), "only", reason)
         return self.manager.pick(message, history, self.routable)
 
@@ -288,15 +297,15 @@ class Bot:
             drafts=tuple(ranked),
             dropped=turn.prompt.dropped,
             warnings=warnings,
-            timings=MappingProxyType({**turn.timings, "total": total}),
+            timings={**turn.timings, "total": total},
             history=turn.history.add_bot(best.text, turn.choice.skill),
             seed=turn.request.seed,
         )
 
     def _ranked(self, turn: Turn, drafts: Sequence[Draft]) -> list[Draft]:
         """Drafts, best first; with several, by how well they go with what was said."""
-        manager = self._sound_manager() if len(drafts) > 1 else None
+        manager = self.manager if len(drafts) > 1 else None
         spec = self.specs[turn.choice.skill]
         evidence = Evidence.of(spec, (fact.text for fact in turn.facts), self.backbone.tokenizer.everyday)
         ranker, style = manager.ranker if manager else None, self.roster.style(spec)
-        return best_first(drafts, turn.history.texts, ranker, evidence, style)
+        return best_first(drafts, turn.history.window(READ).texts, ranker, evidence, style)

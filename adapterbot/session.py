@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from adapterbot.errors import StoreError
-from adapterbot.history import History
+from adapterbot.history import READ, History
 from adapterbot.turn import Reply
 
 if TYPE_CHECKING:  # a third of a second that only sessions pay for
@@ -36,7 +36,7 @@ class Session:
 
     @property
     def history(self) -> History:
-        """What was said so far."""
+        """All that was said so far; a turn reads the end of it."""
         return self._bot.store.history(self.id)
 
     def respond(self, message: str, **request: Any) -> Reply:
@@ -63,7 +63,7 @@ class Session:
 
     def _past(self) -> tuple[History, tuple[str, ...]]:
         try:
-            return self.history, ()
+            return self._bot.store.history(self.id, most=READ), ()  # its notes become warnings of the turn
         except StoreError as error:
             return History(), (f"what was said before could not be read: {error}",)
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal
 
 from adapterbot.errors import InputError, SettingError, nearest, shorten
-from adapterbot.history import History
+from adapterbot.history import MOST_TEXT, History
 
 # name: (type, lowest, highest, what it does); the ranges are inclusive.
 DECODE_SETTINGS: dict[str, tuple[type, float, float, str]] = {
@@ -82,6 +81,8 @@ def _number(name: str, value: object, kind: type, low: float, high: float, meani
     return int(value) if kind is int else float(value)
 
 
+MOST_FACTS = 200  # of a caller's own
+
 RoutedBy = Literal["forced", "manager", "fallback", "only"]
 
 
@@ -114,11 +115,15 @@ def given_facts(facts: object) -> list[Fact]:
     """The caller's own facts, a list of texts.
 
     Raises:
-        InputError: it is something else.
+        InputError: it is something else, or more than a prompt could ever hold.
     """
     if not isinstance(facts, (list, tuple)) or not all(isinstance(fact, str) for fact in facts):
         raise InputError("facts is a list of texts")
-    return [Fact(fact, "caller") for fact in facts]
+    if len(facts) > MOST_FACTS or any(len(fact) > MOST_TEXT for fact in facts):
+        longest = max((len(fact) for fact in facts), default=0)
+        given = f"{len(facts):,} facts were given, the longest of {longest:,} characters"
+        raise InputError(f"{given}; at most {MOST_FACTS} of at most {MOST_TEXT:,} are read")
+    return [Fact(fact.encode("utf-8", "replace").decode(), "caller") for fact in facts]  # no lone surrogates
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,7 @@ class Reply:
     drafts: tuple[Draft, ...] = ()
     dropped: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    timings: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    timings: Mapping[str, float] = field(default_factory=dict)
     history: History = field(default_factory=History)
     seed: int | None = None
 

@@ -6,13 +6,12 @@ threshold and is clear of the second by the margin; otherwise the fallback `chit
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adapterbot.errors import AdapterbotError, MissingPartError, WeightsError
+from adapterbot.errors import AdapterbotError, MissingPartError, WeightsError, kept_to
 from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.manager.classifier import CLASSIFIER, SPAN, Classifier, features, load_classifier, read_settings
@@ -75,9 +74,16 @@ class Manager:
     @classmethod
     def sound(cls, home: Home, backbone: Pooling | None) -> Manager | None:
         """As `load`, but None for one that is damaged or from an earlier version: for who can do without."""
-        with contextlib.suppress(WeightsError):
-            return cls.load(home, backbone)
-        return None
+        return cls.read(home, backbone)[0]
+
+    @classmethod
+    def read(cls, home: Home, backbone: Pooling | None) -> tuple[Manager | None, str]:
+        """As `load`; None and what is wrong, in one line, for one that is damaged in whatever way."""
+        try:
+            with kept_to("the manager", WeightsError):
+                return cls.load(home, backbone), ""
+        except AdapterbotError as error:
+            return None, str(error)
 
     @classmethod
     def _read(cls, path: Path, encoder: Encoder, home: Home) -> Manager:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 from conftest import TRAINED, essence, random_adapter
 
+from adapterbot import bot as bot_module
+from adapterbot import knowledge
 from adapterbot.bot import Bot
-from adapterbot.errors import AdapterError, SettingError, SpecError, UnknownNameError
-from adapterbot.history import History
+from adapterbot.errors import AdapterError, InputError, KnowledgeError, SettingError, SpecError, UnknownNameError
+from adapterbot.history import MOST_TEXT, History
 from adapterbot.home import Home
+from adapterbot.manager import router
+from adapterbot.manager.classifier import CLASSIFIER
 from adapterbot.network.backbone import Backbone
 from adapterbot.reply.safety import Guard
 from adapterbot.turn import Reply
@@ -233,3 +239,77 @@ def test_an_unacceptable_draft_is_sampled_again_and_masked_in_the_end(tiny: Back
     never = Bot(tiny, home, guard=Guard(lambda text: None if text == "Hello" else "no"))
     masked = never.respond("Hello", skill="chitchat", seed=0, **SHORT)
     assert "no draft was acceptable; words were masked" in masked.warnings
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 99, b"\x08\0\0\0\0\0\0\0{}      ", b"[" * 5_000])
+def test_a_damaged_manager_is_read_once_and_the_reply_says_so(
+    tiny_bot: Bot, home: Home, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    home.manager.mkdir(parents=True)
+    (home.manager / CLASSIFIER).write_bytes(content)
+    reads, load = list[Any](), router.Manager.load
+
+    def counted(*given: Any) -> Any:
+        reads.append(given)
+        return load(*given)
+
+    monkeypatch.setattr(router.Manager, "load", counted)
+    for seed in range(3):
+        reply = tiny_bot.respond("Hello", seed=seed, **SHORT)
+        assert (reply.skill, reply.routed_by) == ("chitchat", "only")
+        (warning,) = reply.warnings
+        assert warning.startswith("the manager cannot choose: ")
+        assert CLASSIFIER in warning
+        assert "\n" not in warning
+    assert tiny_bot.respond("Hello", skill="persona", seed=1, max_tokens=6, drafts=2).warnings == ()
+    assert len(reads) == 1
+
+
+def test_what_was_cut_of_a_history_is_a_warning_once(shared_bot: Bot) -> None:
+    past = [{"role": "user", "content": "x " * 10_000_000}, {"role": "assistant", "content": "Oh."}]
+    started = time.perf_counter()
+    reply = shared_bot.respond("Hello", past, skill="persona", seed=1, **SHORT)
+    assert time.perf_counter() - started < 3
+    assert reply.warnings == ("history[0] had 20,000,000 characters; only the last 20,000 were read",)
+    assert len(reply.history.texts[0]) == MOST_TEXT
+    assert shared_bot.respond("Hello", reply.history, skill="persona", seed=1, **SHORT).warnings == ()
+
+
+@pytest.mark.parametrize("facts", [["x" * 20_000_000], ["a"] * 1_000_000])
+def test_facts_have_a_limit(shared_bot: Bot, facts: list[str]) -> None:
+    with pytest.raises(InputError, match=r"facts were given, the longest of .* at most 200 of at most 20,000 are read"):
+        shared_bot.respond("Hello", skill="persona", facts=facts)
+
+
+def test_lone_surrogates_everywhere_can_be_printed(shared_bot: Bot) -> None:
+    reply = shared_bot.respond("a\ud800b", ["\udfff", "x"], skill="persona", facts=["\ud800"], seed=1, **SHORT)
+    json.dumps(reply.to_dict(), ensure_ascii=False).encode()
+
+
+def test_a_source_that_opens_slowly_stops_no_other_turn(tiny_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    opening, go_on, open_source = threading.Event(), threading.Event(), knowledge.open_source
+
+    def slow(spec: Any, *given: Any) -> Any:
+        if spec.name == "wiki":
+            opening.set()
+            assert go_on.wait(10)
+        return open_source(spec, *given)
+
+    monkeypatch.setattr(bot_module, "open_source", slow)
+    waiting = threading.Thread(target=tiny_bot.respond, args=("Hello",), kwargs={"skill": "wiki", **SHORT})
+    waiting.start()
+    try:
+        assert opening.wait(10)
+        assert tiny_bot.respond("Hello", skill="persona", seed=1, **SHORT).text
+    finally:
+        go_on.set()
+        waiting.join()
+
+
+def test_whatever_a_source_stumbles_over_is_that_skills_fault(tiny_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(spec: Any, *given: Any) -> Any:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    monkeypatch.setattr(bot_module, "open_source", broken)
+    with pytest.raises(KnowledgeError, match="skill 'wiki': RecursionError"):
+        tiny_bot.respond("Hello", skill="wiki")

@@ -22,7 +22,7 @@ from adapterbot.bot import Bot
 from adapterbot.cli import app
 from adapterbot.errors import AdapterbotError
 from adapterbot.home import Home
-from adapterbot.manager.router import RANKER
+from adapterbot.manager.ranker import RANKER
 from adapterbot.network.backbone import Backbone
 from adapterbot.reply.style_heads import HEADS
 from adapterbot.roster import Roster

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,8 +13,10 @@ import pytest
 
 from adapterbot.bot import Bot
 from adapterbot.errors import InputError, SettingError
-from adapterbot.history import History
+from adapterbot.history import READ, History
 from adapterbot.home import Home
+from adapterbot.storage.conversations import Store
+from adapterbot.turn import Reply
 
 FORCED: dict[str, Any] = {"skill": "chitchat", "max_tokens": 6, "drafts": 1}
 
@@ -136,3 +141,91 @@ def test_a_locked_store_costs_a_warning_not_the_reply(
     assert any("was not saved" in w and "locked" in w for w in reply.warnings)
     assert len(session.history) == 2
     assert session.respond("And now?", **FORCED).warnings == ()
+
+
+def talked(home: Home, session: str, exchanges: int) -> None:
+    """Store that many exchanges at once; their replies carry details as real ones do."""
+    Store(home.database).append(
+        session, "first", Reply("Yes.", "chitchat", scores={f"skill{i}": 0.1 for i in range(26)})
+    )
+    with sqlite3.connect(home.database) as connection:
+        connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO turn"
+            " SELECT session, i, 'message ' || i, 'reply ' || i, skill, routed_by, details, created_at FROM turn, n"
+            " WHERE session = ? AND position = 1",
+            (exchanges, session),
+        )
+    connection.close()
+
+
+def test_a_long_session_answers_as_fast_as_a_short_one(
+    tiny_bot: Bot, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talked(home, "long", 20_000)
+    talked(home, "short", 20)
+    rows = []
+    read = Store._rows
+    monkeypatch.setattr(Store, "_rows", lambda self, chosen: [rows.append(r) or r for r in read(self, chosen)])  # type: ignore[func-returns-value]
+    seconds = {}
+    for name in ("short", "long"):
+        session = tiny_bot.session(name)
+        session.respond("And?", seed=1, **FORCED)
+        started = time.perf_counter()
+        for seed in range(5):
+            reply = session.respond("And then?", seed=seed, **FORCED)
+        seconds[name] = time.perf_counter() - started
+    assert len(rows) <= 6 * (READ // 2) + 6 * 26, "of the long one, only the window was read"
+    assert seconds["long"] < 2 * seconds["short"] + 0.5
+    assert len(reply.history) == READ + 2
+    assert len(tiny_bot.session("long").history) == 2 * 20_006, "all of it is there to be exported"
+
+
+def test_a_history_of_the_callers_own_stays_whole_and_is_read_at_its_end(tiny_bot: Bot) -> None:
+    past = History()
+    said = [text for i in range(20_000) for text in (f"message {i}", f"reply {i}")]
+    past = History.from_list(said)
+    tiny_bot.respond("Hello", skill="weather", seed=1, max_tokens=4, drafts=2)
+    started = time.perf_counter()
+    reply = tiny_bot.respond("And then?", past, skill="weather", seed=1, max_tokens=4, drafts=2)
+    assert time.perf_counter() - started < 1
+    assert reply.history.texts[:-2] == past.texts
+    again = tiny_bot.respond("And then?", past.window(READ), skill="weather", seed=1, max_tokens=4, drafts=2)
+    assert again.text == reply.text
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["details = '{'", "details = ''", "details = x'ff'", "message = x'ff00'", "reply = x'00'", "details = '[1, 2]'"],
+)
+def test_a_damaged_turn_is_left_out_with_a_warning(tiny_bot: Bot, home: Home, damage: str) -> None:
+    session = tiny_bot.session("anna")
+    texts = [session.respond(message, seed=1, **FORCED).text for message in ("one", "two", "three")]
+    with sqlite3.connect(home.database) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute(f"UPDATE turn SET {damage} WHERE position = 2")
+    connection.close()
+    for reply in (session.respond("four", seed=1, **FORCED), Bot(tiny_bot.backbone, home).session("anna").undo()):
+        if isinstance(reply, Reply):
+            assert reply.history.texts[:4] == ("one", texts[0], "three", texts[2])
+            assert any("turn 2 of the session 'anna' is damaged" in warning for warning in reply.warnings)
+        else:
+            assert reply.texts == ("one", texts[0], "three", texts[2])
+    exported = tiny_bot.store.export("anna")
+    assert [turn["message"] for turn in exported["turns"]] == ["one", "three"]
+    assert exported["warnings"] == ["turn 2 of the session 'anna' is damaged and was left out"]
+
+
+def test_a_text_that_is_no_utf8_hides_nothing_else(tiny_bot: Bot, home: Home) -> None:
+    session = tiny_bot.session("anna")
+    session.respond("one", seed=1, **FORCED)
+    with sqlite3.connect(home.database) as connection:
+        connection.execute("UPDATE turn SET message = CAST(x'61ff62' AS TEXT)")
+    connection.close()
+    assert session.respond("two", seed=1, **FORCED).history.texts[0] == "a\ufffdb"
+
+
+def test_a_reply_can_be_copied_and_pickled(tiny_bot: Bot) -> None:
+    reply = tiny_bot.respond("Hello", [["Hi!", "Hello."]], skill="persona", seed=1, max_tokens=6, drafts=2)
+    for other in (copy.deepcopy(reply), copy.copy(reply), pickle.loads(pickle.dumps(reply))):
+        assert other == reply
+        assert other.to_dict() == reply.to_dict()

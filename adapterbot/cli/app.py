@@ -17,6 +17,7 @@ from adapterbot.errors import AdapterbotError
 
 if TYPE_CHECKING:
     from adapterbot.bot import Bot
+    from adapterbot.history import History
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -185,14 +186,7 @@ def _store() -> Any:
     return Store(Home.at().database)
 
 
-def _history(path: Path | None) -> Any:
-    from adapterbot.errors import InputError
+def _history(path: Path | None) -> History | None:
+    from adapterbot.history import read_history
 
-    if path is None:
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
+    return None if path is None else read_history(path)

@@ -53,6 +53,8 @@ def _models(say: Callable[[str], None], home: Home) -> bool:
     say(
         f"ok       manager over {', '.join(manager.classes)}"
         if manager
+        else f"broken   manager: {bot.manager_fault}"
+        if bot.manager_fault
         else "missing  manager; adapterbot train-manager"
     )
-    return not bot.roster.problems
+    return not bot.roster.problems and not bot.manager_fault

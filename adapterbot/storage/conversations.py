@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +13,16 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from adapterbot.errors import InputError, UnknownNameError, shorten
-from adapterbot.history import History
+from adapterbot.history import History, Utterance
 from adapterbot.storage.database import Database, Migration, now
 from adapterbot.turn import Reply
 
 SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 COLUMNS = ("session", "position", "message", "reply", "skill", "routed_by", "details", "created_at")
 TURN = sa.table("turn", *map(sa.column, COLUMNS))
+SAID = (TURN.c.position, TURN.c.message, TURN.c.reply, TURN.c.skill)
+WHOLE = TURN.c.details.like("{%}")  # a look at both ends: the database need not send all details to find what is cut
+SHOWN = ("message", "reply", "skill", "routed_by", "created_at")
 
 
 def m001_turns(connection: Connection) -> None:
@@ -71,12 +75,20 @@ class Store:
 
         self._database.write(insert)
 
-    def history(self, session_id: str) -> History:
-        """What was said in a session, oldest first; empty for one that nobody has used."""
-        history = History()
-        for turn in self._turns(session_id):
-            history = history.add_user(turn["message"]).add_bot(turn["reply"], turn["skill"])
-        return history
+    def history(self, session_id: str, most: int | None = None) -> History:
+        """What was said in a session, oldest first, at most the last `most` utterances; empty for one never used.
+
+        A damaged turn is left out, and `History.notes` says so.
+        """
+        chosen = sa.select(*SAID, WHOLE).where(TURN.c.session == check_session_id(session_id))
+        chosen = chosen.order_by(TURN.c.position.desc()).limit(None if most is None else -(-most // 2))
+        said, notes = list[Utterance](), list[str]()
+        for position, message, reply, skill, whole in reversed(self._rows(chosen)):
+            if whole and isinstance(message, str) and isinstance(reply, str):
+                said += (Utterance("user", message), Utterance("bot", reply, str(skill)))
+            else:
+                notes.append(_left_out(session_id, position))
+        return History(tuple(said if most is None else said[-most:] if most else ()), notes=tuple(notes))
 
     def sessions(self) -> list[SessionSummary]:
         """All sessions, the one used last first."""
@@ -102,20 +114,21 @@ class Store:
     def export(self, session_id: str) -> dict[str, Any]:
         """A session as JSON: `{"session", "turns": [{"message", "reply", "skill", "scores", "facts", ...}]}`.
 
+        Damaged turns are left out; there is then a key `warnings` that names them.
+
         Raises:
             UnknownNameError: there is no such session; the message lists the nearest.
         """
-        turns = self._turns(session_id)
-        if not turns:
-            raise self._unknown(session_id)
-        return {"session": session_id, "turns": turns}
-
-    def _turns(self, session_id: str) -> list[dict[str, Any]]:
         chosen = sa.select(TURN).where(TURN.c.session == check_session_id(session_id)).order_by(TURN.c.position)
-        rows = [row._asdict() for row in self._rows(chosen)]
-        details = [json.loads(row.pop("details")) for row in rows]
-        shown = ("message", "reply", "skill", "routed_by", "created_at")
-        return [{key: row[key] for key in shown} | more for row, more in zip(rows, details, strict=True)]
+        turns, notes = list[dict[str, Any]](), list[str]()
+        for row in self._rows(chosen):
+            try:
+                turns.append(_exported(row._asdict()))
+            except (ValueError, TypeError, RecursionError):
+                notes.append(_left_out(session_id, row.position))
+        if not turns and not notes:
+            raise self._unknown(session_id)
+        return {"session": session_id, "turns": turns} | ({"warnings": notes} if notes else {})
 
     def _rows(self, chosen: sa.Select[Any]) -> list[sa.Row[Any]]:
         return self._database.read(lambda connection: list(connection.execute(chosen)), [])
@@ -134,6 +147,18 @@ def check_session_id(session_id: str) -> str:
     if not isinstance(session_id, str) or not SESSION_ID.fullmatch(session_id):
         raise InputError(f"session id {shorten(str(session_id))!r}: use 1 to 100 letters, digits, '.', '_' or '-'")
     return session_id
+
+
+def _exported(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A turn as JSON; raises ValueError or TypeError for a damaged one."""
+    details = json.loads(row["details"])
+    if not isinstance(details, dict) or not all(isinstance(row[key], str) for key in SHOWN):
+        raise ValueError("not what was written")
+    return {key: row[key] for key in SHOWN} | details
+
+
+def _left_out(session_id: str, position: object) -> str:
+    return f"turn {shorten(str(position))} of the session {session_id!r} is damaged and was left out"
 
 
 def _last_position(session_id: str) -> sa.ScalarSelect[Any]:

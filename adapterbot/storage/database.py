@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -223,8 +224,9 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _own_transactions(connection: sqlite3.Connection, _: object) -> None:
-    """Python's sqlite3 would begin transactions late, and none before CREATE TABLE."""
+    """Python's sqlite3 would begin transactions late, and none before CREATE TABLE; see below for texts."""
     connection.isolation_level = None
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")  # a damaged text hides no other
 
 
 def _begin(connection: Connection) -> None:
