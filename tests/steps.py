@@ -19,7 +19,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "backbone": {"width": 16, "layers": 1, "heads": 2, "positions": 64},
     "pretrain": {"tokens": 3000, "batch": 8, "warmup": 2},
     "skills": {"train": ["empathetic", "weather"], "epochs": 1},
-    "manager": {"steps": 2},
+    "manager": {"steps": 2, "messages": 4, "replies": 4, "head_steps": 20, "cleaning_steps": 5},
     "report": {"most": 4},
 }
 STEPS = (

@@ -18,13 +18,12 @@ from adapterbot.evaluation.styles import evaluate_styles
 from adapterbot.home import written_by_rename
 from adapterbot.manager.encoder import BACKBONE as BACKBONE_ENCODER
 from adapterbot.manager.encoder import DIALOGUE, load_encoder, minilm
-from adapterbot.manager.training.classifier import train_manager
-from adapterbot.manager.training.encoder import CHECKPOINT, train_encoder
+from adapterbot.manager.training.classifier import ClassifierTraining, train_manager
+from adapterbot.manager.training.encoder import CHECKPOINT, EncoderTraining, train_encoder
 from adapterbot.network.backbone import Backbone, read_backbone
 from adapterbot.network.device import on_fastest
 from adapterbot.training.backbone import pretrain
-from adapterbot.training.card import card_figures, own_messages
-from adapterbot.training.card_figures import fill, table
+from adapterbot.training.card import card_figures, fill, table
 from adapterbot.training.corpus import Corpus, load_corpus
 from adapterbot.training.skill import train_skill
 from adapterbot.training.style_heads import train_heads
@@ -92,18 +91,18 @@ def _encoder(job: Job, _: str, done: Done) -> Figures:
         base=minilm(),
         out=job.place.weights,
         training=job.place.training / CHECKPOINT,
-        seed=manager.seed,
-        steps=manager.steps,
+        settings=EncoderTraining(manager.steps, manager.seed, manager.messages, manager.replies),
     )
 
 
 def _manager(job: Job, name: str, done: Done) -> Figures:
+    manager = job.recipe.manager
     report = train_manager(
         job.specs,
         corpora=job.data,
         encoder=load_encoder(name, None if name == DIALOGUE else _model(job), job.place.weights),
         out=job.place.classifier_folder(name),
-        seed=job.recipe.manager.seed,
+        settings=ClassifierTraining(manager.seed, manager.heads, manager.head_steps, manager.cleaning_steps),
         judge=job.place.judge,
     )
     judged = {f"judged_{key}": report["judged"][key] for key in JUDGED[:2]} if "judged" in report else {}
@@ -135,7 +134,7 @@ def _report(job: Job, _: str, done: Done) -> Figures:
         corpus = load_corpus(job.specs[name], job.source(job.specs[name]))
         style = bot.roster.style(spec)
         made = judge_skill(spec, bot.backbone, bot.bank, corpus.valid, ranker=ranker, style=style, most=most)
-        said = [(m, bot.respond(m, skill=name, seed=i).text) for i, m in enumerate(own_messages(spec))]
+        said = [(m, bot.respond(m, skill=name, seed=i).text) for i, m in enumerate(spec.sample_messages)]
         report[name] = {"data": corpus.origin, **made.figures, "said": said}
         report[name].pop(SPEED)
         job.announce(f"{name}: perplexity {made.figures['perplexity']:.2f}, F1 {made.figures['f1']:.1f}")

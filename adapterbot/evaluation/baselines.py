@@ -15,7 +15,7 @@ from torch import Tensor
 
 from adapterbot.data.attributes import Rate
 from adapterbot.data.dialogue import Dialogue
-from adapterbot.errors import AdapterbotError, DataError
+from adapterbot.errors import DataError
 from adapterbot.evaluation.skill import Judged, held_out, judge_skill, sit
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone, freeze, pad_right
@@ -25,7 +25,8 @@ from adapterbot.network.tokenizer import IGNORE
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.training.corpus import Corpus, load_corpus
 from adapterbot.training.logistic import ByMeaning
-from adapterbot.training.schedule import CLIP, FEWEST_STEPS, VALIDATION_REPLIES, batches, learning_rate
+from adapterbot.training.loop import LoopState, TrainingLoop
+from adapterbot.training.schedule import VALIDATION_REPLIES
 from adapterbot.training.windows import training_rows, validation_rows
 from adapterbot.turn import Prompt
 
@@ -123,49 +124,38 @@ def trained_whole(
     epochs: int | None = None,
     seed: int = 0,
     advance: Advance = lambda done, total: None,
+    rate: float = RATE,
 ) -> Backbone:
     """A copy of the backbone with all its weights trained on the skill's rows; in memory alone.
 
-    The same rows, batches, epochs, schedule and choice of the best epoch as for an adapter (see `training`).
+    The same rows, batches, epochs, schedule and choice of the best epoch as for an adapter.
+
+    Raises:
+        AdapterbotError: a loss or a validation perplexity is no number, or infinite.
     """
     rows = training_rows(corpus, spec, backbone.tokenizer, backbone.positions, seed)
     probe = validation_rows(corpus.valid, spec, backbone.tokenizer, backbone.positions, VALIDATION_REPLIES)
     model = replace(backbone, decoder=copy.deepcopy(backbone.decoder).requires_grad_(True))
-    optimizer = torch.optim.AdamW(model.decoder.parameters(), lr=RATE)
-    size = max(1, min(spec.train.batch, len(rows) // FEWEST_STEPS))
-    epochs = epochs or spec.train.epochs
-    step = 0
-    reached = list[float]()
-    best = model.decoder.state_dict()
-    steps = math.ceil(len(rows) / size) * epochs
+    loop = TrainingLoop(
+        learner=model.decoder,
+        rows=rows,
+        loss=lambda batch: whole_loss(model, batch),
+        validate=lambda: perplexity(model, None, probe),
+        weights=model.decoder.state_dict,
+        optimizer=torch.optim.AdamW(model.decoder.parameters(), lr=rate),
+        rate=rate,
+        table=spec.train,
+        epochs=epochs or spec.train.epochs,
+        seed=seed,
+        remedy=f"all weights of the backbone cannot learn skill {spec.name!r} at a rate of {rate:g}",
+        state=LoopState(),
+        best={},
+    )
     with on_fastest(model.decoder):
-        while len(reached) < epochs and len(reached) - _best(reached) <= spec.train.patience:
-            for batch in batches(rows, size, f"{seed} {len(reached)}"):
-                _update(model, batch, optimizer, RATE * learning_rate(step, steps, spec.train.warmup))
-                step += 1
-                advance(1, steps)
-            reached.append(perplexity(model, None, probe))
-            if _best(reached) == len(reached):
-                best = copy.deepcopy(model.decoder.state_dict())
-    if not math.isfinite(min(reached)):
-        raise AdapterbotError(f"training all weights for skill {spec.name!r} ended in a perplexity of {reached[-1]}")
-    model.decoder.load_state_dict(best)
+        loop.run(lambda batch, loss: advance(1, loop.steps))
+    model.decoder.load_state_dict(loop.best)
     freeze(model.decoder)
     return model
-
-
-def _best(reached: Sequence[float]) -> int:
-    """The number of the epoch with the lowest perplexity, from 1; 0 before the first."""
-    return reached.index(min(reached)) + 1 if reached else 0
-
-
-def _update(model: Backbone, batch: Sequence[Prompt], optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.zero_grad(set_to_none=True)
-    whole_loss(model, batch).backward()
-    torch.nn.utils.clip_grad_norm_(model.decoder.parameters(), CLIP)
-    optimizer.step()
 
 
 def whole_loss(model: Backbone, batch: Sequence[Prompt]) -> Tensor:

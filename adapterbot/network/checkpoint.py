@@ -1,118 +1,163 @@
-"""The state of a training that has not ended: one safetensors file, by rename, that a killed run goes on from."""
+"""The state of a training that has not ended: one safetensors file, by rename, that a killed run goes on from.
+
+Its tensors are the learner's weights (`weights/NAME`), the optimizers' moments (`OPTIMIZER/NAME/MOMENT`) and the best
+weights so far (`best/NAME`). Its metadata are JSON: how far the training is, and the key of what it
+trains (data, sizes, settings). A kill at any moment leaves the last file or the new one.
+"""
 
 from __future__ import annotations
 
 import json
-import math
 import shutil
+import signal
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from adapterbot.errors import AdapterbotError
+from adapterbot.errors import WeightsError
 from adapterbot.home import written_by_rename
 
 FILE = "checkpoint.safetensors"
-MOMENTS = ("exp_avg", "exp_avg_sq")
+KEY = "key.json"
+WEIGHTS = "weights"
+BEST = "best"
+
+Key = Mapping[str, Any]  # of JSON values
+Optimizers = Mapping[str, torch.optim.Optimizer]  # by a name that is neither WEIGHTS nor BEST
 
 
-class Learner(Protocol):
-    """What is trained: an adapter, or the update of an encoder."""
-
-    def tensors(self) -> dict[str, Tensor]: ...
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where a training stands. `step` counts all updates, `stale` the epochs since the best validation."""
+    """What a file holds; an empty one stands for a training that has not begun."""
 
-    folder: Path
-    key: str
-    best: dict[str, Tensor]
-    learner: Learner
-    step: int = 0
-    epoch: int = 0
-    stale: int = 0
-    valid: list[float] = field(default_factory=list)
-    moments: dict[str, Tensor] = field(default_factory=dict)
+    key: Key = field(default_factory=dict)
+    progress: Mapping[str, Any] = field(default_factory=dict)
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
-    @classmethod
-    def open(cls, folder: Path, key: str, learner: Learner) -> Checkpoint:
-        """The checkpoint in `folder` if it has this key (of spec, data, model, length and seed), else a fresh one.
+    @property
+    def best(self) -> dict[str, Tensor]:
+        """The best weights so far, by the names they were saved under; none where no best ones were saved."""
+        return {name.removeprefix(f"{BEST}/"): t for name, t in self.tensors.items() if name.startswith(f"{BEST}/")}
 
-        Its weights are put into `learner`.
-        """
-        fresh = cls(folder, key, {n: t.clone() for n, t in learner.tensors().items()}, learner)
-        try:
-            with safe_open(folder / FILE, framework="pt") as file:
-                state = json.loads((file.metadata() or {})["state"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        except (OSError, SafetensorError, KeyError, ValueError):
-            return fresh  # none there, or damaged: start again
-        if state.pop("key") != key:
-            return fresh
-        part = {p: _part(tensors, p) for p in ("now", "best", *MOMENTS)}
-        with torch.no_grad():
-            for name, parameter in learner.named_parameters():
-                parameter.copy_(part["now"][name])
-        moments = {f"{m}/{n}": t for m in MOMENTS for n, t in part[m].items()}
-        return cls(folder, key, part["best"], learner, moments=moments, **state)
-
-    def optimizer(self, module: nn.Module, lr: float) -> torch.optim.AdamW:
-        """AdamW over the learner's module, with the moments of the checkpoint."""
-        optimizer = torch.optim.AdamW(module.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
-        self.restore(optimizer)
-        return optimizer
-
-    def restore(self, optimizer: torch.optim.AdamW) -> None:
-        """Put the moments of the checkpoint, if it has any, into an optimizer of the learner."""
-        for name, parameter in self.learner.named_parameters() if self.moments else ():
-            optimizer.state[parameter] = {
-                "step": torch.tensor(float(self.step)),
-                **{m: self.moments[f"{m}/{name}"].to(parameter.device, copy=True) for m in MOMENTS},
-            }
-
-    def end_epoch(self, perplexity: float) -> None:
-        """Note an epoch's validation perplexity; keep the weights if they are the best so far.
+    def restore_weights(self, learner: nn.Module) -> None:
+        """Put the weights into `learner`, on whatever device it is; the empty checkpoint changes nothing.
 
         Raises:
-            AdapterbotError: the perplexity is no number, or infinite: the training has blown up.
+            WeightsError: a parameter of the learner is missing.
         """
-        if not math.isfinite(perplexity):
-            raise AdapterbotError(
-                f"the perplexity is {perplexity} after epoch {self.epoch + 1}; lower train.lr in skill.toml"
+        if not self.tensors:
+            return
+        with torch.no_grad():
+            for name, parameter in learner.named_parameters():
+                if f"{WEIGHTS}/{name}" not in self.tensors:
+                    raise WeightsError(f"the checkpoint of this training has no weights {name!r}: delete it")
+                parameter.copy_(self.tensors[f"{WEIGHTS}/{name}"])
+
+    def restore_moments(self, learner: nn.Module, optimizers: Optimizers) -> None:
+        """Put the moments into optimizers of the learner's parameters, each on its parameter's device."""
+        parameters = dict(learner.named_parameters())
+        for path, tensor in self.tensors.items():
+            kind, _, rest = path.partition("/")
+            name, _, moment = rest.rpartition("/")
+            if kind in optimizers:
+                device = tensor.device if moment == "step" else parameters[name].device  # a count stays where it is
+                optimizers[kind].state[parameters[name]][moment] = tensor.to(device, copy=True)
+
+
+def save_checkpoint(
+    folder: Path,
+    key: Key,
+    progress: Mapping[str, Any],
+    learner: nn.Module,
+    optimizers: Optimizers,
+    best: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write one file, by rename: `progress` as JSON, all weights of `learner`, all moments, and the `best` weights."""
+    tensors: dict[str, Tensor] = {f"{WEIGHTS}/{name}": weight for name, weight in learner.named_parameters()}
+    tensors |= {f"{BEST}/{name}": tensor for name, tensor in (best or {}).items()}
+    for kind, optimizer in optimizers.items():
+        for name, parameter in learner.named_parameters():
+            for moment, tensor in optimizer.state.get(parameter, {}).items():
+                tensors[f"{kind}/{name}/{moment}"] = torch.as_tensor(tensor)
+    metadata = {"key": json.dumps(dict(key)), "progress": json.dumps(dict(progress))}
+    with written_by_rename(folder / FILE) as temporary:
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary, metadata)
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """The checkpoint in `folder`, the empty one where there is none.
+
+    Raises:
+        WeightsError: the file is damaged.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return Checkpoint()
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        return Checkpoint(json.loads(metadata["key"]), json.loads(metadata["progress"]), tensors)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise WeightsError(f"{path} is damaged ({error}); delete {folder} to start again") from None
+
+
+def checkpoint_of(folder: Path, key: Key) -> Checkpoint:
+    """The checkpoint in `folder` if it has this key, else the empty one: a damaged file or another training's counts
+    as none."""
+    try:
+        checkpoint = read_checkpoint(folder)
+    except WeightsError:
+        return Checkpoint()
+    return checkpoint if checkpoint.key == dict(key) else Checkpoint()
+
+
+def claim(folder: Path, key: Key) -> None:
+    """Make `folder` the place of the training that `key` describes, or go on in the one that it is.
+
+    For a training that keeps more there than its checkpoint.
+
+    Raises:
+        WeightsError: it belongs to a training with other data, sizes or settings; the message says which.
+    """
+    path = folder / KEY
+    if path.is_file():
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+        differences = [f"{k} is {theirs.get(k)} there and {key.get(k)} now" for k in key if theirs.get(k) != key.get(k)]
+        if differences:
+            raise WeightsError(
+                f"{folder} holds a checkpoint of another configuration ({'; '.join(differences)}): "
+                "go on with the old settings, or delete that folder, or choose another --out"
             )
-        self.epoch += 1
-        if not self.valid or perplexity < min(self.valid):
-            self.best = {n: t.clone() for n, t in self.learner.tensors().items()}
-            self.stale = 0
-        else:
-            self.stale += 1
-        self.valid.append(perplexity)
-
-    def save(self, optimizer: torch.optim.Optimizer) -> None:
-        """Write everything to one file, by rename: a kill at any moment leaves the old state or the new one."""
-        tensors = {f"best/{n}": t.contiguous() for n, t in self.best.items()}
-        for name, parameter in self.learner.named_parameters():
-            tensors[f"now/{name}"] = parameter.detach().contiguous()
-            for moment in MOMENTS:
-                known = optimizer.state[parameter].get(moment) if parameter in optimizer.state else None
-                tensors[f"{moment}/{name}"] = torch.zeros_like(parameter) if known is None else known
-        state = {"key": self.key, "step": self.step, "epoch": self.epoch, "stale": self.stale, "valid": self.valid}
-        with written_by_rename(self.folder / FILE) as temporary:
-            save_file(tensors, temporary, {"state": json.dumps(state)})
-
-    def remove(self) -> None:
-        """Delete the checkpoint: the training has ended."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    with written_by_rename(path) as temporary:
+        temporary.write_text(json.dumps(dict(key), indent=2), encoding="utf-8")
 
 
-def _part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    return {key.removeprefix(f"{name}/"): tensor for key, tensor in tensors.items() if key.startswith(f"{name}/")}
+def remove_checkpoint(folder: Path) -> None:
+    """Delete the folder of a training that has ended."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def signals_deferred() -> Iterator[None]:
+    """Ctrl-C and a polite kill wait until the block has ended. Outside the main thread no signal arrives anyway."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    handlers = {s: signal.signal(s, lambda number, _: arrived.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    if arrived:
+        signal.raise_signal(arrived[0])

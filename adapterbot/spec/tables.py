@@ -134,6 +134,11 @@ class SkillSpec(Table):
         return (history.thread(self.name) if self.strict else history).window(self.turns).texts
 
     @property
+    def sample_messages(self) -> tuple[str, ...]:
+        """A few messages of its own, which its card answers."""
+        return self.routing.examples[:5] or ("Hello!", "How are you today?", "Tell me more.")
+
+    @property
     def trainable(self) -> bool:
         """False for a skill that is the bare backbone."""
         return self.adapter is not None

@@ -1,18 +1,20 @@
-"""A skill's README.md, written from what its training measured."""
+"""A skill's README.md, written from what its training measured, and the figures between the marks of any card.
+
+What stands between two marks is written by a command, the rest by people.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from adapterbot.data.corpora import reader
+from adapterbot.errors import DataError
 from adapterbot.home import written_by_rename
-from adapterbot.network.backbone import Backbone
 from adapterbot.spec.tables import SkillSpec
-from adapterbot.training.card_figures import BEGIN, END, table
 
+BEGIN, END = "<!-- figures: `adapterbot build` writes from here -->", "<!-- figures: to here -->"
 CARD = """# {name}
 
 {summary}
@@ -29,7 +31,7 @@ CARD = """# {name}
 Made by `adapterbot train-skill {name}`.
 
 {begin}
-{judged}
+{figures}
 {end}
 """
 SHOWN = {
@@ -64,11 +66,11 @@ def card_figures(spec: SkillSpec, replies: Iterable[tuple[str, str]], figures: M
         if figures.get(name) is not None:
             ends = [form.format(figures[f"{name}_{end}"]) for end in ("low", "high") if f"{name}_{end}" in figures]
             rows[title] = form.format(figures[name]) + (f" ({' to '.join(ends)})" if ends else "")
-    said = "\n".join(f"- *{message}*\n  {reply}" for message, reply in replies)
+    samples = "\n".join(f"- *{message}*\n  {reply}" for message, reply in replies)
     failures = "\n".join(f"- {limit}" for limit in spec.limits)
     return "\n\n".join(
         [
-            f"Unedited replies to messages that stand in its skill.toml:\n\n{said}",
+            f"Unedited replies to messages that stand in its skill.toml:\n\n{samples}",
             *([f"Known failures:\n\n{failures}"] if failures else []),
             "## Figures",
             table(rows) if rows else f"Not evaluated since it was trained: `adapterbot evaluate {spec.name}`.",
@@ -76,52 +78,58 @@ def card_figures(spec: SkillSpec, replies: Iterable[tuple[str, str]], figures: M
     )
 
 
-def write_card(trained: Trained, spec: SkillSpec, backbone: Backbone) -> None:
-    """Write README.md beside the adapter, by rename."""
-    module = reader(spec.data.corpus) if "corpus" in trained.origin else None
+def write_card(
+    folder: Path, spec: SkillSpec, replies: Iterable[tuple[str, str]], *, origin: str, fingerprint: str, **measured: Any
+) -> None:
+    """Write README.md beside the adapter in `folder`, by rename.
+
+    `measured` are the other fields of CARD: `parameters`, their `share` of the backbone's, the `backbone`'s name,
+    `epochs`, and the perplexities `before` and `after`.
+    """
     assert spec.adapter is not None
-    shape = spec.adapter
-    copying = f", and a copy head (attention of width {shape.copying})" if shape.copying else ""
+    adapter = spec.adapter
+    module = reader(spec.data.corpus) if "corpus" in origin else None
+    copying = f", and a copy head (attention of width {adapter.copying})" if adapter.copying else ""
     text = CARD.format(
         name=spec.name,
         summary=spec.summary,
-        kind=shape.type,
-        bottleneck=shape.bottleneck,
-        first=f"{shape.first_layer}{copying}",
-        parameters=trained.parameters,
-        share=trained.share,
-        backbone=backbone.name,
-        fingerprint=backbone.fingerprint[:16],
-        origin=trained.origin,
-        epochs=trained.epochs,
-        before=trained.before,
-        after=trained.after,
+        kind=adapter.type,
+        bottleneck=adapter.bottleneck,
+        first=f"{adapter.first_layer}{copying}",
+        fingerprint=fingerprint[:16],
+        origin=origin,
         licence=module.LICENCE if module else "that of the dialogues given",
         begin=BEGIN,
-        judged=card_figures(spec, trained.replies, {}),
+        figures=card_figures(spec, replies, {}),
         end=END,
+        **measured,
     )
-    with written_by_rename(trained.folder / "README.md") as temporary:
+    with written_by_rename(folder / "README.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """What a training did: perplexities on the validation replies without and with the adapter, and sample replies."""
-
-    skill: str
-    folder: Path
-    before: float
-    after: float
-    parameters: int
-    share: float
-    epochs: int
-    tokens_per_second: float
-    replies: tuple[tuple[str, str], ...] = field(default=())
-    origin: str = ""
-    resumed_at: int = 0
+def figures_in(card: Path) -> str:
+    """What stands between the marks of a card, empty when it has none or is not there."""
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    return text.partition(BEGIN)[2].partition(END)[0]
 
 
-def own_messages(spec: SkillSpec) -> tuple[str, ...]:
-    """A few messages of the spec's own, which its card answers."""
-    return spec.routing.examples[:5] or ("Hello!", "How are you today?", "Tell me more.")
+def table(rows: Mapping[str, str]) -> str:
+    """A Markdown table of two columns without a head."""
+    return "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())])
+
+
+def fill(card: Path, title: str, figures: str) -> None:
+    """Put Markdown between the marks of a card, by rename; a card without marks gets them at its end.
+
+    Raises:
+        DataError: the first mark stands without the second.
+    """
+    text = card.read_text(encoding="utf-8") if card.is_file() else f"# {title}\n"
+    if BEGIN not in text:
+        text = f"{text.rstrip()}\n\n{BEGIN}\n{END}\n"
+    before, _begin, rest = text.partition(BEGIN)
+    if END not in rest:
+        raise DataError(f"{card}: {BEGIN} stands without {END} after it; put that line where the figures end")
+    with written_by_rename(card) as temporary:
+        temporary.write_text(f"{before}{BEGIN}\n{figures}\n{END}{rest.partition(END)[2]}", encoding="utf-8")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 
 
-class Ahead:
+class Prefetcher:
     """`work(n)` for n = 0 ... `last`, each in a process of its own, at most `workers` at a time ahead of the user.
 
     The processes are forks, so that they share what `work` holds; where there is no fork, or `workers` is 0, nothing

@@ -70,10 +70,16 @@ class SkillsTable(Table):
 
 class ManagerTable(Table):
     """The encoders that the manager is trained on, one classifier each; the steps in which the encoder of dialogues is
-    learnt; and the seed of encoder, classifiers and rank heads."""
+    learnt, and the messages and replies of each; the heads of a classifier, and the steps that they, and those that
+    clean its labels, are trained for; and the seed of encoder, classifiers and rank heads."""
 
     encoders: tuple[Literal["backbone", "dialogue"], ...] = Field(("backbone", "dialogue"), min_length=1)
     steps: int = Field(855, ge=1)
+    messages: int = Field(512, ge=1)
+    replies: int = Field(512, ge=1)
+    heads: int = Field(2, ge=1)
+    head_steps: int = Field(2500, ge=1)
+    cleaning_steps: int = Field(400, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)
 
 

@@ -5,10 +5,9 @@ Only the adapter learns; the loss is taken on the reply's tokens alone (Madotto 
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -16,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from adapterbot.engine.generate import generate
-from adapterbot.errors import AdapterbotError, SettingError, SpecError
+from adapterbot.errors import SettingError, SpecError
 from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.knowledge import open_source
@@ -25,7 +24,7 @@ from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import AdapterFile, save_adapter
 from adapterbot.network.adapters.residual import Adapter
 from adapterbot.network.backbone import Backbone
-from adapterbot.network.checkpoint import Checkpoint
+from adapterbot.network.checkpoint import Checkpoint, checkpoint_of, remove_checkpoint, save_checkpoint
 from adapterbot.network.device import mixed_precision, on_fastest
 from adapterbot.network.likelihood import perplexity, reply_nats
 from adapterbot.reply.grounding import Evidence
@@ -34,15 +33,36 @@ from adapterbot.reply.prompt import encode
 from adapterbot.reply.rerank import best_first
 from adapterbot.reply.style_heads import load_heads
 from adapterbot.spec.tables import AdapterTable, SkillSpec
-from adapterbot.training.card import Trained, own_messages, write_card
+from adapterbot.training.card import write_card
 from adapterbot.training.corpus import Corpus, load_corpus
 from adapterbot.training.logistic import ByMeaning
-from adapterbot.training.schedule import CLIP, FEWEST_STEPS, VALIDATION_REPLIES, batches, learning_rate
+from adapterbot.training.loop import LoopState, TrainingLoop
+from adapterbot.training.schedule import VALIDATION_REPLIES
 from adapterbot.training.windows import training_rows, validation_rows
 from adapterbot.turn import Prompt
 
 CHECKPOINT_SECONDS = 5.0
 REPORT_REPLIES = 1000  # scored before and after for the report
+OPTIMIZER = "adamw"  # its moments' name in a checkpoint
+BETAS = (0.9, 0.99)
+DECAY = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """What a training did: perplexities on the validation replies without and with the adapter, and sample replies."""
+
+    skill: str
+    folder: Path
+    before: float
+    after: float
+    parameters: int
+    share: float  # of the backbone's parameters
+    epochs: int
+    tokens_per_second: float
+    replies: tuple[tuple[str, str], ...] = ()
+    origin: str = ""
+    resumed_at: int = 0
 
 
 def train_skill(
@@ -56,10 +76,12 @@ def train_skill(
     out: Path | None = None,
     quiet: bool = False,
     announce: Callable[[Corpus, int, int], None] = lambda *_: None,
-) -> Trained:
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> TrainingResult:
     """Train `spec`'s adapter and write adapter.safetensors and README.md into `out/<skill>` (default: the user's home).
 
-    A run that was killed goes on from its last checkpoint, with the same result as if it had not been.
+    A run that was killed goes on from its last checkpoint, with the same result as if it had not been; it writes one
+    every `checkpoint_seconds` and after every epoch.
 
     Raises:
         SpecError: the skill has no adapter to train.
@@ -68,57 +90,29 @@ def train_skill(
     """
     epochs = _checked(spec, epochs, seed)
     corpus = load_corpus(spec, data, ByMeaning(backbone))
-    run = _prepare(spec, backbone, corpus, home, epochs, seed, quiet)
-    announce(corpus, len(run.rows), sum(len(row.ids) for row in run.rows))
-    resumed_at = run.checkpoint.step
-    with on_fastest(backbone.decoder, run.adapter):
-        speed = run.fit()
-        scores = run.best()
-    best = AdapterFile({n: t.clone() for n, t in run.adapter.tensors().items()}, {})
-    replies = _replies(spec, backbone, best.scaled(spec.strength), home, seed)  # as the bot answers
-    folder = (out or home.skills) / spec.name
-    trained = _report(run, folder, scores, replies, corpus.origin, speed, resumed_at)
-    _write(trained, spec, backbone, best, seed)
-    run.checkpoint.remove()
-    return trained
-
-
-def _report(
-    run: Run,
-    folder: Path,
-    scores: tuple[float, float],
-    replies: tuple[tuple[str, str], ...],
-    origin: str,
-    speed: float,
-    resumed_at: int,
-) -> Trained:
-    """What the training did; `scores` are the perplexities without and with the best weights."""
-    return Trained(
-        skill=run.spec.name,
-        folder=folder,
-        before=scores[0],
-        after=scores[1],
-        parameters=run.adapter.parameter_count,
-        share=run.adapter.parameter_count / run.backbone.parameter_count,
-        epochs=run.checkpoint.epoch,
+    training = AdapterTraining.prepare(spec, backbone, corpus, home.training / spec.name, epochs, seed)
+    announce(corpus, len(training.loop.rows), sum(len(row.ids) for row in training.loop.rows))
+    resumed_at = training.loop.state.step
+    with on_fastest(backbone.decoder, training.adapter):
+        speed = training.fit(quiet, checkpoint_seconds)
+        before, after = training.finish()
+    adapter = AdapterFile({n: t.clone() for n, t in training.adapter.tensors().items()}, {})
+    result = TrainingResult(
+        skill=spec.name,
+        folder=(out or home.skills) / spec.name,
+        before=before,
+        after=after,
+        parameters=training.adapter.parameter_count,
+        share=training.adapter.parameter_count / backbone.parameter_count,
+        epochs=training.loop.state.epoch,
         tokens_per_second=speed,
-        replies=replies,
-        origin=origin,
+        replies=_replies(spec, backbone, adapter.scaled(spec.strength), home, seed),  # as the bot answers
+        origin=corpus.origin,
         resumed_at=resumed_at,
     )
-
-
-def _prepare(
-    spec: SkillSpec, backbone: Backbone, corpus: Corpus, home: Home, epochs: int, seed: int, quiet: bool
-) -> Run:
-    """Rows, a fresh adapter, and what a checkpoint of the same run says of them."""
-    table = spec.adapter or AdapterTable()
-    rows = training_rows(corpus, spec, backbone.tokenizer, backbone.positions, seed)
-    valid = validation_rows(corpus.valid, spec, backbone.tokenizer, backbone.positions, REPORT_REPLIES)
-    adapter = Adapter(backbone.shape, table.bottleneck, table.first_layer, seed, table.copying)
-    key = f"{spec.digest} {corpus.digest} {backbone.fingerprint} {epochs} {seed}"
-    checkpoint = Checkpoint.open(home.training / spec.name, key, adapter)
-    return Run(spec, backbone, adapter, checkpoint, rows, valid, epochs, seed, quiet)
+    _write(result, spec, backbone, adapter, seed)
+    remove_checkpoint(training.folder)
+    return result
 
 
 def _checked(spec: SkillSpec, epochs: int | None, seed: int) -> int:
@@ -132,89 +126,119 @@ def _checked(spec: SkillSpec, epochs: int | None, seed: int) -> int:
     return epochs or spec.train.epochs
 
 
-def _write(trained: Trained, spec: SkillSpec, backbone: Backbone, best: AdapterFile, seed: int) -> None:
+def _write(result: TrainingResult, spec: SkillSpec, backbone: Backbone, adapter: AdapterFile, seed: int) -> None:
+    """Adapter and card, each by rename."""
     metadata = {
         "skill": spec.name,
         "type": "residual",
         "backbone": backbone.fingerprint,
         "spec": spec.digest,
         "seed": str(seed),
-        "perplexity_before": f"{trained.before:.3f}",
-        "perplexity_after": f"{trained.after:.3f}",
-        "data": trained.origin,
+        "perplexity_before": f"{result.before:.3f}",
+        "perplexity_after": f"{result.after:.3f}",
+        "data": result.origin,
     }
-    save_adapter(trained.folder / "adapter.safetensors", best.tensors, metadata)
-    write_card(trained, spec, backbone)
+    save_adapter(result.folder / "adapter.safetensors", adapter.tensors, metadata)
+    write_card(
+        result.folder,
+        spec,
+        result.replies,
+        parameters=result.parameters,
+        share=result.share,
+        backbone=backbone.name,
+        fingerprint=backbone.fingerprint,
+        origin=result.origin,
+        epochs=result.epochs,
+        before=result.before,
+        after=result.after,
+    )
 
 
 @dataclass(slots=True)
-class Run:
-    """Everything one training loop looks at."""
+class AdapterTraining:
+    """The training of one adapter, and the folder of its checkpoint."""
 
     spec: SkillSpec
     backbone: Backbone
     adapter: Adapter
-    checkpoint: Checkpoint
-    rows: Sequence[Prompt]
     valid: Sequence[Prompt]
-    epochs: int
-    seed: int
-    quiet: bool
+    loop: TrainingLoop
+    folder: Path
+    key: Mapping[str, object]
+    checkpoint: Checkpoint
 
-    def fit(self) -> float:
-        """Train until the epochs are over or validation has not improved for `patience` epochs; tokens per second."""
-        state = self.checkpoint
-        train = self.spec.train
-        size = max(1, min(train.batch, len(self.rows) // FEWEST_STEPS))
-        per_epoch = math.ceil(len(self.rows) / size)
-        optimizer = state.optimizer(self.adapter, train.lr)
-        probe = self.valid[:: max(1, len(self.valid) // VALIDATION_REPLIES)]
-        state.save(optimizer)  # a place that cannot be written shows now, not after the work
+    @classmethod
+    def prepare(
+        cls, spec: SkillSpec, backbone: Backbone, corpus: Corpus, folder: Path, epochs: int, seed: int
+    ) -> AdapterTraining:
+        """Rows, an adapter, and how far the same training was when it was stopped."""
+        table = spec.adapter or AdapterTable()
+        rows = training_rows(corpus, spec, backbone.tokenizer, backbone.positions, seed)
+        valid = validation_rows(corpus.valid, spec, backbone.tokenizer, backbone.positions, REPORT_REPLIES)
+        probe = valid[:: max(1, len(valid) // VALIDATION_REPLIES)]
+        adapter = Adapter(backbone.shape, table.bottleneck, table.first_layer, seed, table.copying)
+        key = {
+            "spec": spec.digest,
+            "corpus": corpus.digest,
+            "backbone": backbone.fingerprint,
+            "epochs": epochs,
+            "seed": seed,
+        }
+        checkpoint = checkpoint_of(folder, key)
+        checkpoint.restore_weights(adapter)
+        optimizer = torch.optim.AdamW(adapter.parameters(), lr=spec.train.lr, betas=BETAS, weight_decay=DECAY)
+        loop = TrainingLoop(
+            learner=adapter,
+            rows=rows,
+            loss=lambda batch: reply_loss(backbone, adapter, batch),
+            validate=lambda: perplexity(backbone, adapter.residual(), probe),
+            weights=adapter.tensors,
+            optimizer=optimizer,
+            rate=spec.train.lr,
+            table=spec.train,
+            epochs=epochs,
+            seed=seed,
+            remedy=f"lower train.lr ({spec.train.lr:g}) in skill.toml",
+            state=LoopState(**checkpoint.progress),
+            best=checkpoint.best or {name: tensor.clone() for name, tensor in adapter.tensors().items()},
+        )
+        return cls(spec, backbone, adapter, valid, loop, folder, key, checkpoint)
+
+    def fit(self, quiet: bool, checkpoint_seconds: float) -> float:
+        """Train to the end; returns tokens per second."""
+        loop = self.loop
+        self.checkpoint.restore_moments(self.adapter, {OPTIMIZER: loop.optimizer})  # on the device of this training
         tokens = 0
         started = time.monotonic()
-        saved = time.monotonic()
-        with self._progress(per_epoch) as bar:
+        with self._progress(quiet) as bar:
             task = bar.task_ids[0]
-            while state.epoch < self.epochs and state.stale < train.patience:
-                for batch in batches(self.rows, size, f"{self.seed} {state.epoch}", state.step % per_epoch):
-                    for group in optimizer.param_groups:
-                        group["lr"] = train.lr * learning_rate(state.step, per_epoch * self.epochs, train.warmup)
-                    loss = self._step(optimizer, batch)
-                    state.step += 1
-                    tokens += sum(len(row.ids) for row in batch)
-                    bar.update(
-                        task, advance=1, loss=f"{loss:.3f}", speed=f"{tokens / (time.monotonic() - started):,.0f}"
-                    )
-                    if time.monotonic() - saved > CHECKPOINT_SECONDS and state.step % per_epoch:
-                        state.save(optimizer)
-                        saved = time.monotonic()
-                state.end_epoch(perplexity(self.backbone, self.adapter.residual(), probe))
-                state.save(optimizer)
-                bar.update(task, valid=f"{state.valid[-1]:.2f}")
+
+            def on_update(batch: Sequence[Prompt], loss: float) -> None:
+                nonlocal tokens
+                tokens += sum(len(row.ids) for row in batch)
+                speed = tokens / (time.monotonic() - started)
+                bar.update(task, advance=1, loss=f"{loss:.3f}", speed=f"{speed:,.0f}")
+
+            loop.run(
+                on_update,
+                lambda: bar.update(task, valid=f"{loop.state.valid[-1]:.2f}"),
+                save=self.save,
+                checkpoint_seconds=checkpoint_seconds,
+            )
         return tokens / max(time.monotonic() - started, 1e-9)
 
-    def best(self) -> tuple[float, float]:
+    def save(self) -> None:
+        """Write the checkpoint."""
+        optimizers = {OPTIMIZER: self.loop.optimizer}
+        save_checkpoint(self.folder, self.key, asdict(self.loop.state), self.adapter, optimizers, self.loop.best)
+
+    def finish(self) -> tuple[float, float]:
         """Take the best weights, as the file will hold them; perplexity on the validation replies without and with."""
-        self.adapter.take({n: t.half().float() for n, t in self.checkpoint.best.items()})
-        bare = None
-        adapted = self.adapter.residual()
-        return perplexity(self.backbone, bare, self.valid), perplexity(self.backbone, adapted, self.valid)
+        self.adapter.take({n: t.half().float() for n, t in self.loop.best.items()})
+        before = perplexity(self.backbone, None, self.valid)
+        return before, perplexity(self.backbone, self.adapter.residual(), self.valid)
 
-    def _step(self, optimizer: torch.optim.Optimizer, batch: Sequence[Prompt]) -> float:
-        """One update; returns the mean loss in nats per reply token."""
-        loss = reply_loss(self.backbone, self.adapter, batch)
-        if not torch.isfinite(loss):
-            raise AdapterbotError(
-                f"the loss is {float(loss.detach())} at step {self.checkpoint.step}; lower train.lr "
-                f"({self.spec.train.lr:g}) in skill.toml"
-            )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.adapter.parameters(), CLIP)
-        optimizer.step()
-        return float(loss.detach())
-
-    def _progress(self, per_epoch: int) -> Progress:
+    def _progress(self, quiet: bool) -> Progress:
         bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -223,16 +247,16 @@ class Run:
             TextColumn("valid ppl {task.fields[valid]}"),
             TextColumn("{task.fields[speed]} tokens/s"),
             TimeRemainingColumn(),
-            disable=self.quiet,
+            disable=quiet,
         )
-        last = f"{self.checkpoint.valid[-1]:.2f}" if self.checkpoint.valid else "-"
+        state = self.loop.state
         bar.add_task(
             self.spec.name,
-            total=per_epoch * self.epochs,
-            completed=self.checkpoint.step,
+            total=self.loop.steps,
+            completed=state.step,
             loss="-",
             speed="-",
-            valid=last,
+            valid=f"{state.valid[-1]:.2f}" if state.valid else "-",
         )
         return bar
 
@@ -254,7 +278,7 @@ def _replies(
     ranker = manager.ranker if manager else None
     style = heads.style(spec.rerank) if heads and spec.rerank else None
     shown = []
-    for i, message in enumerate(own_messages(spec)):
+    for i, message in enumerate(spec.sample_messages):
         facts = [fact.text for fact in source.retrieve(History().add_user(message))]
         size = backbone.positions
         reserve = spec.decode.max_tokens

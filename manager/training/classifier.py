@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,9 @@ from adapterbot.manager.training.report import evaluate_messages, measure, requi
 from adapterbot.network.device import fastest
 from adapterbot.spec.tables import FALLBACK, SkillSpec
 
-BATCH = 256
 LR = 1e-3
 DECAY = 1e-2
 SMOOTHING = 0.02
-HEADS = 2  # that differ by their seed
-STEPS = 2500  # of each head
-CLEANING_STEPS = 400
 METRICS = ("accuracy", "macro_f1", "calibration_error")
 DOUBT = 0.10  # out-of-fold probability below which a corpus label is dropped
 TRUST = 0.80  # and above which it stands alone
@@ -46,13 +42,27 @@ THRESHOLDS = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 MARGINS = (0.05, 0.1, 0.15, 0.2)
 
 
+@dataclass(frozen=True, slots=True)
+class ClassifierTraining:
+    """How a classifier is trained: heads that differ by their seed, the steps of each, and rows per step.
+
+    `cleaning_steps` are those of the heads that doubtful corpus labels are told by.
+    """
+
+    seed: int = 0
+    heads: int = 2
+    steps: int = 2500
+    cleaning_steps: int = 400
+    batch: int = 256
+
+
 def train_manager(
     specs: Mapping[str, SkillSpec],
     *,
     corpora: Path | None,
     encoder: Encoder,
     out: Path,
-    seed: int = 0,
+    settings: ClassifierTraining = ClassifierTraining(),
     progress: bool = True,
     judge: Path | None = None,
 ) -> dict[str, Any]:
@@ -66,6 +76,7 @@ def train_manager(
     """
     require_libraries()
     routable = {name: spec for name, spec in sorted(specs.items()) if spec.routing.auto}
+    seed = settings.seed
     examples, remarks = collect(routable, corpora, seed)
     classes = _learnable(routable, examples)
     remarks += [f"{name}: nothing to learn from" for name in routable if name not in classes]
@@ -73,18 +84,18 @@ def train_manager(
     with _progress(progress) as advance:
         row, vectors = encode_all(examples, encoder, advance)
     near = vectors.to(fastest())
-    train, cleaning = clean([e for e in examples if not e.valid], classes, row, near, seed)
-    head = fit_heads(Mixture.of(train, classes, row, near), seed)
+    train, cleaning = clean([e for e in examples if not e.valid], classes, row, near, settings)
+    head = fit_heads(Mixture.of(train, classes, row, near), settings)
     valid = Mixture.of([e for e in examples if e.valid], classes, row, vectors)
-    settings = calibrate(head, Settings(classes, encoder.name, encoder.fingerprint, encoder.width), valid, seed)
-    report = measure(Classifier(head, settings), valid, seed)
+    fitted = calibrate(head, Settings(classes, encoder.name, encoder.fingerprint, encoder.width), valid, seed)
+    report = measure(Classifier(head, fitted), valid, seed)
     sources = sorted({e.source for e in examples})
     report |= cleaning | {"trained_on": len(train), "seed": seed, "remarks": remarks, "sources": sources}
-    classifier = Classifier(head, settings := replace(settings, metrics={k: report[k] for k in METRICS}))
+    classifier = Classifier(head, replace(fitted, metrics={k: report[k] for k in METRICS}))
     if judge is not None:
         report["judged"] = evaluate_messages(Manager(classifier, encoder), judge)
     classifier.save(out / CLASSIFIER)
-    write_report(report, settings, out)
+    write_report(report, classifier.settings, out)
     return report
 
 
@@ -96,12 +107,13 @@ def _learnable(specs: Mapping[str, SkillSpec], examples: Sequence[Example]) -> t
     return classes
 
 
-def fit_heads(mixture: Mixture, seed: int) -> Heads:
-    """HEADS heads that differ by their seed, on the processor."""
-    return Heads(fit(mixture, seed + i, STEPS) for i in range(HEADS)).cpu().eval()
+def fit_heads(mixture: Mixture, settings: ClassifierTraining) -> Heads:
+    """Heads that differ by their seed, on the processor."""
+    numbers = range(settings.heads)
+    return Heads(fit(mixture, settings.seed + i, settings.steps, settings.batch) for i in numbers).cpu().eval()
 
 
-def fit(mixture: Mixture, seed: int, steps: int, chances: Tensor | None = None) -> Head:
+def fit(mixture: Mixture, seed: int, steps: int, batch: int, chances: Tensor | None = None) -> Head:
     """A head trained on rows drawn from `mixture` by `chances` [N].
 
     The learning rate falls to zero at the last step, so that step's weights are the ones to keep.
@@ -112,7 +124,7 @@ def fit(mixture: Mixture, seed: int, steps: int, chances: Tensor | None = None) 
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=LR, total_steps=steps)
     generator = Generator().manual_seed(seed)
     chances = mixture.weights() if chances is None else chances
-    for picked in torch.multinomial(chances, steps * BATCH, replacement=True, generator=generator).split(BATCH):
+    for picked in torch.multinomial(chances, steps * batch, replacement=True, generator=generator).split(batch):
         logits = head(mixture.features(mixture.message[picked], mixture.with_histories(picked, generator)))
         loss = F.cross_entropy(logits, mixture.skill[picked].to(logits.device), label_smoothing=SMOOTHING)
         optimiser.zero_grad()
@@ -123,7 +135,11 @@ def fit(mixture: Mixture, seed: int, steps: int, chances: Tensor | None = None) 
 
 
 def clean(
-    examples: list[Example], classes: Sequence[str], row: dict[str, int], vectors: Tensor, seed: int
+    examples: list[Example],
+    classes: Sequence[str],
+    row: dict[str, int],
+    vectors: Tensor,
+    settings: ClassifierTraining,
 ) -> tuple[list[Example], dict[str, int]]:
     """The examples without doubtful corpus labels, with clear follow-ups standing alone as well, and how many of each.
 
@@ -132,7 +148,7 @@ def clean(
     Northcutt et al. 2021, arXiv 1911.00068).
     """
     mixture = Mixture.of(examples, classes, row, vectors)
-    in_place, by_itself = out_of_fold(mixture, seed)
+    in_place, by_itself = out_of_fold(mixture, settings)
     kept = [e for e, p in zip(examples, in_place.tolist(), strict=True) if e.trusted or p >= DOUBT]
     clear = [
         replace(e, kind="alone", history=())
@@ -142,12 +158,13 @@ def clean(
     return kept + clear, {"dropped": len(examples) - len(kept), "promoted": len(clear)}
 
 
-def out_of_fold(mixture: Mixture, seed: int) -> tuple[Tensor, Tensor]:
+def out_of_fold(mixture: Mixture, settings: ClassifierTraining) -> tuple[Tensor, Tensor]:
     """Probability [N] of each label by a head that never saw the example: with its own history, and without any."""
+    seed = settings.seed
     fold = torch.randint(2, (len(mixture.skill),), generator=Generator().manual_seed(seed)).bool()
     in_place, by_itself = torch.zeros(len(mixture.skill)), torch.zeros(len(mixture.skill))
     for part in (fold, ~fold):
-        head = fit(mixture, seed, CLEANING_STEPS, mixture.weights() * ~part)
+        head = fit(mixture, seed, settings.cleaning_steps, settings.batch, mixture.weights() * ~part)
         message = mixture.message[part]
         history = mixture.history[part, -HISTORY:]
         label = mixture.skill[part].unsqueeze(1)

@@ -12,7 +12,7 @@ import random
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,13 +28,13 @@ from adapterbot.manager.classifier import Head
 from adapterbot.manager.encoder import DIALOGUE, UPDATE, load_encoder, minilm
 from adapterbot.manager.low_rank import LowRank, save_update
 from adapterbot.manager.ranker import RANKER, Towers, save_ranker
-from adapterbot.manager.training.classifier import train_manager
+from adapterbot.manager.training.classifier import ClassifierTraining, train_manager
 from adapterbot.manager.training.examples import collect
 from adapterbot.manager.training.mixtures import Mixture
 from adapterbot.manager.training.ranker import VALID_REPLIES, dialogues_of, encode_shown, report_on
 from adapterbot.manager.training.reply_batches import Batch, Talks, batch, reply_loss
 from adapterbot.manager.training.report import require_libraries
-from adapterbot.network.checkpoint import Checkpoint
+from adapterbot.network.checkpoint import checkpoint_of, remove_checkpoint, save_checkpoint
 from adapterbot.network.device import mixed_precision, on_fastest
 from adapterbot.spec.tables import SkillSpec
 
@@ -42,17 +42,26 @@ REPLIES = 60_000  # of each corpus, about
 BUDGETS = (60_000, 60_000)  # messages that stand alone, and follow-ups
 # As `mixing.SHARES`; less by hand, since those are few and the encoder would learn them by heart.
 SHARES = (0.15, 0.30, 0.15, 0.40)
-MESSAGES = 512  # of a step
-REPLIES_AT_ONCE = 512  # of a step
 RATE = 1.5e-3  # of the update
 TOP_RATE = 1e-3  # of what is on top of the encoder
 WARMUP = 0.05
 SMOOTHING = 0.1
 CLIP = 1.0
 CHECKPOINT = ".encoder"  # the folder of its checkpoint; no skill can have that name
-CHECKPOINT_SECONDS = 60.0
+OPTIMIZER = "adamw"  # its moments' name in a checkpoint
 TOKENS = 48  # of an utterance that are read while training
 LENGTHS = 3  # parts of like length that a step's utterances are encoded in
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderTraining:
+    """How an encoder is trained: steps of so many messages and replies each, and how often a checkpoint is written."""
+
+    steps: int
+    seed: int = 0
+    messages: int = 512
+    replies: int = 512
+    checkpoint_seconds: float = 60.0
 
 
 @dataclass(slots=True)
@@ -63,26 +72,26 @@ class Lessons:
     mixture: Mixture
     talks: Mapping[str, Talks]
 
-    def key(self, base: BertEncoder, seed: int, steps: int) -> str:
+    def key(self, base: BertEncoder, settings: EncoderTraining) -> dict[str, Any]:
         """What a checkpoint belongs to."""
         digest = hashlib.sha256(self.ids.numpy().tobytes()).hexdigest()
-        return f"{base.fingerprint} {digest} {seed} {steps}"
+        return {"base": base.fingerprint, "utterances": digest, **asdict(replace(settings, checkpoint_seconds=0.0))}
 
-    def steps(self, seed: int, steps: int) -> Iterator[tuple[Tensor, Tensor, Batch]]:
-        """Rows [B, 1 + HISTORY] of messages, their skills [B], and a batch of dialogues, `steps` times."""
-        generator = Generator().manual_seed(seed)
-        draw = random.Random(seed)
-        batches = self._batches(draw)
+    def steps(self, settings: EncoderTraining) -> Iterator[tuple[Tensor, Tensor, Batch]]:
+        """Rows [B, 1 + HISTORY] of messages, their skills [B], and a batch of dialogues, for each step."""
+        generator = Generator().manual_seed(settings.seed)
+        batches = self._batches(random.Random(settings.seed), settings.replies)
         mixture = self.mixture
-        drawn = torch.multinomial(mixture.weights(SHARES), steps * MESSAGES, replacement=True, generator=generator)
-        for picked in drawn.split(MESSAGES):
+        size = settings.messages
+        drawn = torch.multinomial(mixture.weights(SHARES), settings.steps * size, replacement=True, generator=generator)
+        for picked in drawn.split(size):
             rows = torch.cat([mixture.message[picked, None], mixture.with_histories(picked, generator)], 1)
             yield rows, mixture.skill[picked], next(batches)
 
-    def _batches(self, draw: random.Random) -> Iterator[Batch]:
+    def _batches(self, draw: random.Random, size: int) -> Iterator[Batch]:
         """Batches of one corpus each, one pass over all of them after the other, without end."""
         while True:
-            groups = [group for talks in self.talks.values() for group in talks.groups(draw, REPLIES_AT_ONCE)]
+            groups = [group for talks in self.talks.values() for group in talks.groups(draw, size)]
             yield from map(batch, draw.sample(groups, len(groups)))
 
 
@@ -115,10 +124,6 @@ class Student(nn.Module):
         optimizer.step()
         return float(loss.detach())
 
-    def tensors(self) -> dict[str, Tensor]:
-        """All that is learnt, by its names here."""
-        return {name: parameter.detach() for name, parameter in self.named_parameters()}
-
     def _encoded(self, ids: Tensor) -> Tensor:
         """Unit rows [U, w] of ids [U, TOKENS], zeros for silence."""
         weights = self.update.merged(self.base.weights)
@@ -141,8 +146,7 @@ def train_encoder(
     base: BertEncoder,
     out: Path,
     training: Path,
-    seed: int = 0,
-    steps: int,
+    settings: EncoderTraining,
 ) -> dict[str, Any]:
     """Write encoder.safetensors, ranker.safetensors and ranker.json into `out`; returns the ranker's figures.
 
@@ -153,12 +157,12 @@ def train_encoder(
     """
     found = dialogues_of(specs, corpora)
     with Progress() as bar:
-        lessons = read_lessons(specs, corpora, base, seed, bar)
-        student = learn(lessons, base, training, seed, steps, bar)
+        lessons = read_lessons(specs, corpora, base, settings.seed, bar)
+        student = learn(lessons, base, training, settings, bar)
         save_update(out / UPDATE, student.update, base.fingerprint)
         encoder = base.updated(out / UPDATE, DIALOGUE)
         row = dict[str, int]()
-        valid = {n: Talks.of(d["valid"], row, VALID_REPLIES, f"{seed} {n} valid") for n, d in found.items()}
+        valid = {n: Talks.of(d["valid"], row, VALID_REPLIES, f"{settings.seed} {n} valid") for n, d in found.items()}
         vectors = encode_shown(list(row), encoder, bar)
     save_ranker(out / RANKER, student.towers, encoder)
     return report_on(student.towers, vectors, valid, lessons.talks, encoder, out)
@@ -186,33 +190,35 @@ def read_lessons(specs: Mapping[str, SkillSpec], corpora: Path, base: BertEncode
     return Lessons(ids, mixture, talks)
 
 
-def learn(lessons: Lessons, base: BertEncoder, training: Path, seed: int, steps: int, bar: Progress) -> Student:
-    """A student after `steps` steps, on the processor; checkpoints lie in the folder `training` until it has ended."""
-    torch.manual_seed(seed)
+def learn(lessons: Lessons, base: BertEncoder, training: Path, settings: EncoderTraining, bar: Progress) -> Student:
+    """A student after all steps, on the processor; checkpoints lie in the folder `training` until it has ended."""
+    steps = settings.steps
+    torch.manual_seed(settings.seed)
     student = Student(base, lessons.mixture.classes)
     with on_fastest(student, base):
         rates = {student.update: RATE, student.towers: TOP_RATE, student.head: TOP_RATE}
         groups = [{"params": list(part.parameters())} for part in rates]
         optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [*rates.values()], steps, pct_start=WARMUP)
-        state = Checkpoint.open(training, lessons.key(base, seed, steps), student)
-        state.restore(optimizer)
-        done = state.step
+        key = lessons.key(base, settings)
+        checkpoint = checkpoint_of(training, key)
+        checkpoint.restore_weights(student)
+        checkpoint.restore_moments(student, {OPTIMIZER: optimizer})
+        done = checkpoint.progress.get("step", 0)
         saved = time.monotonic()
         with warnings.catch_warnings(action="ignore"):  # of a schedule that moves on without its optimizer
             for _ in range(done):
                 schedule.step()
         task = bar.add_task("training", total=steps, completed=done)
-        for lesson in islice(lessons.steps(seed, steps), done, None):
-            torch.manual_seed(seed * steps + state.step)  # dropout is the same in a run that was killed
+        for step, lesson in islice(enumerate(lessons.steps(settings)), done, None):
+            torch.manual_seed(settings.seed * steps + step)  # dropout is the same in a run that was killed
             loss = student.update_by(optimizer, lessons.ids, lesson)
             schedule.step()
-            state.step += 1
             bar.update(task, advance=1, description=f"training, loss {loss:.2f}")
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                state.save(optimizer)
+            if time.monotonic() - saved > settings.checkpoint_seconds:
+                save_checkpoint(training, key, {"step": step + 1}, student, {OPTIMIZER: optimizer})
                 saved = time.monotonic()
-    state.remove()
+    remove_checkpoint(training)
     return student.eval()
 
 
@@ -222,9 +228,9 @@ def train_reading(
     out: Path,
     *,
     training: Path,
+    settings: EncoderTraining,
+    classifier: ClassifierTraining,
     judge: Path | None = None,
-    seed: int,
-    steps: int,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Encoder, ranker and manager, all of them in `out` or none; returns the ranker's figures and the manager's.
 
@@ -237,9 +243,9 @@ def train_reading(
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out, prefix=".training-") as folder:
         made = Path(folder)
-        ranker = train_encoder(specs, corpora=corpora, base=base, out=made, training=training, seed=seed, steps=steps)
+        ranker = train_encoder(specs, corpora=corpora, base=base, out=made, training=training, settings=settings)
         encoder = load_encoder(DIALOGUE, None, made)
-        manager = train_manager(specs, corpora=corpora, encoder=encoder, out=made, seed=seed, judge=judge)
+        manager = train_manager(specs, corpora=corpora, encoder=encoder, out=made, settings=classifier, judge=judge)
         for path in made.iterdir():
             path.replace(out / path.name)
     return ranker, manager

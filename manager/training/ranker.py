@@ -28,7 +28,7 @@ VALID_REPLIES = 400  # of each corpus, about
 BESIDES = ("dailydialog", "esconv", "topicalchat", "msc", "wizint", "dream", "commonsense", "mutual", "cmudog")
 EPOCHS = 8
 BATCH = 256
-RATE = 5e-4
+RATE = 5e-4  # of the first epoch
 
 
 def train_ranker(
@@ -105,7 +105,13 @@ def encode_shown(texts: Sequence[str], encoder: Encoder, bar: Progress) -> Tenso
 
 
 def fit(
-    towers: Towers, train: Sequence[Talks], valid: Sequence[Talks], vectors: Tensor, seed: int, bar: Progress
+    towers: Towers,
+    train: Sequence[Talks],
+    valid: Sequence[Talks],
+    vectors: Tensor,
+    seed: int,
+    bar: Progress,
+    rate: float = RATE,
 ) -> Towers:
     """`towers` as they were at their best validation accuracy, untrained included, over rows of `vectors` [1 + T, w].
 
@@ -115,13 +121,13 @@ def fit(
     draw = random.Random(seed)
     task = bar.add_task("training", total=EPOCHS)
     with on_fastest(towers):
-        optimizer = torch.optim.AdamW(towers.parameters(), lr=RATE, weight_decay=0.05)
+        optimizer = torch.optim.AdamW(towers.parameters(), lr=rate, weight_decay=0.05)
         table = vectors.to(towers.scale.device)
         best = sum(accuracy(towers, table, talks) for talks in valid) / len(valid)
         kept = {name: tensor.clone() for name, tensor in towers.state_dict().items()}
         for epoch in range(EPOCHS):
             for parameters in optimizer.param_groups:
-                parameters["lr"] = RATE * (1 - epoch / EPOCHS)
+                parameters["lr"] = rate * (1 - epoch / EPOCHS)
             towers.train()
             groups = [group for talks in train for group in talks.groups(draw, BATCH)]
             for group in draw.sample(groups, len(groups)):

@@ -22,11 +22,9 @@ from adapterbot.errors import DataError
 from adapterbot.evaluation import backbone as judgement
 from adapterbot.home import DATA
 from adapterbot.manager.encoder import load_encoder
-from adapterbot.manager.training import classifier as training
-from adapterbot.manager.training import encoder as tuning
 from adapterbot.manager.training import examples
 from adapterbot.network.backbone import read_backbone
-from adapterbot.training.card_figures import BEGIN, END
+from adapterbot.training.card import BEGIN, END
 
 RUN = """
 import sys
@@ -58,10 +56,6 @@ def _short(monkeypatch: pytest.MonkeyPatch, little: Path) -> None:
 
 
 def shorten(monkeypatch: pytest.MonkeyPatch, little: Path) -> None:
-    monkeypatch.setattr(training, "STEPS", 20)
-    monkeypatch.setattr(training, "CLEANING_STEPS", 5)
-    monkeypatch.setattr(tuning, "MESSAGES", 4)
-    monkeypatch.setattr(tuning, "REPLIES_AT_ONCE", 4)
     monkeypatch.setattr(examples, "SWITCHES", little / "manager.jsonl")
     monkeypatch.setattr(judgement, "FOLDER", little)
 

@@ -14,7 +14,6 @@ from adapterbot.bot import Bot
 from adapterbot.errors import DataError, WeightsError
 from adapterbot.manager.encoder import WEIGHTS, BackboneEncoder, Similarity
 from adapterbot.manager.ranker import RANKER, Ranker, Towers, load_ranker, save_ranker, trained_on
-from adapterbot.manager.training import ranker as ranking
 from adapterbot.manager.training.ranker import fit, train_ranker
 from adapterbot.manager.training.reply_batches import Talks, accuracy, batch, context
 from adapterbot.network.backbone import Backbone
@@ -85,9 +84,8 @@ def test_training_on_our_samples_beats_chance_and_writes_its_report(encoder: Bac
     assert isinstance(load_ranker(tmp_path / RANKER, encoder), Ranker)
 
 
-def test_the_towers_learn_a_pattern_that_generalises(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_towers_learn_a_pattern_that_generalises() -> None:
     """A reply is the message turned; saying the message again is as wrong as any other."""
-    monkeypatch.setattr(ranking, "RATE", 3e-3)
     draw = torch.Generator().manual_seed(0)
     turn = torch.linalg.qr(torch.randn(16, 16, generator=draw))[0]
     messages = torch.nn.functional.normalize(torch.randn(2100, 16, generator=draw), dim=-1)
@@ -98,7 +96,7 @@ def test_the_towers_learn_a_pattern_that_generalises(monkeypatch: pytest.MonkeyP
     untrained = Towers(16)
     before = accuracy(untrained, vectors, valid)
     with Progress(disable=True) as bar:
-        towers = fit(untrained, [train], [valid], vectors, 0, bar)
+        towers = fit(untrained, [train], [valid], vectors, 0, bar, rate=3e-3)
     assert accuracy(towers, vectors, valid) > before + 0.3
     echoes = towers(vectors[[context([i]) for i in range(2001, 2101)]].flatten(1), vectors[2001:2101]).diag()
     replies = towers(vectors[[context([i]) for i in range(2001, 2101)]].flatten(1), vectors[4101:4201]).diag()

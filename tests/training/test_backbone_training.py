@@ -18,10 +18,11 @@ import torch
 from adapterbot.data.corpora import load_path
 from adapterbot.errors import AdapterbotError, DataError, SettingError, SpecError, WeightsError
 from adapterbot.home import DATA
+from adapterbot.network import checkpoint
 from adapterbot.network.backbone import Backbone, read_backbone
+from adapterbot.network.checkpoint import FILE
 from adapterbot.training import backbone as pretraining
-from adapterbot.training import snapshot
-from adapterbot.training.backbone import Pretrained, pretrain
+from adapterbot.training.backbone import PretrainingResult, pretrain
 from adapterbot.training.bits_per_byte import bits_per_byte
 from adapterbot.training.documents import validation_documents
 from adapterbot.training.optimizers import initialised, rate
@@ -48,17 +49,17 @@ def as_toml(chosen: Recipe, path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
+def made(tmp_path_factory: pytest.TempPathFactory) -> PretrainingResult:
     """A run of some forty updates on the chitchat samples."""
     return pretrain(SAMPLES / "chitchat.jsonl", tmp_path_factory.mktemp("made"), recipe(), quiet=True)
 
 
 @pytest.fixture(scope="module")
-def model(made: Pretrained) -> Backbone:
+def model(made: PretrainingResult) -> Backbone:
     return read_backbone(made.folder)
 
 
-def test_it_has_learnt(made: Pretrained, model: Backbone) -> None:
+def test_it_has_learnt(made: PretrainingResult, model: Backbone) -> None:
     valid = load_path(SAMPLES / "chitchat.jsonl")["valid"]
     blank = Backbone("", initialised(model.shape, 0), model.tokenizer, "")
     untrained = bits_per_byte(blank, validation_documents("chitchat", valid, 64))
@@ -71,7 +72,7 @@ def test_it_has_learnt(made: Pretrained, model: Backbone) -> None:
     assert not (made.folder / "checkpoint").exists()
 
 
-def test_transformers_loads_it_and_gives_the_same_logits(made: Pretrained, model: Backbone) -> None:
+def test_transformers_loads_it_and_gives_the_same_logits(made: PretrainingResult, model: Backbone) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     theirs = AutoModelForCausalLM.from_pretrained(made.folder, dtype=torch.float32).eval()
@@ -91,18 +92,17 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     whole = pretrain(SAMPLES / "chitchat.jsonl", tmp_path / "whole", chosen, quiet=True)
     code = (
         "import sys; from pathlib import Path\n"
-        "from adapterbot import pretraining; from adapterbot.training.recipe import read_recipe\n"
-        "pretraining.SNAPSHOT_SECONDS = 0.0\n"
+        "from adapterbot.training.backbone import pretrain; from adapterbot.training.recipe import read_recipe\n"
         "data, out, toml = map(Path, sys.argv[1:])\n"
         "import torch; torch.set_num_threads(1)\n"
-        "pretraining.pretrain(data, out, read_recipe(toml), quiet=True)\n"
+        "pretrain(data, out, read_recipe(toml), quiet=True, checkpoint_seconds=0.0)\n"
     )
     toml = as_toml(chosen, tmp_path / "r.toml")
-    state = tmp_path / "killed" / "checkpoint" / snapshot.FILE
+    state = tmp_path / "killed" / "checkpoint" / FILE
     arguments = [str(SAMPLES / "chitchat.jsonl"), str(tmp_path / "killed"), str(toml)]
     process = subprocess.Popen([sys.executable, "-c", code, *arguments])
     first = 0
-    while process.poll() is None and first < 2:  # two snapshots were written: the first one is of step 0
+    while process.poll() is None and first < 2:  # two checkpoints were written: the first one is of step 0
         first += bool(state.is_file() and _step(state))
         time.sleep(0.01)
     process.kill()
@@ -118,7 +118,7 @@ def _step(state: Path) -> int:
     from safetensors import safe_open
 
     with safe_open(state, framework="pt") as file:
-        return int(json.loads(file.metadata()["state"])["step"])
+        return int(json.loads(file.metadata()["progress"])["step"])
 
 
 def _stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: Recipe) -> Path:
@@ -130,7 +130,7 @@ def _stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: Recipe) ->
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pretraining.Run, "_note", stop)
+        patch.setattr(pretraining.Pretraining, "_note", stop)
         with pytest.raises(KeyboardInterrupt):
             pretrain(SAMPLES / "chitchat.jsonl", tmp_path / "out", chosen, quiet=True)
     return tmp_path / "out"
@@ -159,7 +159,7 @@ def test_a_signal_in_the_middle_of_an_update_waits_until_it_is_whole(
         raise KeyboardInterrupt
 
     whole = torch.optim.AdamW.step
-    state = tmp_path / "out" / "checkpoint" / snapshot.FILE
+    state = tmp_path / "out" / "checkpoint" / FILE
     calls = iter(range(1, 100))
 
     def step(self: torch.optim.AdamW, *arguments: Any) -> None:
@@ -181,19 +181,18 @@ def test_a_signal_in_the_middle_of_an_update_waits_until_it_is_whole(
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = _stopped(tmp_path, monkeypatch, recipe())
-    (out / "checkpoint" / snapshot.FILE).write_bytes(b"not weights")
-    with pytest.raises(WeightsError, match=r"state\.safetensors is damaged .* delete .*checkpoint to start again"):
+    (out / "checkpoint" / FILE).write_bytes(b"not weights")
+    with pytest.raises(WeightsError, match=r"checkpoint\.safetensors is damaged .* delete .*checkpoint to start again"):
         pretrain(SAMPLES / "chitchat.jsonl", out, recipe(), quiet=True)
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pretraining, "SNAPSHOT_SECONDS", 0.0)
     monkeypatch.setattr(pretraining, "rate", lambda *_: 1e20)
     with pytest.raises(AdapterbotError, match=r"the loss is .* at step \d+: lower muon_lr \(0\.02\) and adam_lr"):
-        pretrain(SAMPLES / "chitchat.jsonl", tmp_path / "out", recipe(), quiet=True)
-    assert (tmp_path / "out" / "checkpoint" / snapshot.FILE).is_file()
+        pretrain(SAMPLES / "chitchat.jsonl", tmp_path / "out", recipe(), quiet=True, checkpoint_seconds=0.0)
+    assert (tmp_path / "out" / "checkpoint" / FILE).is_file()
     assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
@@ -201,21 +200,23 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_no_half_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = _stopped(tmp_path, monkeypatch, recipe())
-    state = out / "checkpoint" / snapshot.FILE
+    state = out / "checkpoint" / FILE
     before = state.read_bytes()
 
     def full(tensors: Any, path: Path, metadata: Any) -> None:
         Path(path).write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(snapshot, "save_file", full)
+    monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(OSError, match="No space left"):
         pretrain(SAMPLES / "chitchat.jsonl", out, recipe(), quiet=True)
     assert state.read_bytes() == before
     assert not list((out / "checkpoint").glob(".*"))
 
 
-def test_it_goes_on_from_a_backbone_with_its_vocabulary(made: Pretrained, model: Backbone, tmp_path: Path) -> None:
+def test_it_goes_on_from_a_backbone_with_its_vocabulary(
+    made: PretrainingResult, model: Backbone, tmp_path: Path
+) -> None:
     chosen = recipe(backbone={"start": str(made.folder)}, pretrain={"tokens": 8_000, "muon_lr": 0.005, "adam_lr": 1e-3})
     more = pretrain(SAMPLES / "chitchat.jsonl", tmp_path, chosen, quiet=True)
     again = read_backbone(tmp_path)
@@ -288,14 +289,14 @@ def test_the_command_stops_politely_and_goes_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "adapterbot.cli", "pretrain", "--data", str(SAMPLES / "chitchat.jsonl")]
     command += ["--out", str(tmp_path / "out"), "--recipe", str(toml)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not (tmp_path / "out" / "checkpoint" / snapshot.FILE).is_file():
+    while process.poll() is None and not (tmp_path / "out" / "checkpoint" / FILE).is_file():
         time.sleep(0.05)
     time.sleep(1)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "goes on from the last checkpoint" in said
-    assert _step(tmp_path / "out" / "checkpoint" / snapshot.FILE) > 0
+    assert _step(tmp_path / "out" / "checkpoint" / FILE) > 0
 
 
 def test_recipes_name_what_is_wrong(tmp_path: Path) -> None:

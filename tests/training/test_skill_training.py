@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -27,9 +28,8 @@ from adapterbot.network.likelihood import perplexity
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.training import skill as training
-from adapterbot.training.card import Trained
 from adapterbot.training.corpus import load_corpus
-from adapterbot.training.skill import reply_loss, train_skill
+from adapterbot.training.skill import TrainingResult, reply_loss, train_skill
 from adapterbot.training.windows import validation_rows
 
 SPEC = """summary = "Answers in verse."
@@ -63,18 +63,18 @@ def write_skill(home: Home, lr: float = 0.01, first_layer: int = 0, lines: int =
     return SkillFolders(home).load("haiku")
 
 
-def train(spec: SkillSpec, backbone: Backbone, home: Home, **options: Any) -> Trained:
-    return train_skill(spec, backbone, home=home, quiet=True, **options)
+def train(spec: SkillSpec, backbone: Backbone, home: Home, **options: Any) -> TrainingResult:
+    return train_skill(spec, backbone, home=home, quiet=True, checkpoint_seconds=-1.0, **options)
 
 
 @pytest.fixture(scope="module")
-def finished(tiny: Backbone, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Home]:
+def finished(tiny: Backbone, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, Home]:
     """One whole training that several tests look at."""
     home = Home(tmp_path_factory.mktemp("finished"))
     return train(write_skill(home), tiny, home), home
 
 
-def test_the_adapter_learns(finished: tuple[Trained, Home], tiny: Backbone) -> None:
+def test_the_adapter_learns(finished: tuple[TrainingResult, Home], tiny: Backbone) -> None:
     trained, home = finished
     assert trained.after < 0.9 * trained.before
     assert (trained.epochs, trained.resumed_at, trained.origin) == (3, 0, "talk.jsonl")
@@ -94,7 +94,7 @@ def test_a_manager_that_is_damaged_costs_no_training(home: Home, tiny: Backbone)
     assert [message for message, _ in trained.replies] == ["Snow?", "Rain?"]
 
 
-def test_the_reported_figures_are_those_of_the_file(finished: tuple[Trained, Home], tiny: Backbone) -> None:
+def test_the_reported_figures_are_those_of_the_file(finished: tuple[TrainingResult, Home], tiny: Backbone) -> None:
     trained, home = finished
     spec = SkillFolders(home).load("haiku")
     rows = validation_rows(load_corpus(spec).valid, spec, tiny.tokenizer, tiny.positions, 100)
@@ -114,7 +114,7 @@ def test_the_replies_shown_are_what_the_bot_says(tiny: Backbone, home: Home) -> 
     assert list(trained.replies) == said
 
 
-def test_nothing_stays_but_the_adapter_and_its_card(finished: tuple[Trained, Home]) -> None:
+def test_nothing_stays_but_the_adapter_and_its_card(finished: tuple[TrainingResult, Home]) -> None:
     trained, home = finished
     files = {str(p.relative_to(home.root)) for p in home.root.rglob("*") if p.is_file()}
     assert files == {f"skills/haiku/{n}" for n in ("skill.toml", "talk.jsonl", "adapter.safetensors", "README.md")}
@@ -167,7 +167,6 @@ from conftest import make_tiny
 from adapterbot.training import skill as training
 from adapterbot.home import Home
 from adapterbot.spec.folders import SkillFolders
-training.CHECKPOINT_SECONDS = -1.0
 steps, original = [], training.reply_loss
 def deadly(*arguments):
     steps.append(1)
@@ -176,7 +175,7 @@ def deadly(*arguments):
     return original(*arguments)
 training.reply_loss = deadly
 home = Home.at()
-training.train_skill(SkillFolders(home).load("haiku"), make_tiny(), home=home, quiet=True)
+training.train_skill(SkillFolders(home).load("haiku"), make_tiny(), home=home, quiet=True, checkpoint_seconds=-1.0)
 """
 
 
@@ -187,7 +186,7 @@ def same_file(one: Path, other: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_a_killed_run_resumes_to_the_same_result_bit_for_bit(
-    finished: tuple[Trained, Home], tiny: Backbone, home: Home
+    finished: tuple[TrainingResult, Home], tiny: Backbone, home: Home
 ) -> None:
     spec = write_skill(home)
     uninterrupted = finished[0]
@@ -213,12 +212,11 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
         return reply_loss(*arguments)
 
     monkeypatch.setattr(training, "reply_loss", step)
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
 
 
 @pytest.mark.parametrize("at", [1, 2, 6, 7, 13])
 def test_an_interrupted_run_resumes_wherever_it_stopped(
-    finished: tuple[Trained, Home], tiny: Backbone, home: Home, monkeypatch: pytest.MonkeyPatch, at: int
+    finished: tuple[TrainingResult, Home], tiny: Backbone, home: Home, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     spec = write_skill(home)
     interrupt(monkeypatch, at)
@@ -263,14 +261,11 @@ def test_a_loss_that_is_no_number_is_explained(tiny: Backbone, home: Home, monke
     assert untouched(home)
 
 
-def test_a_learning_rate_that_blows_up_is_explained_or_survived(tiny: Backbone, home: Home) -> None:
-    try:
-        trained = train(write_skill(home, lr=1.0), tiny, home)
-    except AdapterbotError as error:
-        assert "lower train.lr" in str(error)  # noqa: PT017
-        assert untouched(home)
-    else:
-        load_adapter(trained.folder / "adapter.safetensors", tiny.shape, tiny.fingerprint)
+def test_the_highest_learning_rate_is_survived(tiny: Backbone, home: Home) -> None:
+    """Clipped gradients and the first epoch's weights: what comes out is no worse than nothing, and loads."""
+    trained = train(write_skill(home, lr=1.0), tiny, home)
+    assert math.isfinite(trained.after)
+    load_adapter(trained.folder / "adapter.safetensors", tiny.shape, tiny.fingerprint)
 
 
 def test_a_write_that_fails_leaves_the_old_adapter(tiny: Backbone, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from adapterbot.errors import AdapterbotError
 from adapterbot.network.adapters.residual import Adapter
 from adapterbot.network.backbone import Backbone
-from adapterbot.network.checkpoint import Checkpoint
+from adapterbot.spec.tables import TrainTable
+from adapterbot.training.loop import LoopState, TrainingLoop
 from adapterbot.training.schedule import batches, learning_rate
 from adapterbot.training.skill import reply_loss
 from adapterbot.turn import Prompt
@@ -54,42 +55,61 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert learning_rate(0, 1, 0.0) > 0
 
 
-def test_the_best_weights_are_kept_and_staleness_counted(tiny: Backbone, tmp_path: Path) -> None:
-    adapter = Adapter(tiny.shape, 2)
-    checkpoint = Checkpoint.open(tmp_path, "key", adapter)
-    seen = []
-    for value in (5.0, 3.0, 4.0, 3.5, 2.0):
+def loop_over(
+    adapter: Adapter, perplexities: Sequence[float], *, patience: int = 9, state: LoopState | None = None
+) -> TrainingLoop:
+    """A loop of one update an epoch, after which the bias is the epoch's perplexity in a list."""
+    bias = adapter.get_parameter("up_bias")
+    left = iter(perplexities)
+
+    def validate() -> float:
+        value = next(left)
         with torch.no_grad():
-            adapter.get_parameter("up_bias").fill_(value)
-        checkpoint.end_epoch(value)
-        seen.append((checkpoint.stale, float(checkpoint.best["up.bias"][0, 0])))
+            bias.fill_(value)
+        return value
+
+    return TrainingLoop(
+        learner=adapter,
+        rows=ROWS[:1],
+        loss=lambda _: bias.sum(),
+        validate=validate,
+        weights=adapter.tensors,
+        optimizer=torch.optim.AdamW(adapter.parameters(), lr=0.1),
+        rate=0.1,
+        table=TrainTable(patience=patience),
+        epochs=len(perplexities),
+        seed=0,
+        remedy="lower the rate",
+        state=state or LoopState(),
+        best={},
+    )
+
+
+def test_the_best_weights_are_kept_and_staleness_counted(tiny: Backbone) -> None:
+    loop = loop_over(Adapter(tiny.shape, 2), (5.0, 3.0, 4.0, 3.5, 2.0))
+    seen: list[tuple[int, float]] = []
+    loop.run(lambda batch, loss: None, lambda: seen.append((loop.state.stale, float(loop.best["up.bias"][0, 0]))))
     assert seen == [(0, 5.0), (0, 3.0), (1, 3.0), (2, 3.0), (0, 2.0)]
-    assert checkpoint.epoch == 5
+    assert (loop.state.epoch, loop.state.step) == (5, 5)
+
+
+def test_it_stops_once_validation_has_not_improved_for_so_many_epochs(tiny: Backbone) -> None:
+    loop = loop_over(Adapter(tiny.shape, 2), (5.0, 3.0, 4.0, 3.5, 2.0), patience=2)
+    loop.run(lambda batch, loss: None)
+    assert loop.state.valid == [5.0, 3.0, 4.0, 3.5]
+    assert float(loop.best["up.bias"][0, 0]) == 3.0
+
+
+def test_it_saves_before_the_first_update_and_after_each_epoch(tiny: Backbone) -> None:
+    loop = loop_over(Adapter(tiny.shape, 2), (5.0, 3.0))
+    saved: list[tuple[int, int]] = []
+    loop.run(lambda batch, loss: None, save=lambda: saved.append((loop.state.step, loop.state.epoch)))
+    assert saved == [(0, 0), (1, 1), (2, 2)]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_training_that_has_blown_up_is_never_the_best(tiny: Backbone, tmp_path: Path, value: float) -> None:
-    adapter = Adapter(tiny.shape, 2)
-    checkpoint = Checkpoint.open(tmp_path, "key", adapter)
-    with pytest.raises(AdapterbotError, match=r"after epoch 1; lower train\.lr"):
-        checkpoint.end_epoch(value)
-
-
-def test_a_checkpoint_reads_back_whole(tiny: Backbone, tmp_path: Path) -> None:
-    adapter = Adapter(tiny.shape, 2)
-    checkpoint = Checkpoint.open(tmp_path, "key", adapter)
-    optimizer = checkpoint.optimizer(adapter, 0.1)
-    adapter.get_parameter("up_bias").sum().backward()
-    optimizer.step()
-    checkpoint.step = 1
-    checkpoint.end_epoch(3.0)
-    checkpoint.save(optimizer)
-    other = Adapter(tiny.shape, 2, seed=9)
-    again = Checkpoint.open(tmp_path, "key", other)
-    assert (again.step, again.epoch, again.valid) == (1, 1, [3.0])
-    assert all(torch.equal(t, other.tensors()[n]) for n, t in adapter.tensors().items())
-    moments = again.optimizer(other, 0.1).state[other.get_parameter("up_bias")]
-    assert torch.equal(moments["exp_avg"], optimizer.state[adapter.get_parameter("up_bias")]["exp_avg"])
-    assert Checkpoint.open(tmp_path, "another key", Adapter(tiny.shape, 2)).step == 0
-    again.remove()
-    assert not tmp_path.exists()
+def test_a_training_that_has_blown_up_is_never_the_best(tiny: Backbone, value: float) -> None:
+    loop = loop_over(Adapter(tiny.shape, 2), (value,))
+    with pytest.raises(AdapterbotError, match=r"the perplexity is (nan|inf) after epoch 1; lower the rate"):
+        loop.run(lambda batch, loss: None)
+    assert not loop.best

@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, Heads, S
 from adapterbot.manager.router import Manager
 from adapterbot.manager.training import classifier as training
 from adapterbot.manager.training import examples
+from adapterbot.manager.training.classifier import ClassifierTraining
 from adapterbot.manager.training.examples import Example, collect
 from adapterbot.manager.training.mixtures import encode_all
 from adapterbot.manager.training.report import calibration_error, evaluate_messages, summarise
@@ -37,6 +39,7 @@ WORDS = {
     "weather": ["will it rain in {}", "is it sunny in {} today", "forecast for {} please", "how cold is {} tonight"],
     "wiki": ["who invented the {}", "tell me about the {}", "when was the {} built", "what is a {} exactly"],
 }
+QUICK = ClassifierTraining(heads=2, steps=100, cleaning_steps=60, batch=32)
 FILLERS = ["oslo", "boston", "bridge", "tower", "paris", "piano", "madrid", "camera", "tunis", "clock"]
 
 
@@ -55,11 +58,8 @@ class WordEncoder:
         return torch.nn.functional.normalize(rows, dim=-1)
 
 
-@pytest.fixture(autouse=True)
-def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "STEPS", 300)
-    monkeypatch.setattr(training, "CLEANING_STEPS", 100)
-    monkeypatch.setattr(training, "BATCH", 32)
+def train_quickly(specs: dict[str, SkillSpec], corpora: Path, encoder: WordEncoder, out: Path) -> dict[str, Any]:
+    return training.train_manager(specs, corpora=corpora, encoder=encoder, out=out, settings=QUICK, progress=False)
 
 
 @pytest.fixture
@@ -153,16 +153,13 @@ def test_what_is_missing_or_broken_is_named(specs: dict[str, SkillSpec], corpora
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Few steps, and of our dialogues that change the subject those among three skills."""
+    """Of our dialogues that change the subject those among three skills."""
     lines = examples.SWITCHES.read_text(encoding="utf-8").splitlines()
     few = [
         x for x in lines if {t.get("label", "") for t in json.loads(x)["turns"]} <= {"", "chitchat", "weather", "wiki"}
     ]
     (tmp_path / "switches.jsonl").write_text("\n".join(few), encoding="utf-8")
     monkeypatch.setattr(examples, "SWITCHES", tmp_path / "switches.jsonl")
-    monkeypatch.setattr(training, "HEADS", 2)
-    monkeypatch.setattr(training, "STEPS", 100)
-    monkeypatch.setattr(training, "CLEANING_STEPS", 60)
 
 
 @pytest.mark.usefixtures("quick")
@@ -170,7 +167,7 @@ def test_training_writes_a_manager_that_routes(
     specs: dict[str, SkillSpec], corpora_folder: Path, encoder: WordEncoder, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    report = training.train_manager(specs, corpora=corpora_folder, encoder=encoder, out=out, progress=False)
+    report = train_quickly(specs, corpora_folder, encoder, out)
     assert sorted(p.name for p in out.iterdir()) == ["README.md", CLASSIFIER, "confusion.png", "report.json"]
     assert report["per_class"]["weather"]["f1"] > 0.8
     assert json.loads((out / "report.json").read_text())["accuracy"] == report["accuracy"]
@@ -191,7 +188,7 @@ def test_training_twice_gives_the_same_weights(
     specs: dict[str, SkillSpec], corpora_folder: Path, encoder: WordEncoder, tmp_path: Path
 ) -> None:
     for name in ("a", "b"):
-        training.train_manager(specs, corpora=corpora_folder, encoder=encoder, out=tmp_path / name, progress=False)
+        train_quickly(specs, corpora_folder, encoder, tmp_path / name)
     assert (tmp_path / "a" / CLASSIFIER).read_bytes() == (tmp_path / "b" / CLASSIFIER).read_bytes()
 
 
@@ -200,7 +197,7 @@ def test_training_without_corpora_says_so(
     specs: dict[str, SkillSpec], encoder: WordEncoder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    report = training.train_manager(specs, corpora=None, encoder=encoder, out=out, progress=True)
+    report = training.train_manager(specs, corpora=None, encoder=encoder, out=out, settings=QUICK, progress=True)
     assert "no corpora folder" in (out / "README.md").read_text()
     assert report["remarks"]
     assert "reading messages" in capsys.readouterr().out
@@ -209,7 +206,7 @@ def test_training_without_corpora_says_so(
 def test_one_skill_alone_cannot_be_learned(specs: dict[str, SkillSpec], encoder: WordEncoder, tmp_path: Path) -> None:
     only = {"weather": specs["weather"]}
     with pytest.raises(DataError, match="chitchat"):
-        training.train_manager(only, corpora=None, encoder=encoder, out=tmp_path, progress=False)
+        training.train_manager(only, corpora=None, encoder=encoder, out=tmp_path, settings=QUICK, progress=False)
     assert list(tmp_path.glob("*.safetensors")) == []
 
 
@@ -224,7 +221,7 @@ def test_doubtful_corpus_labels_are_dropped_and_our_own_kept(encoder: WordEncode
     later = [Example(f"is it so, will it rain in {f}", "weather", "c", "follow", ("hm", "hm")) for f in FILLERS]
     examples = clean + wrong + ours + later
     row, vectors = encode_all(examples, encoder, lambda done, total: None)
-    kept, counts = training.clean(examples, ("weather", "wiki"), row, vectors, seed=0)
+    kept, counts = training.clean(examples, ("weather", "wiki"), row, vectors, QUICK)
     assert set(ours) <= set(kept)
     assert len(set(wrong) & set(kept)) < len(wrong)
     assert len(set(clean) & set(kept)) > 0.9 * len(clean)

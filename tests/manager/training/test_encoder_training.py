@@ -19,9 +19,10 @@ from adapterbot.manager.encoder import DIALOGUE, UPDATE, load_encoder, minilm_fo
 from adapterbot.manager.low_rank import BASE, LowRank, save_update
 from adapterbot.manager.ranker import RANKER, trained_on
 from adapterbot.manager.router import Manager, in_use
-from adapterbot.manager.training import classifier as training
 from adapterbot.manager.training import encoder as tuning
 from adapterbot.manager.training import examples
+from adapterbot.manager.training.classifier import ClassifierTraining
+from adapterbot.manager.training.encoder import EncoderTraining
 from adapterbot.spec.folders import SkillFolders
 
 TEXTS = ["my dog is ill", "will it rain", "i won the game!", "a"]
@@ -82,12 +83,9 @@ def test_an_unfit_update_is_refused(bert: BertEncoder, update: Path, fault: str)
         bert.updated(update, DIALOGUE)
 
 
-def test_an_update_is_learnt_from_dialogues_and_messages(
-    bert: BertEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_update_is_learnt_from_dialogues_and_messages(bert: BertEncoder, tmp_path: Path) -> None:
     """The loss falls, silence stays silent, and the published weights are the same afterwards."""
-    monkeypatch.setattr(tuning, "MESSAGES", 16)
-    monkeypatch.setattr(tuning, "REPLIES_AT_ONCE", 16)
+    settings = EncoderTraining(steps=30, messages=16, replies=16)
     specs = {name: spec for name, spec in SkillFolders().load_all().items() if name in {"chitchat", "empathetic"}}
     corpora = tmp_path / "corpora"
     write_talks(corpora / "ed")
@@ -96,8 +94,8 @@ def test_an_update_is_learnt_from_dialogues_and_messages(
         lessons = tuning.read_lessons(specs, corpora, bert, 0, bar)
         assert (lessons.ids[0] == PADDING).all()
         untrained = tuning.Student(bert, 2)
-        student = tuning.learn(lessons, bert, tmp_path / "training", 0, 30, bar)
-    step = next(lessons.steps(1, 1))
+        student = tuning.learn(lessons, bert, tmp_path / "training", settings, bar)
+    step = next(lessons.steps(EncoderTraining(1, seed=1, messages=16, replies=16)))
     with torch.inference_mode():
         assert student.loss(lessons.ids, *step) < 0.8 * untrained.eval().loss(lessons.ids, *step)
         assert not student._encoded(lessons.ids[:2])[0].any()
@@ -107,14 +105,12 @@ def test_an_update_is_learnt_from_dialogues_and_messages(
 def test_a_run_that_was_killed_goes_on_where_it_stopped(
     bert: BertEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("MESSAGES", "REPLIES_AT_ONCE"):
-        monkeypatch.setattr(tuning, name, 8)
-    monkeypatch.setattr(tuning, "CHECKPOINT_SECONDS", 0.0)
+    settings = EncoderTraining(steps=6, messages=8, replies=8, checkpoint_seconds=0.0)
     write_talks(tmp_path / "ed")
     specs = {name: spec for name, spec in SkillFolders().load_all().items() if name in {"chitchat", "empathetic"}}
     with Progress(disable=True) as bar:
         lessons = tuning.read_lessons(specs, tmp_path, bert, 0, bar)
-        whole = tuning.learn(lessons, bert, tmp_path / "whole", 0, 6, bar)
+        whole = tuning.learn(lessons, bert, tmp_path / "whole", settings, bar)
         step = tuning.Student.update_by
         left = [3]
 
@@ -126,9 +122,9 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(
 
         monkeypatch.setattr(tuning.Student, "update_by", killed)
         with pytest.raises(KeyboardInterrupt):
-            tuning.learn(lessons, bert, tmp_path / "training", 0, 6, bar)
+            tuning.learn(lessons, bert, tmp_path / "training", settings, bar)
         left[0] = 3
-        again = tuning.learn(lessons, bert, tmp_path / "training", 0, 6, bar)
+        again = tuning.learn(lessons, bert, tmp_path / "training", settings, bar)
     assert left == [0]
     assert not (tmp_path / "training").exists()
     for name, tensor in whole.update.state_dict().items():
@@ -139,10 +135,6 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(
 def test_encoder_ranker_and_manager_appear_together_and_are_used(
     tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning, "MESSAGES", 8)
-    monkeypatch.setattr(tuning, "REPLIES_AT_ONCE", 8)
-    monkeypatch.setattr(training, "STEPS", 5)
-    monkeypatch.setattr(training, "CLEANING_STEPS", 2)
     lines = examples.SWITCHES.read_text(encoding="utf-8").splitlines()[:4]
     (tmp_path / "few.jsonl").write_text("\n".join(lines), encoding="utf-8")
     monkeypatch.setattr(examples, "SWITCHES", tmp_path / "few.jsonl")
@@ -152,8 +144,10 @@ def test_encoder_ranker_and_manager_appear_together_and_are_used(
     specs = {name: spec for name, spec in SkillFolders().load_all().items() if name in {"chitchat", "empathetic"}}
     write_talks(tmp_path / "corpora" / "ed")
     home = Home(tmp_path / "home")
+    few = EncoderTraining(steps=2, messages=8, replies=8)
+    quick = ClassifierTraining(steps=5, cleaning_steps=2)
     ranker, manager = tuning.train_reading(
-        specs, tmp_path / "corpora", home.manager, training=home.training / "encoder", seed=0, steps=2
+        specs, tmp_path / "corpora", home.manager, training=home.training / "encoder", settings=few, classifier=quick
     )
     assert set(ranker["per_corpus"]) == {"empathetic_dialogues"}
     assert manager["encoder"] == DIALOGUE
