@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapterbot.build.plan import Built, build
+from adapterbot.build.plan import BuildResult, build
 from adapterbot.build.steps import BACKBONE, ENCODER
 from adapterbot.home import DATA, Home
 from adapterbot.training.recipe import Recipe
@@ -68,7 +68,7 @@ class Place:
         dry: bool = False,
         jobs: int = 1,
         announce: Callable[[str], None] = print,
-    ) -> Built:
+    ) -> BuildResult:
         options: dict[str, Any] = {"home": Home(self.folder / "home"), "announce": announce, "jobs": jobs}
         return build(self.data, recipe=chosen or recipe(), root=self.root, dry_run=dry, **options)
 

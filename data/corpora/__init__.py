@@ -30,6 +30,8 @@ READERS = (
     "covid_qa",
     "multiwoz",
 )
+# Corpora that no skill has as its own; the ranker learns from them too.
+NO_SKILLS_OWN = ("dailydialog", "esconv", "topicalchat", "msc", "wizint", "dream", "commonsense", "mutual", "cmudog")
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
 Splits = dict[str, list[Dialogue]]
 

@@ -12,7 +12,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from adapterbot.data.corpora import load, split
+from adapterbot.data.corpora import NO_SKILLS_OWN, load, split
 from adapterbot.data.dialogue import Dialogue, read_dialogues
 from adapterbot.errors import DataError
 from adapterbot.home import DATA, written_by_rename
@@ -24,8 +24,6 @@ from adapterbot.spec.tables import SkillSpec
 
 REPLIES = 10_000  # of each corpus, about
 VALID_REPLIES = 400  # of each corpus, about
-# Corpora that no skill has as its own.
-BESIDES = ("dailydialog", "esconv", "topicalchat", "msc", "wizint", "dream", "commonsense", "mutual", "cmudog")
 EPOCHS = 8
 BATCH = 256
 RATE = 5e-4  # of the first epoch
@@ -78,7 +76,7 @@ def report_on(
 
 
 def dialogues_of(specs: Mapping[str, SkillSpec], corpora: Path | None) -> dict[str, dict[str, list[Dialogue]]]:
-    """Splits by corpus: the routable skills' own and BESIDES; without a folder, the skills' samples.
+    """Splits by corpus: the routable skills' own and those that are no skill's; without a folder, the skills' samples.
 
     Raises:
         DataError: none is there, or `corpora` is no folder.
@@ -91,7 +89,7 @@ def dialogues_of(specs: Mapping[str, SkillSpec], corpora: Path | None) -> dict[s
         found = {name: split(read_dialogues(path), str(path)) for name, path in files.items() if path.is_file()}
     else:
         names = {spec.data.corpus for spec in routable if spec.data.corpus}
-        names |= {name for name in BESIDES if (corpora / name).is_dir()}
+        names |= {name for name in NO_SKILLS_OWN if (corpora / name).is_dir()}
         found = {name: load(name, corpora) for name in sorted(names)}
     if not found:
         raise DataError("no dialogues to train the ranker on; give a folder of corpora by --data")

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from steps import STEPS, Place, place_at, recipe, write
 
-from adapterbot.build.folders import JUDGE
+from adapterbot.build.ledger import JUDGE
 from adapterbot.build.steps import BACKBONE, ENCODER
 from adapterbot.errors import DataError
 from adapterbot.evaluation import backbone as judgement

@@ -11,11 +11,10 @@ import pytest
 from steps import STEPS, Place, place_at, recipe, write
 
 from adapterbot.build.plan import build
-from adapterbot.build.steps import BACKBONE, BESIDES, ENCODER, RANK_HEADS
+from adapterbot.build.steps import BACKBONE, ENCODER, RANK_HEADS
 from adapterbot.data.corpora import folders
 from adapterbot.errors import AdapterbotError, DataError, MissingPartError, SpecError, UnknownNameError
 from adapterbot.home import DATA, Home
-from adapterbot.manager.training import ranker as ranking
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.training.recipe import read_recipe
 
@@ -93,10 +92,6 @@ def test_damaged_records_are_not_taken_for_none(tmp_path: Path, text: str) -> No
     write(place.root / "data" / "models.json", text)
     with pytest.raises(DataError, match=r"models.json is damaged"):
         place.plan()
-
-
-def test_the_ranker_reads_what_its_step_says() -> None:
-    assert BESIDES == ranking.BESIDES
 
 
 def test_a_checkpoint_of_a_backbone_outlives_changes_to_what_comes_after_it() -> None:
