@@ -72,15 +72,23 @@ class Bot:
         self._session_locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
     @classmethod
-    def load(cls, backbone: str | None = None, home: str | os.PathLike[str] | None = None, *, log: bool = True) -> Bot:
+    def load(
+        cls,
+        backbone: str | None = None,
+        home: str | os.PathLike[str] | None = None,
+        device: str | None = None,
+        *,
+        log: bool = True,
+    ) -> Bot:
         """A bot on the embedded backbone (or a known name, folder or hub id) with all skills that fit it.
 
-        `home` is the user's folder (default $ADAPTERBOT_HOME, else ~/.adapterbot); `log=False`: nothing is stored.
+        `home` is the user's folder (default $ADAPTERBOT_HOME, else ~/.adapterbot), `device` where it answers ("cuda";
+        default the processor); `log=False`: nothing is stored.
 
         Raises:
             BackboneError, MissingPartError, UnknownNameError: the backbone cannot be loaded (see `load_backbone`).
         """
-        return cls(load_backbone(backbone), Home.at(home), log=log)
+        return cls(load_backbone(backbone, device), Home.at(home), log=log)
 
     def respond(
         self,

@@ -49,7 +49,7 @@ class Roster:
                 heads = load_heads(backbone, home)
         except WeightsError as error:  # styles answer without them
             heads, notes = None, (*notes, str(error))
-        return cls(specs, problems, AdapterBank(backbone.shape, adapters), notes, heads)
+        return cls(specs, problems, AdapterBank(backbone, adapters), notes, heads)
 
     @property
     def skills(self) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -15,11 +17,12 @@ import torch
 from adapterbot.bot import Bot
 from adapterbot.home import DATA, Home
 from adapterbot.network.adapters.file import save_adapter
-from adapterbot.network.adapters.residual import Adapter
-from adapterbot.network.architectures.gpt2 import Decoder
+from adapterbot.network.adapters.trainable import Adapter
+from adapterbot.network.architectures.gpt2 import GPT2
 from adapterbot.network.architectures.shape import Shape
 from adapterbot.network.backbone import Backbone, fingerprint_of, freeze
 from adapterbot.network.tokenizer import Tokenizer
+from adapterbot.spec.tables import AdapterTable
 from adapterbot.turn import Reply
 
 TESTS = Path(__file__).resolve().parent
@@ -75,11 +78,33 @@ def make_tiny(seed: int = 0, width: int = 32, layers: int = 2) -> Backbone:
     tokenizer = Tokenizer.from_folder(DATA / "backbone")
     shape = Shape(vocab=tokenizer.size, positions=128, width=width, layers=layers, heads=4, inner=4 * width)
     torch.manual_seed(seed)
-    decoder = freeze(Decoder(shape))
+    decoder = freeze(GPT2(shape))
     for parameter in decoder.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=0.2)
     return Backbone("tiny", decoder, tokenizer, fingerprint_of(decoder.state_dict()))
+
+
+class Place(NamedTuple):
+    """Where a backbone answers, and in which type."""
+
+    device: str
+    dtype: torch.dtype
+
+    def __str__(self) -> str:
+        return f"{self.device} {str(self.dtype).removeprefix('torch.')}"
+
+
+PLACES = [Place("cpu", torch.float32), Place("cpu", torch.bfloat16)]
+if torch.cuda.is_available():
+    PLACES += [Place("cuda", torch.float32), Place("cuda", torch.bfloat16)]
+
+
+def placed(backbone: Backbone, place: Place) -> Backbone:
+    """A copy of a backbone on another device, or of another type."""
+    if (backbone.device.type, backbone.dtype) == place:
+        return backbone
+    return replace(backbone, decoder=copy.deepcopy(backbone.decoder).to(place.device, place.dtype))
 
 
 @pytest.fixture(scope="session")
@@ -88,14 +113,21 @@ def tiny() -> Backbone:
     return make_tiny()
 
 
+def fresh_adapter(
+    backbone: Backbone, bottleneck: int = 8, first_layer: int = 0, seed: int = 0, copying: int = 0
+) -> Adapter:
+    """An untrained adapter."""
+    return Adapter(backbone.shape, AdapterTable(bottleneck=bottleneck, first_layer=first_layer, copying=copying), seed)
+
+
 def random_adapter(
     backbone: Backbone, path: Path, seed: int, bottleneck: int = 8, scale: float = 0.3, **metadata: str
 ) -> None:
     """Write an adapter with random weights for `backbone`."""
-    adapter = Adapter(backbone.shape, bottleneck, seed=seed)
+    adapter = fresh_adapter(backbone, bottleneck, seed=seed)
     draw = torch.Generator().manual_seed(seed)
     tensors = {n: t + scale * torch.randn(t.shape, generator=draw) for n, t in adapter.tensors().items()}
-    known = {"type": "residual", "backbone": backbone.fingerprint, "skill": path.parent.name}
+    known = {"type": adapter.kind, "backbone": backbone.fingerprint, "skill": path.parent.name}
     save_adapter(path, tensors, known | metadata)
 
 

@@ -37,6 +37,8 @@ UNSAFE_IMPORTS = {"pickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"
 UNSAFE_CALLS = {"eval", "exec", "compile", "torch.load", "torch.save", "os.system", "os.popen"}
 SQL_CALLS = {"execute", "executemany", "exec_driver_sql", "text"}
 LARGEST = 40 * 2**20
+# Tensors and parts of one family of models, which its own file alone knows, and what an adapter's parts are called.
+PRIVATE = {"wte", "wpe", "ln_f", "lm_head", "c_attn", "c_proj", "c_fc", "mlp_proj", "copy_head"}
 
 
 @cache
@@ -48,6 +50,16 @@ def modules() -> dict[str, ast.Module]:
             parts = path.relative_to(ROOT / folder).with_suffix("").parts
             name = ".".join([package, *parts]).removesuffix(".__init__")
             found[name] = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return found
+
+
+@cache
+def checks() -> dict[str, ast.Module]:
+    """Dotted name -> tree, of every test."""
+    found = {}
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        found[name] = ast.parse(path.read_text(encoding="utf-8"), str(path))
     return found
 
 
@@ -174,6 +186,15 @@ def test_sql_is_never_put_together_from_values(module: str) -> None:
         if called.split(".")[-1] in SQL_CALLS and node.args:
             built = isinstance(node.args[0], ast.JoinedStr | ast.BinOp)
             assert not built, f"{module}:{node.lineno}: {ast.unparse(node)}"
+
+
+@pytest.mark.parametrize("module", [*modules(), *checks()])
+def test_nobody_outside_the_network_names_a_part_of_a_model(module: str) -> None:
+    if room(module) == "network" or module.startswith("tests.network."):
+        pytest.skip("the room that knows them")
+    tree = modules().get(module) or checks()[module]
+    named = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert not named & PRIVATE
 
 
 def test_importing_the_package_is_light() -> None:

@@ -22,9 +22,10 @@ from adapterbot.bot import Bot
 from adapterbot.home import written_by_rename
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import load_adapter, save_adapter
-from adapterbot.network.adapters.residual import Adapter
+from adapterbot.network.adapters.trainable import Adapter
 from adapterbot.network.architectures.cache import Cache
 from adapterbot.network.backbone import KNOWN, Backbone, load_backbone
+from adapterbot.spec.tables import AdapterTable
 
 MESSAGE = "My best friend moved away and I feel so alone."
 RUNS, NEW_TOKENS, ADAPTERS = 5, 64, 25
@@ -120,13 +121,11 @@ def _first_token() -> float:
 def _load_adapters(backbone: Backbone) -> float:
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / str(i) / "adapter.safetensors" for i in range(ADAPTERS)]
-        adapter = Adapter(backbone.shape, 64)
+        adapter = Adapter(backbone.shape, AdapterTable(bottleneck=64))
         for path in paths:
-            save_adapter(path, adapter.tensors(), {"type": "residual", "backbone": backbone.fingerprint})
+            save_adapter(path, adapter.tensors(), {"type": adapter.kind, "backbone": backbone.fingerprint})
         started = time.perf_counter()
-        AdapterBank(
-            backbone.shape, {p.parent.name: load_adapter(p, backbone.shape, backbone.fingerprint) for p in paths}
-        )
+        AdapterBank(backbone, {p.parent.name: load_adapter(p, backbone.shape, backbone.fingerprint) for p in paths})
         return time.perf_counter() - started
 
 

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from adapterbot.engine.request import Request, Sample, _samples
 from adapterbot.engine.sampling import next_tokens
+from adapterbot.network.adapters import Memory
 from adapterbot.network.adapters.bank import AdapterBank
-from adapterbot.network.adapters.copy_head import CopyHead, Source
-from adapterbot.network.adapters.residual import Residual
 from adapterbot.network.architectures.cache import Cache
-from adapterbot.network.backbone import Backbone
+from adapterbot.network.backbone import Backbone, pad_right
+from adapterbot.network.output import next_logits, remember
 from adapterbot.turn import Draft
 
 ENOUGH = 0.75
@@ -30,11 +30,13 @@ def sample(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -
     """
     samples = [_samples(backbone, request) for request in requests]
     rows = [s for drafts in samples for s in drafts]  # B
-    owner = torch.tensor([i for i, drafts in enumerate(samples) for _ in drafts])
+    owners = [i for i, drafts in enumerate(samples) for _ in drafts]
     with torch.inference_mode():
-        logits, cache, source = _prefill(backbone, bank, requests, max(s.limit for s in rows))
-        logits, cache, source = logits[owner], cache.select(owner), source.select(owner) if source else None
+        logits, prompts, memory = _prefill(backbone, bank, requests)
+        cache, owner = prompts.fork(owners, max(s.limit for s in rows)), torch.tensor(owners)
+        logits, memory = logits[owner], memory.select(owner.to(backbone.device)) if memory else None
         adapters = bank.select([s.request.adapter for s in rows])
+        del prompts
     while True:
         with torch.inference_mode():
             tokens = next_tokens(logits, rows, backbone.tokenizer.separator)
@@ -44,8 +46,9 @@ def sample(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -
         if all(s.done for s in rows):
             return
         with torch.inference_mode():
-            hidden = backbone.decoder(tokens[:, None], adapters, cache)
-            logits = _logits(backbone, adapters, hidden, tokens[:, None], source)
+            ids = tokens[:, None].to(backbone.device)
+            hidden = backbone.decoder(ids, adapters, cache)
+            logits = next_logits(backbone, adapters, hidden, ids, memory)[:, -1].cpu()
 
 
 def generate(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -> list[list[Draft]]:
@@ -78,40 +81,16 @@ def _drop_stragglers(drafts: Sequence[Sample]) -> None:
             straggler.limit = min(straggler.limit, len(straggler.ids))
 
 
-def _prefill(
-    backbone: Backbone, bank: AdapterBank, requests: Sequence[Request], new: int
-) -> tuple[Tensor, Cache, Source | None]:
-    """Logits [R, V] after each prompt, the cache of all prompts, padded at the left, and what can be copied."""
-    width = max(len(r.ids) for r in requests)
-    pad = torch.tensor([width - len(r.ids) for r in requests])
-    ids = torch.full((len(requests), width), backbone.tokenizer.separator)
-    for row, request in enumerate(requests):
-        ids[row, int(pad[row]) :] = torch.tensor(request.ids)
-    cache = Cache(backbone.shape, len(requests), width + new, pad)
-    adapters = bank.select([r.adapter for r in requests])
-    hidden = backbone.decoder(ids, adapters, cache)
-    source = _source(backbone, adapters.copy, requests, ids, hidden, pad) if adapters and adapters.copy else None
-    return _logits(backbone, adapters, hidden[:, -1:], ids[:, -1:], source), cache, source
-
-
-def _source(
-    backbone: Backbone, head: CopyHead, requests: Sequence[Request], ids: Tensor, hidden: Tensor, pad: Tensor
-) -> Source | None:
-    """The facts' part of the prompts ids [R, T] with their hidden states [R, T, d]; None when there is none."""
-    lengths = [r.facts for r in requests]
-    if not max(lengths):
-        return None
-    place = (pad[:, None] + torch.arange(max(lengths))).clamp(max=ids.shape[1] - 1)  # [R, F]
-    states, said = hidden.gather(1, place[..., None].expand(-1, -1, hidden.shape[-1])), ids.gather(1, place)
-    return head.read(states, backbone.decoder.wte(said), said, backbone.capitals[said], lengths)
-
-
-def _logits(
-    backbone: Backbone, adapters: Residual | None, hidden: Tensor, ids: Tensor, source: Source | None
-) -> Tensor:
-    """Scores [B, V] of the token after ids [B, 1] with the final states hidden [B, 1, d]."""
-    logits = backbone.decoder.logits(hidden)  # [B, 1, V]
-    if adapters and adapters.copy and source:
-        plain, capital = adapters.copy.attend(hidden, backbone.decoder.wte(ids), source)
-        logits = adapters.copy.mixed(logits, plain, capital, source)
-    return logits[:, -1]
+def _prefill(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -> tuple[Tensor, Cache, Memory | None]:
+    """Logits [R, V] after each prompt, on the processor, the cache of all prompts, and what adapters keep of them."""
+    lengths = [len(request.ids) for request in requests]
+    padded, _ = pad_right([request.ids for request in requests], backbone.tokenizer.separator)
+    ids = padded.to(backbone.device)  # [R, T]
+    cache = Cache(backbone.shape, len(requests), max(lengths), device=backbone.device, dtype=backbone.dtype)
+    adapters = bank.select([request.adapter for request in requests])
+    hidden = backbone.decoder(ids, adapters, cache, lengths)
+    memory = remember(backbone, adapters, ids, hidden, [request.facts for request in requests])
+    last = torch.tensor(lengths, device=backbone.device)[:, None] - 1  # [R, 1]
+    hidden = hidden.gather(1, last[..., None].expand(-1, -1, hidden.shape[-1]))
+    logits = next_logits(backbone, adapters, hidden, ids.gather(1, last), memory)
+    return logits[:, -1].cpu(), cache, memory

@@ -17,9 +17,11 @@ COLDEST = 1e-4  # temperatures below are greedy: dividing by them would overflow
 def next_tokens(logits: Tensor, rows: Sequence[Sample], separator: int) -> Tensor:
     """Sample one token per row [B] from logits [B, V] and add it to its sample; done rows get the separator.
 
-    A row with an opening gets that first.
+    A row with an opening gets that first. Drawn on the processor, so that a seed gives the same reply on any device
+    whose logits agree.
     """
     tokens = torch.full((len(rows),), separator)
+    logits = logits.float().cpu()
     logprobs = torch.log_softmax(logits, -1)
     for b, grown in enumerate(rows):
         if grown.done:

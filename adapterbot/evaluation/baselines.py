@@ -18,9 +18,9 @@ from adapterbot.data.dialogue import Dialogue
 from adapterbot.errors import DataError
 from adapterbot.evaluation.skill import Judged, held_out, judge_skill, sit
 from adapterbot.network.adapters.bank import AdapterBank
-from adapterbot.network.backbone import Backbone, freeze, pad_right
+from adapterbot.network.backbone import Backbone, freeze
 from adapterbot.network.device import mixed_precision, on_fastest
-from adapterbot.network.likelihood import perplexity
+from adapterbot.network.likelihood import label_batch, perplexity
 from adapterbot.network.tokenizer import IGNORE
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.training.corpus import Corpus, load_corpus
@@ -88,7 +88,7 @@ def compared(judged: Judged, backbone: Backbone, comparison: Comparison, corpus:
     """
     figures = dict(judged.figures)
     exam = judged.exam
-    nobody = AdapterBank(backbone.shape)
+    nobody = AdapterBank(backbone)
     if BARE in comparison.kinds:
         figures |= {f"{name}_backbone": value for name, value in sit(exam, backbone, nobody)[0].items()}
     if corpus is not None:
@@ -160,12 +160,7 @@ def trained_whole(
 
 def whole_loss(model: Backbone, batch: Sequence[Prompt]) -> Tensor:
     """Mean cross-entropy over the label positions of a batch, with gradients in every weight."""
-    ids, _ = pad_right([row.ids for row in batch], model.tokenizer.separator, model.positions)  # [B, T]
-    labels = torch.full_like(ids, IGNORE)
-    for i, row in enumerate(batch):
-        labels[i, : len(row.labels)] = torch.tensor(row.labels)
-    device = model.decoder.wte.weight.device
-    ids, labels = ids.to(device), labels.to(device)
+    ids, labels = label_batch(model, batch)  # [B, T]
     wanted = labels[:, 1:] != IGNORE
     with mixed_precision():
         hidden = model.decoder(ids)[:, :-1]  # [B, T-1, d]

@@ -13,8 +13,8 @@ from adapterbot.engine.generate import generate
 from adapterbot.engine.request import Request
 from adapterbot.errors import DataError
 from adapterbot.evaluation.metrics import Answered, measures, require_libraries, spread, yardsticks
+from adapterbot.network.adapters import BatchAdapters
 from adapterbot.network.adapters.bank import AdapterBank
-from adapterbot.network.adapters.residual import Residual
 from adapterbot.network.backbone import Backbone
 from adapterbot.network.likelihood import perplexity_of, total_nats
 from adapterbot.reply.grounding import Evidence
@@ -58,7 +58,7 @@ class Judged:
     origin: str = ""
 
 
-def predicted(backbone: Backbone, adapters: Residual | None, windows: Sequence[Window]) -> dict[str, float]:
+def predicted(backbone: Backbone, adapters: BatchAdapters | None, windows: Sequence[Window]) -> dict[str, float]:
     """`perplexity` and `bits_per_byte` of the windows' replies, given their facts and what was said before.
 
     Bits per UTF-8 byte of the reply and one more for the separator that closes it. Replies that do not fit into the
@@ -156,14 +156,7 @@ def sit(exam: Exam, backbone: Backbone, bank: AdapterBank) -> tuple[dict[str, fl
 
 def parameters(bank: AdapterBank, skill: str) -> int:
     """How many weights the skill's adapter has; 0 for the bare backbone."""
-    residual = bank.select([skill]) if skill in bank.rows else None
-    if residual is None:
-        return 0
-    layers = [layer for layer in residual.layers if layer[0].any()]  # the bank fills those without an adapter with 0
-    head = residual.copy
-    return sum(t.numel() for layer in layers for t in layer) + (
-        sum(t.numel() for t in (head.key, head.query, head.gates, head.bias)) if head else 0
-    )
+    return bank.parameters(skill)
 
 
 def _answers(exam: Exam, backbone: Backbone, bank: AdapterBank, start: int) -> list[str]:

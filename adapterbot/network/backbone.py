@@ -17,11 +17,13 @@ from torch import Tensor
 
 from adapterbot.errors import BackboneError, MissingPartError, UnknownNameError, shorten
 from adapterbot.home import DATA, written_by_rename
-from adapterbot.network.architectures.gpt2 import Decoder, from_hugging_face, to_hugging_face
+from adapterbot.network.architectures import Architecture
+from adapterbot.network.architectures.families import family_of
 from adapterbot.network.architectures.shape import Shape
+from adapterbot.network.device import limit_threads
 from adapterbot.network.tokenizer import SEPARATOR, Tokenizer
 
-# Short names for what people ask for; any other GPT-2-shaped hub id or folder works as well.
+# Short names for what people ask for; any other hub id or folder of a family that is computed works as well.
 KNOWN = {
     "embedded": str(DATA / "backbone"),
     "dialogpt-small": "microsoft/DialoGPT-small",
@@ -39,7 +41,7 @@ class Backbone:
     """A decoder whose weights never change, its vocabulary, and the hash that proves it."""
 
     name: str
-    decoder: Decoder
+    decoder: Architecture
     tokenizer: Tokenizer
     fingerprint: str
 
@@ -63,6 +65,16 @@ class Backbone:
         """Number of weights."""
         return self.decoder.parameter_count
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and what is computed with them."""
+        return self.decoder.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the weights."""
+        return self.decoder.dtype
+
     @cached_property
     def capitals(self) -> Tensor:
         """[V] for each token that starts a word the one that starts it with a capital; itself for any other token."""
@@ -70,7 +82,10 @@ class Backbone:
 
     @torch.inference_mode()
     def pooled(self, texts: Sequence[str]) -> Tensor:
-        """Mean of the last hidden states of each text: [N, d], float32. An empty text is the separator alone."""
+        """Mean of the last hidden states of each text: [N, d], float32, on the processor.
+
+        An empty text is the separator alone.
+        """
         separator, limit = self.tokenizer.separator, self.positions
         rows = [[*self.tokenizer.encode(text)[-(limit - 1) :], separator] for text in texts]
         vectors = torch.zeros(len(rows), self.width)
@@ -78,7 +93,7 @@ class Backbone:
         for start in range(0, len(order), 32):  # rows of like length together: less padding
             batch = order[start : start + 32]
             ids, real = pad_right([rows[i] for i in batch], separator)
-            hidden = self.decoder(ids.to(self.decoder.wte.weight.device)).cpu()  # [B, T, d]
+            hidden = self.decoder(ids.to(self.device)).float().cpu()  # [B, T, d]
             vectors[batch] = (hidden * real[..., None]).sum(1) / real.sum(1, keepdim=True)
         return vectors
 
@@ -99,14 +114,22 @@ def pad_right(rows: Sequence[Sequence[int]], fill: int, positions: int = 0) -> t
     return ids, real
 
 
-def load_backbone(name: str | os.PathLike[str] | None = None) -> Backbone:
+def load_backbone(
+    name: str | os.PathLike[str] | None = None,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> Backbone:
     """The embedded backbone (None), a known short name, a local folder or a hub id.
+
+    `device` is where it answers ("cuda"; None: the processor), `dtype` the type of its weights there (None: float32).
+    torch is limited to the cores that are free to this process (see `limit_threads`).
 
     Raises:
         UnknownNameError: neither a folder nor a known name nor of the form owner/model.
         MissingPartError: on the hub, but not here, and the hub cannot be reached.
-        BackboneError: there, but not a GPT-2-shaped safetensors checkpoint.
+        BackboneError: there, but not a safetensors checkpoint of a family that is computed; or no such device.
     """
+    limit_threads()
     wanted = str(name or os.environ.get("ADAPTERBOT_BACKBONE") or "embedded")
     place = KNOWN.get(wanted.lower(), wanted)
     folder = Path(place).expanduser()
@@ -118,38 +141,40 @@ def load_backbone(name: str | os.PathLike[str] | None = None) -> Backbone:
         if place.count("/") != 1 or place.startswith((".", "/", "~")):
             raise UnknownNameError("backbone (no such folder)", wanted, KNOWN)
         folder = _from_hub(place)
-    return read_backbone(folder, wanted)
+    return read_backbone(folder, wanted, device, dtype)
 
 
-def read_backbone(folder: Path, name: str = "") -> Backbone:
-    """Load a folder with config.json, safetensors and a tokenizer; weights become float32 and frozen.
+def read_backbone(
+    folder: Path, name: str = "", device: str | torch.device | None = None, dtype: torch.dtype | None = None
+) -> Backbone:
+    """Load a folder with config.json, safetensors and a tokenizer; weights become float32, or `dtype`, and frozen.
 
     Raises:
-        BackboneError: a file is missing, damaged or of another model type.
+        BackboneError: a file is missing, damaged or of another model type, or the device is not here.
     """
+    place = _device(device)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BackboneError(f"{folder}: config.json cannot be read: {error}") from None
     if not isinstance(config, dict):
         raise BackboneError(f"{folder}: config.json is not an object")
-    shape = Shape.from_config(config)
+    family = family_of(config.get("model_type"))
+    shape = family.read_config(config)
     tensors = _read_tensors(folder)
     fingerprint = fingerprint_of(tensors)
     tokenizer = Tokenizer.from_folder(folder)
     if tokenizer.size > shape.vocab:
         raise BackboneError(f"{folder}: the tokenizer has {tokenizer.size} tokens, the model {shape.vocab}")
-    with torch.device("meta"):
-        decoder = Decoder(shape)
-    weights = {n: t.float().contiguous() for n, t in from_hugging_face(tensors, shape).items()}
+    weights = {name: tensor.to(place, dtype or torch.float32) for name, tensor in tensors.items()}
     try:
-        decoder.load_state_dict(weights, assign=True)
-    except RuntimeError as error:
-        raise BackboneError(f"{folder}: {shorten(' '.join(str(error).split()), 300)}") from None
+        decoder = family.from_pretrained(weights, shape)
+    except BackboneError as error:
+        raise BackboneError(f"{folder}: {error}") from None
     return Backbone(name or str(folder), freeze(decoder), tokenizer, fingerprint)
 
 
-def save_backbone(folder: Path, decoder: Decoder, tokenizer: Tokenizer, metadata: Mapping[str, str]) -> None:
+def save_backbone(folder: Path, decoder: Architecture, tokenizer: Tokenizer, metadata: Mapping[str, str]) -> None:
     """Write a model folder that `read_backbone` and `transformers` load: fp16 safetensors, each file by rename.
 
     A model beyond LARGEST_FILE bytes goes into several files with an index, as on the hub. The weights come last:
@@ -157,7 +182,7 @@ def save_backbone(folder: Path, decoder: Decoder, tokenizer: Tokenizer, metadata
     """
     shape, end = decoder.shape, tokenizer.separator
     configs: dict[str, object] = {
-        "config.json": {**shape.to_config(), "bos_token_id": end, "eos_token_id": end, "dtype": "float16"},
+        "config.json": {**decoder.config(), "bos_token_id": end, "eos_token_id": end, "dtype": "float16"},
         "generation_config.json": {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end},
         "tokenizer_config.json": {
             "tokenizer_class": "PreTrainedTokenizerFast",
@@ -170,7 +195,7 @@ def save_backbone(folder: Path, decoder: Decoder, tokenizer: Tokenizer, metadata
     for name, text in {**texts, "tokenizer.json": tokenizer.to_json()}.items():
         with written_by_rename(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    tensors = {n: t.detach().cpu().half().contiguous() for n, t in to_hugging_face(decoder.state_dict(), shape).items()}
+    tensors = {n: t.detach().cpu().half().contiguous() for n, t in decoder.pretrained().items()}
     _write_shards(folder, tensors, {**metadata, "format": "pt"})
 
 
@@ -199,7 +224,7 @@ def _write_shards(folder: Path, tensors: Mapping[str, Tensor], metadata: Mapping
         stale.unlink(missing_ok=True)
 
 
-def freeze(decoder: Decoder) -> Decoder:
+def freeze(decoder: Architecture) -> Architecture:
     """The decoder in evaluation mode with no weight that asks for a gradient."""
     return decoder.eval().requires_grad_(False)
 
@@ -208,10 +233,21 @@ def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, types, shapes and bytes of all weights, in the order of their names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        tensor = tensors[name].detach().contiguous()
+        tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _device(name: str | torch.device | None) -> torch.device:
+    """A device that works, by its name."""
+    try:
+        device = torch.device("cpu" if name is None else name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # torch raises each of them
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BackboneError(f"device {str(name)!r} cannot be used: {shorten(reason, 200)}") from None
+    return device
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:

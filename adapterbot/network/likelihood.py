@@ -6,55 +6,52 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from adapterbot.network.adapters.residual import Residual
+from adapterbot.network.adapters import BatchAdapters
+from adapterbot.network.architectures.cache import Layout
 from adapterbot.network.backbone import Backbone, pad_right
+from adapterbot.network.output import label_nats, remember
 from adapterbot.network.tokenizer import IGNORE
 from adapterbot.turn import Prompt
 
 TOKENS_PER_BATCH = 6000
 
 
-def reply_nats(backbone: Backbone, adapters: Residual | None, rows: Sequence[Prompt]) -> Tensor:
+def reply_nats(backbone: Backbone, adapters: BatchAdapters | None, rows: Sequence[Prompt]) -> Tensor:
     """Cross-entropy in nats at every label of the rows, one row after the other: [labels].
 
     Blocks below the adapters' `first_layer` run without gradients.
     """
     decoder = backbone.decoder
-    device = backbone.decoder.wte.weight.device
-    ids, _ = pad_right([row.ids for row in rows], backbone.tokenizer.separator, backbone.positions)  # [B, T]
+    ids, labels = label_batch(backbone, rows)  # [B, T]
+    layout = Layout.of(ids)
+    layers = decoder.shape.layers
+    first = adapters.first_layer if adapters else 0
+    with torch.no_grad():
+        trunk = decoder.blocks(decoder.embed(ids, layout), range(first), layout)
+    hidden = decoder.norm(decoder.blocks(trunk, range(first, layers), layout, adapters))
+    memory = remember(backbone, adapters, ids, hidden, [row.facts for row in rows])
+    at = labels[:, 1:] != IGNORE
+    return label_nats(backbone, adapters, hidden[:, :-1], ids[:, :-1], labels[:, 1:][at], at, memory)
+
+
+def label_batch(backbone: Backbone, rows: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
+    """ids and labels [B, T] of the rows, padded at the right, where the backbone is."""
+    ids, _ = pad_right([row.ids for row in rows], backbone.tokenizer.separator, backbone.positions)
     labels = torch.full_like(ids, IGNORE)
     for i, row in enumerate(rows):
         labels[i, : len(row.labels)] = torch.tensor(row.labels)
-    ids, labels = ids.to(device), labels.to(device)
-    first = adapters.first_layer if adapters else 0
-    with torch.no_grad():
-        trunk = decoder.trunk(ids, first)
-    hidden = decoder.finish(trunk, first, adapters)[:, :-1]  # [B, T-1, d]
-    wanted = labels[:, 1:] != IGNORE
-    logits = decoder.logits(hidden[wanted])
-    labels = labels[:, 1:][wanted]
-    longest = max(row.facts for row in rows)
-    if adapters is None or adapters.copy is None or not longest:
-        return F.cross_entropy(logits.float(), labels, reduction="none")
-    embedded = decoder.wte(ids[:, :-1])
-    said = ids[:, :longest]
-    capitals = backbone.capitals.to(device)[said]
-    source = adapters.copy.read(hidden[:, :longest], embedded[:, :longest], said, capitals, [r.facts for r in rows])
-    plain, capital = adapters.copy.attend(hidden, embedded, source)
-    where = wanted.nonzero()[:, 0]  # [labels] the row that each stands in
-    return adapters.copy.nats(logits, labels, plain[wanted], capital[wanted], said[where], capitals[where])
+    return ids.to(backbone.device), labels.to(backbone.device)
 
 
-def perplexity(backbone: Backbone, adapters: Residual | None, rows: Sequence[Prompt]) -> float:
+def perplexity(backbone: Backbone, adapters: BatchAdapters | None, rows: Sequence[Prompt]) -> float:
     """exp of the mean cross-entropy per reply token (the closing separator counts), in float32."""
     return perplexity_of(*total_nats(backbone, adapters, rows))
 
 
 @torch.inference_mode()
-def total_nats(backbone: Backbone, adapters: Residual | None, rows: Sequence[Prompt]) -> tuple[float, int]:
+def total_nats(backbone: Backbone, adapters: BatchAdapters | None, rows: Sequence[Prompt]) -> tuple[float, int]:
     """Cross-entropy summed over all labels, and how many they are."""
     total = 0.0
     count = 0

@@ -19,7 +19,8 @@ from torch import nn
 
 from adapterbot.errors import AdapterbotError, SettingError
 from adapterbot.home import written_by_rename
-from adapterbot.network.architectures.gpt2 import Decoder
+from adapterbot.network.architectures import Architecture
+from adapterbot.network.architectures.gpt2 import GPT2
 from adapterbot.network.architectures.shape import Shape
 from adapterbot.network.backbone import Backbone, load_backbone, save_backbone
 from adapterbot.network.checkpoint import (
@@ -35,7 +36,7 @@ from adapterbot.reply.safety import WordList
 from adapterbot.training.bits_per_byte import bits_per_byte
 from adapterbot.training.curve import write_curve
 from adapterbot.training.documents import Corpora, common_words, read_corpora, validation_documents
-from adapterbot.training.optimizers import initialised, optimizers, rate
+from adapterbot.training.optimizers import optimizers, rate
 from adapterbot.training.packing import Batch, Packed, PackedDecoder
 from adapterbot.training.passes import Passes
 from adapterbot.training.recipe import Recipe
@@ -122,7 +123,7 @@ class Pretraining:
     accelerator: Any
     corpora: Corpora
     tokenizer: Tokenizer
-    decoder: Decoder
+    decoder: Architecture
     recipe: Recipe
     out: Path
     quiet: bool
@@ -314,7 +315,7 @@ class Pretraining:
 
 def _model(
     recipe: Recipe, corpora: Corpora, work: Path, exact: bool, announce: Callable[[str], None]
-) -> tuple[Tokenizer, Decoder]:
+) -> tuple[Tokenizer, Architecture]:
     """Vocabulary and first weights: those of `backbone.start`, else learnt and drawn."""
     table = recipe.backbone
     if table.start and exact:
@@ -331,4 +332,6 @@ def _model(
         with written_by_rename(work / "tokenizer.json") as temporary:
             temporary.write_text(tokenizer.to_json(), encoding="utf-8")
     shape = Shape(tokenizer.size, table.positions, table.width, table.layers, table.heads, 4 * table.width)
-    return tokenizer, initialised(shape, recipe.pretrain.seed)
+    decoder = GPT2(shape)
+    decoder.draw(torch.Generator().manual_seed(recipe.pretrain.seed))
+    return tokenizer, decoder

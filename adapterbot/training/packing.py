@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from adapterbot.errors import DataError
 from adapterbot.home import written_by_rename
-from adapterbot.network.architectures.gpt2 import Decoder
+from adapterbot.network.architectures import Architecture
+from adapterbot.network.architectures.cache import Layout
 from adapterbot.network.tokenizer import IGNORE, Tokenizer
 from adapterbot.reply.prompt import encode
 from adapterbot.training.documents import Document
@@ -152,7 +153,7 @@ def _rows(sizes: np.ndarray, length: int, draw: np.random.Generator) -> Iterator
 class PackedDecoder(nn.Module):
     """The decoder on packed rows: no attention and no loss across the borders of documents."""
 
-    def __init__(self, decoder: Decoder, dropout: float) -> None:
+    def __init__(self, decoder: Architecture, dropout: float) -> None:
         super().__init__()
         self.decoder = decoder
         self.dropout = dropout
@@ -179,11 +180,14 @@ class PackedDecoder(nn.Module):
         length = ids.shape[1]
         causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
         mask = ((documents[:, :, None] == documents[:, None, :]) & causal)[:, None]  # [B, 1, T, T]
-        x = self._drop(self.decoder.wte(ids) + self.decoder.wpe(positions))
-        for layer, block in enumerate(self.decoder.h):
-            x = x + self._drop(block(x, layer, None, mask) - x) if self.dropout else block(x, layer, None, mask)
-        out: Tensor = self.decoder.ln_f(x)
-        return out
+        layout = Layout(positions, mask)
+        layers = self.decoder.shape.layers
+        x = self._drop(self.decoder.embed(ids, layout))
+        if not self.dropout:
+            return self.decoder.norm(self.decoder.blocks(x, range(layers), layout))
+        for layer in range(layers):
+            x = x + self._drop(self.decoder.blocks(x, range(layer, layer + 1), layout) - x)
+        return self.decoder.norm(x)
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training) if self.dropout else x

@@ -22,7 +22,7 @@ from adapterbot.knowledge import open_source
 from adapterbot.manager.router import Manager
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import AdapterFile, save_adapter
-from adapterbot.network.adapters.residual import Adapter
+from adapterbot.network.adapters.trainable import Adapter
 from adapterbot.network.backbone import Backbone
 from adapterbot.network.checkpoint import Checkpoint, checkpoint_of, remove_checkpoint, save_checkpoint
 from adapterbot.network.device import mixed_precision, on_fastest
@@ -96,7 +96,7 @@ def train_skill(
     with on_fastest(backbone.decoder, training.adapter):
         speed = training.fit(quiet, checkpoint_seconds)
         before, after = training.finish()
-    adapter = AdapterFile({n: t.clone() for n, t in training.adapter.tensors().items()}, {})
+    adapter = training.adapter.file()
     result = TrainingResult(
         skill=spec.name,
         folder=(out or home.skills) / spec.name,
@@ -130,7 +130,7 @@ def _write(result: TrainingResult, spec: SkillSpec, backbone: Backbone, adapter:
     """Adapter and card, each by rename."""
     metadata = {
         "skill": spec.name,
-        "type": "residual",
+        "type": adapter.type,
         "backbone": backbone.fingerprint,
         "spec": spec.digest,
         "seed": str(seed),
@@ -176,7 +176,7 @@ class AdapterTraining:
         rows = training_rows(corpus, spec, backbone.tokenizer, backbone.positions, seed)
         valid = validation_rows(corpus.valid, spec, backbone.tokenizer, backbone.positions, REPORT_REPLIES)
         probe = valid[:: max(1, len(valid) // VALIDATION_REPLIES)]
-        adapter = Adapter(backbone.shape, table.bottleneck, table.first_layer, seed, table.copying)
+        adapter = Adapter(backbone.shape, table, seed)
         key = {
             "spec": spec.digest,
             "corpus": corpus.digest,
@@ -191,7 +191,7 @@ class AdapterTraining:
             learner=adapter,
             rows=rows,
             loss=lambda batch: reply_loss(backbone, adapter, batch),
-            validate=lambda: perplexity(backbone, adapter.residual(), probe),
+            validate=lambda: perplexity(backbone, adapter.adapters(), probe),
             weights=adapter.tensors,
             optimizer=optimizer,
             rate=spec.train.lr,
@@ -236,7 +236,7 @@ class AdapterTraining:
         """Take the best weights, as the file will hold them; perplexity on the validation replies without and with."""
         self.adapter.take({n: t.half().float() for n, t in self.loop.best.items()})
         before = perplexity(self.backbone, None, self.valid)
-        return before, perplexity(self.backbone, self.adapter.residual(), self.valid)
+        return before, perplexity(self.backbone, self.adapter.adapters(), self.valid)
 
     def _progress(self, quiet: bool) -> Progress:
         bar = Progress(
@@ -264,14 +264,14 @@ class AdapterTraining:
 def reply_loss(backbone: Backbone, adapter: Adapter, batch: Sequence[Prompt]) -> Tensor:
     """Mean cross-entropy over the label positions of a batch."""
     with mixed_precision():
-        return reply_nats(backbone, adapter.residual(), batch).mean()
+        return reply_nats(backbone, adapter.adapters(), batch).mean()
 
 
 def _replies(
     spec: SkillSpec, backbone: Backbone, adapter: AdapterFile, home: Home, seed: int
 ) -> tuple[tuple[str, str], ...]:
     """(message, reply) for a few messages of the spec's own: what the card and the terminal show."""
-    bank = AdapterBank(backbone.shape, {spec.name: adapter})
+    bank = AdapterBank(backbone, {spec.name: adapter})
     source = open_source(spec, home, None)
     manager = Manager.sound(home, backbone)
     heads = load_heads(backbone, home)

@@ -15,7 +15,7 @@ from adapterbot.engine.request import Request, Sample
 from adapterbot.engine.sampling import next_tokens
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import load_adapter
-from adapterbot.network.architectures.gpt2 import Decoder
+from adapterbot.network.architectures import Architecture
 from adapterbot.network.backbone import Backbone
 from adapterbot.turn import Decode
 
@@ -33,7 +33,7 @@ def bank(tiny: Backbone, tmp_path_factory: pytest.TempPathFactory) -> AdapterBan
         path = tmp_path_factory.mktemp(name) / "adapter.safetensors"
         random_adapter(tiny, path, seed)
         files[name] = load_adapter(path, tiny.shape, tiny.fingerprint)
-    return AdapterBank(tiny.shape, files)
+    return AdapterBank(tiny, files)
 
 
 def request(decode: Decode = PLAIN, adapter: str | None = "a", seed: int = 0, ids: Sequence[int] = PROMPT) -> Request:
@@ -244,7 +244,7 @@ def test_closing_the_iterator_stops_the_work(
     calls: list[Tensor] = []
     forward = type(tiny.decoder).forward
 
-    def counted(decoder: Decoder, ids: Tensor, *more: object) -> Tensor:
+    def counted(decoder: Architecture, ids: Tensor, *more: object) -> Tensor:
         calls.append(ids)
         return forward(decoder, ids, *more)  # type: ignore[arg-type]
 
@@ -259,7 +259,7 @@ def test_closing_the_iterator_stops_the_work(
 
 
 def test_the_last_drafts_end_once_enough_have_finished(tiny: Backbone) -> None:
-    bank = AdapterBank(tiny.shape)
+    bank = AdapterBank(tiny)
     request = Request(tiny.tokenizer.encode("hello"), None, Decode(drafts=8, max_tokens=60, temperature=1.5), 3)
     *_, samples = sample(tiny, bank, [request])
     finished = [s for s in samples[0] if s.finished]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import random_adapter
+from conftest import fresh_adapter, random_adapter
 from rich.console import Console
 
 from adapterbot.bot import Bot
@@ -29,7 +29,6 @@ from adapterbot.evaluation.skill import Judged, judge_skill
 from adapterbot.evaluation.tables import MODELS, as_rich, grids
 from adapterbot.home import DATA, Home
 from adapterbot.network.adapters.bank import AdapterBank
-from adapterbot.network.adapters.residual import Adapter
 from adapterbot.network.backbone import Backbone, fingerprint_of
 from adapterbot.network.likelihood import perplexity
 from adapterbot.training.corpus import Corpus, load_corpus
@@ -95,7 +94,7 @@ def test_every_weight_learns_and_the_backbone_stays(bot: Bot, corpus: Corpus, fu
 
 def test_the_loss_is_the_one_that_adapters_learn_from(tiny: Backbone, bot: Bot, corpus: Corpus) -> None:
     rows = training_rows(corpus, bot.specs["talker"], tiny.tokenizer, tiny.positions, 0)[:4]
-    untrained = reply_loss(tiny, Adapter(tiny.shape, 4), rows).detach()
+    untrained = reply_loss(tiny, fresh_adapter(tiny, 4), rows).detach()
     assert float(whole_loss(tiny, rows)) == pytest.approx(float(untrained), rel=1e-3)
 
 
@@ -150,7 +149,7 @@ def test_all_compared_are_asked_the_same(bot: Bot, judged: dict[str, Judged]) ->
     bare = judge_skill(
         bot.specs["talker"],
         bot.backbone,
-        AdapterBank(bot.backbone.shape),
+        AdapterBank(bot.backbone),
         load_corpus(bot.specs["talker"]).valid,
         ranker=bot.manager.ranker if bot.manager else None,
         most=24,

@@ -61,7 +61,7 @@ def test_each_is_the_start_of_a_sentence(facts: list[str], most: int) -> None:
 
 
 def test_the_last_drafts_begin_with_them_and_the_first_as_without(tiny: Backbone) -> None:
-    bank = AdapterBank(tiny.shape, {})
+    bank = AdapterBank(tiny, {})
     prompt = encode(tiny.tokenizer, [LIGHTHOUSE], ["Old Mere?"], positions=tiny.positions, reserve=30)
 
     def drafts(count: int) -> list[str]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from conftest import make_tiny
 
 from adapterbot.errors import DataError
-from adapterbot.network.architectures.gpt2 import Decoder
+from adapterbot.network.architectures import Architecture
 from adapterbot.network.backbone import Backbone
 from adapterbot.network.tokenizer import IGNORE
 from adapterbot.reply.prompt import encode
@@ -72,7 +72,7 @@ def test_nothing_to_learn_is_refused(tiny: Backbone) -> None:
 
 
 def test_dropout_changes_training_and_nothing_else() -> None:
-    decoder: Decoder = make_tiny(seed=5).decoder
+    decoder: Architecture = make_tiny(seed=5).decoder
     tokenizer = make_tiny().tokenizer
     batch = pack(DOCUMENTS, tokenizer, 128, seed=0).batch([0, 1], tokenizer.separator)
     plain, dropping = PackedDecoder(decoder, 0.0), PackedDecoder(decoder, 0.3)

@@ -99,7 +99,7 @@ def test_the_reported_figures_are_those_of_the_file(finished: tuple[TrainingResu
     spec = SkillFolders(home).load("haiku")
     rows = validation_rows(load_corpus(spec).valid, spec, tiny.tokenizer, tiny.positions, 100)
     file = load_adapter(trained.folder / "adapter.safetensors", tiny.shape, tiny.fingerprint)
-    bank = AdapterBank(tiny.shape, {"haiku": file})
+    bank = AdapterBank(tiny, {"haiku": file})
     assert perplexity(tiny, bank.select(["haiku"]), rows) == pytest.approx(trained.after)
     assert perplexity(tiny, None, rows) == pytest.approx(trained.before)
 
@@ -132,7 +132,7 @@ def test_backbone_and_all_other_skills_are_bit_identical_afterwards(tiny: Backbo
         files = {"wiki": file}
         if (home.skills / "haiku" / "adapter.safetensors").exists():
             files["haiku"] = load_adapter(home.skills / "haiku" / "adapter.safetensors", tiny.shape, tiny.fingerprint)
-        bank = AdapterBank(tiny.shape, files)
+        bank = AdapterBank(tiny, files)
         with torch.inference_mode():
             return [tiny.decoder(IDS, bank.select([skill])) for skill in ("wiki", None)]
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import fresh_adapter
 
 from adapterbot.errors import AdapterbotError
-from adapterbot.network.adapters.residual import Adapter
+from adapterbot.network.adapters.trainable import Adapter
 from adapterbot.network.backbone import Backbone
 from adapterbot.spec.tables import TrainTable
 from adapterbot.training.loop import LoopState, TrainingLoop
@@ -24,7 +25,7 @@ def test_the_loss_is_that_of_the_reply_alone(tiny: Backbone, monkeypatch: pytest
     rows = [Prompt((300, 1, 301, 302, 1), (-100, -100, 301, 302, 1)), Prompt((400, 1, 401), (-100, -100, 401))]
     monkeypatch.setattr("adapterbot.training.skill.mixed_precision", lambda: torch.autocast("cpu", enabled=False))
     for first_layer in (0, 1):
-        adapter = Adapter(tiny.shape, 4, first_layer)
+        adapter = fresh_adapter(tiny, 4, first_layer)
         loss = reply_loss(tiny, adapter, rows)
         with torch.no_grad():
             one = tiny.decoder.logits(tiny.decoder(torch.tensor([rows[0].ids])))[0]
@@ -86,7 +87,7 @@ def loop_over(
 
 
 def test_the_best_weights_are_kept_and_staleness_counted(tiny: Backbone) -> None:
-    loop = loop_over(Adapter(tiny.shape, 2), (5.0, 3.0, 4.0, 3.5, 2.0))
+    loop = loop_over(fresh_adapter(tiny, 2), (5.0, 3.0, 4.0, 3.5, 2.0))
     seen: list[tuple[int, float]] = []
     loop.run(lambda batch, loss: None, lambda: seen.append((loop.state.stale, float(loop.best["up.bias"][0, 0]))))
     assert seen == [(0, 5.0), (0, 3.0), (1, 3.0), (2, 3.0), (0, 2.0)]
@@ -94,14 +95,14 @@ def test_the_best_weights_are_kept_and_staleness_counted(tiny: Backbone) -> None
 
 
 def test_it_stops_once_validation_has_not_improved_for_so_many_epochs(tiny: Backbone) -> None:
-    loop = loop_over(Adapter(tiny.shape, 2), (5.0, 3.0, 4.0, 3.5, 2.0), patience=2)
+    loop = loop_over(fresh_adapter(tiny, 2), (5.0, 3.0, 4.0, 3.5, 2.0), patience=2)
     loop.run(lambda batch, loss: None)
     assert loop.state.valid == [5.0, 3.0, 4.0, 3.5]
     assert float(loop.best["up.bias"][0, 0]) == 3.0
 
 
 def test_it_saves_before_the_first_update_and_after_each_epoch(tiny: Backbone) -> None:
-    loop = loop_over(Adapter(tiny.shape, 2), (5.0, 3.0))
+    loop = loop_over(fresh_adapter(tiny, 2), (5.0, 3.0))
     saved: list[tuple[int, int]] = []
     loop.run(lambda batch, loss: None, save=lambda: saved.append((loop.state.step, loop.state.epoch)))
     assert saved == [(0, 0), (1, 1), (2, 2)]
@@ -109,7 +110,7 @@ def test_it_saves_before_the_first_update_and_after_each_epoch(tiny: Backbone) -
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_training_that_has_blown_up_is_never_the_best(tiny: Backbone, value: float) -> None:
-    loop = loop_over(Adapter(tiny.shape, 2), (value,))
+    loop = loop_over(fresh_adapter(tiny, 2), (value,))
     with pytest.raises(AdapterbotError, match=r"the perplexity is (nan|inf) after epoch 1; lower the rate"):
         loop.run(lambda batch, loss: None)
     assert not loop.best

@@ -1,1 +1,210 @@
-"""What a skill adds to the frozen model: the bank, its file, and one file per kind of adapter."""
+"""What a skill adds to the frozen model: the contract of a kind of adapter, and one file per kind.
+
+To add a kind: one file here with a class that derives from `AdapterKind`, and `KIND = <the class>` in it; and its name
+among the types that `adapter.type` of skill.toml takes (spec/tables.py).
+G adapters, B rows, T tokens, S tokens in all, P prefix tokens, F tokens of facts, d width, H heads, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Protocol, Self
+
+import torch
+from torch import Tensor
+
+from adapterbot.network.architectures import Prefix
+from adapterbot.network.architectures.shape import Shape
+from adapterbot.spec.tables import AdapterTable
+
+
+class Rows:
+    """Which of G adapters each of B rows has; a row may have none of them.
+
+    The tokens of all rows with the same adapter go through its weights together, so that these are read, not copied.
+    """
+
+    def __init__(self, adapters: Sequence[int | None], device: torch.device | None = None) -> None:
+        members = [row for row, adapter in enumerate(adapters) if adapter is not None]
+        groups = [[row for row in members if adapters[row] == g] for g in range(len({adapters[m] for m in members}))]
+        most = max(map(len, groups))
+        self.count, self.most = len(adapters), most
+        self.alike = len(groups) == 1 and len(members) == len(adapters)  # all rows have the one adapter
+        in_order = [row for group in groups for row in group] == list(range(len(adapters)))
+        self._plain = in_order and len({len(group) for group in groups}) == 1
+        # A group of fewer rows than others is filled up with its first.
+        filled = [[*group, *group[:1] * (most - len(group))] for group in groups]
+        place = {row: g * most + i for g, group in enumerate(groups) for i, row in enumerate(group)}
+        self._filled = torch.tensor(filled, device=device).flatten()  # [G * most]
+        self._members = torch.tensor(members, device=device)
+        self._places = torch.tensor([place[row] for row in members], device=device)
+        self.seen = torch.tensor([adapter is not None for adapter in adapters], device=device)  # [B]
+
+    def gather(self, x: Tensor) -> Tensor:
+        """x [B, T, d] -> the tokens by adapter [G, most * T, d]; x itself where all rows are alike."""
+        if self.alike:
+            return x
+        grouped = x if self._plain else x[self._filled]
+        return grouped.reshape(-1, self.most * x.shape[1], x.shape[2])
+
+    def scatter(self, x: Tensor, y: Tensor) -> Tensor:
+        """x [B, T, d] with the rows that have an adapter replaced by what `gather` gave, changed to y."""
+        if self.alike:
+            return y
+        rows = y.reshape(-1, x.shape[1], y.shape[2])
+        return rows if self._plain else x.index_copy(0, self._members, rows[self._places])
+
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """x [B, T, in] times the weight [G, in, out] of each row's adapter [B, T, out]; 0 where a row has none."""
+        if self.alike:
+            return x @ weight[0] if bias is None else x @ weight[0] + bias[0]
+        y = self.gather(x) @ weight
+        y = y if bias is None else y + bias[:, None]
+        return self.scatter(y.new_zeros(self.count, x.shape[1], y.shape[2]), y)
+
+
+class Memory(Protocol):
+    """What an output site keeps of the prompts, by row."""
+
+    def select(self, rows: Tensor) -> Self:
+        """That of these rows, in this order."""
+        ...
+
+
+class AdapterKind(ABC):
+    """The weights of G adapters of one kind, laid out for the rows of a batch, and what they change.
+
+    A kind has one or several `sites`: the names of those methods below that it overrides. Tensors go by the names that
+    they have in adapter.safetensors.
+    """
+
+    name: ClassVar[str]  # `adapter.type` in skill.toml, `type` in the metadata of the file
+    sites: ClassVar[frozenset[str]]
+    companion: ClassVar[bool] = False  # stands in a file beside the file's own type, its tensors named `<name>.*`
+    precise: ClassVar[bool] = False  # weights are float32 whatever the type of the backbone's
+    first_layer: int = 0  # the lowest block that is changed
+
+    @abstractmethod
+    def __init__(self, weights: Sequence[Mapping[str, Tensor]], shape: Shape) -> None:
+        """Lay the tensors of G adapters out side by side; padding must change nothing."""
+
+    @classmethod
+    @abstractmethod
+    def init(cls, shape: Shape, table: AdapterTable, draw: torch.Generator) -> dict[str, Tensor]:
+        """First weights, float32, with which nothing is changed; none where the table does not ask for this kind.
+
+        Raises:
+            AdapterError: the table asks for what the backbone does not have.
+        """
+
+    @classmethod
+    @abstractmethod
+    def tensors(cls, given: Mapping[str, tuple[int, ...]], shape: Shape) -> dict[str, tuple[int, ...]]:
+        """The tensors that a file must have, with their shapes, by the sizes that `given` ones tell.
+
+        Raises:
+            AdapterError: a size is out of range; the message says which tensor.
+        """
+
+    @classmethod
+    def check(cls, tensors: Mapping[str, Tensor], shape: Shape) -> tuple[str, ...]:
+        """What the user should know of tensors that fit, such as that they have no effect."""
+        return ()
+
+    @classmethod
+    def scaled(cls, tensors: Mapping[str, Tensor], strength: float) -> Mapping[str, Tensor]:
+        """All that is added to the states times `strength`, as task vectors are scaled (Ilharco et al. 2023)."""
+        return tensors
+
+    def after_attention(self, layer: int, x: Tensor, rows: Rows) -> Tensor:
+        """What the attention of a block adds [B, T, d], changed."""
+        raise NotImplementedError
+
+    def after_mlp(self, layer: int, x: Tensor, rows: Rows) -> Tensor:
+        """What the MLP of a block adds [B, T, d], changed."""
+        raise NotImplementedError
+
+    def after_block(self, layer: int, x: Tensor, rows: Rows) -> Tensor:
+        """The hidden states after a block [B, T, d], changed."""
+        raise NotImplementedError
+
+    def delta(self, linear: str, layer: int, x: Tensor, rows: Rows) -> Tensor | float:
+        """What is added to a linear map (`Architecture.linears`) of its input x [B, T, in]; 0.0 where nothing is."""
+        raise NotImplementedError
+
+    def prefix(self, layer: int, rows: Rows) -> Prefix:
+        """Keys and values before those of the tokens."""
+        raise NotImplementedError
+
+    def read(
+        self, states: Tensor, embedded: Tensor, ids: Tensor, capitals: Tensor, lengths: Sequence[int], rows: Rows
+    ) -> Memory:
+        """What `output` and `nats` need of the facts ids [B, F], at the left of their rows: `lengths` tokens of each.
+
+        `states` and `embedded` [B, F, d] are their final hidden states and embeddings, `capitals` [B, F] their like
+        with a capital.
+        """
+        raise NotImplementedError
+
+    def output(self, logits: Tensor, hidden: Tensor, embedded: Tensor, memory: Memory, rows: Rows) -> Tensor:
+        """logits [B, T, V] changed, by final states and embeddings [B, T, d] of the same tokens."""
+        raise NotImplementedError
+
+    def nats(
+        self, logits: Tensor, labels: Tensor, hidden: Tensor, embedded: Tensor, memory: Memory, at: Tensor, rows: Rows
+    ) -> Tensor:
+        """Cross-entropy [N] of labels [N] under `output`, from logits [N, V] of the positions `at` [B, T] alone.
+
+        The same as from the changed logits, without making so many of them.
+        """
+        raise NotImplementedError
+
+
+class BatchAdapters:
+    """What the rows of a batch have of adapters: an argument of the forward pass, never a state of the model."""
+
+    def __init__(self, parts: Sequence[tuple[AdapterKind, Rows]]) -> None:
+        self.parts = parts
+        self.sites = frozenset(site for kind, _ in parts for site in kind.sites)
+        layered = [kind.first_layer for kind, _ in parts if kind.sites != {"output"}]
+        self.first_layer = min(layered, default=0)
+        self._at = {site: [part for part in parts if site in part[0].sites] for site in self.sites}
+
+    @property
+    def output(self) -> tuple[AdapterKind, Rows] | None:
+        """The kind that changes the logits of some of the rows, and of which; None where no row has one."""
+        return self._at["output"][0] if "output" in self.sites else None
+
+    def after_attention(self, layer: int, x: Tensor) -> Tensor:
+        """See `AdapterKind`."""
+        for kind, rows in self._at["after_attention"]:
+            x = kind.after_attention(layer, x, rows)
+        return x
+
+    def after_mlp(self, layer: int, x: Tensor) -> Tensor:
+        """See `AdapterKind`."""
+        for kind, rows in self._at["after_mlp"]:
+            x = kind.after_mlp(layer, x, rows)
+        return x
+
+    def after_block(self, layer: int, x: Tensor) -> Tensor:
+        """See `AdapterKind`."""
+        for kind, rows in self._at["after_block"]:
+            x = kind.after_block(layer, x, rows)
+        return x
+
+    def delta(self, linear: str, layer: int, x: Tensor) -> Tensor | float:
+        """See `AdapterKind`."""
+        total: Tensor | float = 0.0
+        for kind, rows in self._at["delta"]:
+            total = total + kind.delta(linear, layer, x, rows)
+        return total
+
+    def prefix(self, layer: int) -> Prefix | None:
+        """See `AdapterKind`."""
+        prefixes = [kind.prefix(layer, rows) for kind, rows in self._at["prefix"]]
+        if not prefixes:
+            return None
+        keys, values, seen = zip(*prefixes, strict=True)
+        return Prefix(torch.cat(keys, 2), torch.cat(values, 2), torch.cat(seen, 1))

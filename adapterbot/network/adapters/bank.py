@@ -3,67 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from adapterbot.errors import UnknownNameError
-from adapterbot.network.adapters import copy_head as copying
-from adapterbot.network.adapters.copy_head import CopyHead
-from adapterbot.network.adapters.file import AdapterFile, _attention
-from adapterbot.network.adapters.residual import Residual, sizes
-from adapterbot.network.architectures.shape import Shape
+from adapterbot.network.adapters import AdapterKind, BatchAdapters, Rows
+from adapterbot.network.adapters.file import AdapterFile
+from adapterbot.network.adapters.kinds import by_kind
+from adapterbot.network.backbone import Backbone
 
 
 class AdapterBank:
-    """All loaded skills' weights, stacked; row 0 is no adapter. Read-only after it is made."""
+    """All loaded skills' weights, as their files hold them, where the backbone is. Read-only after it is made."""
 
-    def __init__(self, shape: Shape, adapters: Mapping[str, AdapterFile] | None = None) -> None:
-        adapters = adapters or {}
-        self.rows = {name: i for i, name in enumerate(adapters, 1)}
-        self._bottlenecks = [0, *(a.tensors["down.weight"].shape[-1] for a in adapters.values())]  # by row
-        bottleneck = max(1, *self._bottlenecks)
-        # Zero up-projections make row 0, layers below first_layer and padded bottlenecks add exactly nothing.
-        self.stacked = {
-            n: torch.zeros(shape.layers, len(adapters) + 1, *s) for n, s in sizes(shape.width, bottleneck).items()
+    def __init__(self, backbone: Backbone, adapters: Mapping[str, AdapterFile] | None = None) -> None:
+        self._backbone = backbone
+        self._files = {
+            name: replace(file, tensors={n: t.to(backbone.device) for n, t in file.tensors.items()})
+            for name, file in (adapters or {}).items()
         }
-        self._attentions = [0, *(_attention(a.tensors) for a in adapters.values())]  # by row; 0: no copy head
-        self.copying = {
-            n: torch.zeros(len(adapters) + 1, *s) for n, s in copying.sizes(shape.width, max(self._attentions)).items()
-        }
-        for name, adapter in adapters.items():
-            row, first = self.rows[name], shape.layers - len(adapter.tensors["down.weight"])
-            for key, tensor in adapter.tensors.items():
-                target = self.copying[key][row] if key in self.copying else self.stacked[key][first:, row]
-                target[tuple(slice(0, n) for n in tensor.shape)] = tensor.float()
+        self.rows = {name: i for i, name in enumerate(self._files, 1)}
 
-    def select(self, skills: Sequence[str | None]) -> Residual | None:
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the weights take."""
+        return sum(t.nbytes for file in self._files.values() for t in file.tensors.values())
+
+    def parameters(self, skill: str) -> int:
+        """How many weights the skill's adapter has; 0 where it has none."""
+        return sum(t.numel() for t in self._files[skill].tensors.values()) if skill in self._files else 0
+
+    def select(self, skills: Sequence[str | None]) -> BatchAdapters | None:
         """Weights for a batch whose row b has the adapter `skills[b]` (None: the backbone alone).
+
+        Each adapter is brought to the type of the backbone once, however many rows have it, and padded to the widest
+        of these rows alone. None when no row has an adapter.
 
         Raises:
             UnknownNameError: an adapter that is not in the bank; never silently none.
         """
         for skill in skills:
-            if skill is not None and skill not in self.rows:
-                raise UnknownNameError("adapter", skill, self.rows)
-        rows = [self.rows[s] if s is not None else 0 for s in skills]
-        if not any(rows):
-            return None
-        index = rows[0] if len(set(rows)) == 1 else torch.tensor(rows)
-        weights = {n: t[:, index] for n, t in self.stacked.items()}
-        # No wider than these rows need: a wide adapter elsewhere in the bank must not change a bit of them.
-        widest = max(self._bottlenecks[row] for row in rows)
-        if widest < weights["down.bias"].shape[-1]:
-            for name in ("down.weight", "down.bias"):
-                weights[name] = weights[name][..., :widest].contiguous()
-            weights["up.weight"] = weights["up.weight"][..., :widest, :].contiguous()
-        return Residual(weights, copy=self._copy(rows))
+            if skill is not None and skill not in self._files:
+                raise UnknownNameError("adapter", skill, self._files)
+        by_skill: dict[type[AdapterKind], dict[str, dict[str, Tensor]]] = {}
+        for skill in dict.fromkeys(skill for skill in skills if skill is not None):
+            file = self._files[skill]
+            for kind, part in by_kind(file.type, file.tensors).items():
+                by_skill.setdefault(kind, {})[skill] = self._weights(kind, part, file.strength)
+        parts = []
+        for kind, weights in by_skill.items():
+            number = {skill: g for g, skill in enumerate(weights)}
+            rows = Rows([None if skill is None else number.get(skill) for skill in skills], self._backbone.device)
+            parts.append((kind(list(weights.values()), self._backbone.shape), rows))
+        return BatchAdapters(parts) if parts else None
 
-    def _copy(self, rows: Sequence[int]) -> CopyHead | None:
-        """The copy heads of these rows of the bank, None where none of them has one."""
-        widest = max(self._attentions[row] for row in rows)
-        if not widest:
-            return None
-        alike = len(set(rows)) == 1
-        weights = {n: t[rows[0] if alike else torch.tensor(rows)] for n, t in self.copying.items()}
-        weights |= {n: weights[n][..., :widest].contiguous() for n in ("copy.key", "copy.query")}
-        return CopyHead(weights, None if alike else torch.tensor([self._attentions[row] > 0 for row in rows]))
+    def _weights(self, kind: type[AdapterKind], tensors: Mapping[str, Tensor], strength: float) -> dict[str, Tensor]:
+        """One adapter's tensors as they are used."""
+        dtype = torch.float32 if kind.precise else self._backbone.dtype
+        scaled = tensors if strength == 1 else kind.scaled(tensors, strength)
+        return {n: t.to(self._backbone.device, dtype) for n, t in scaled.items()}

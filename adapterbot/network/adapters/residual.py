@@ -1,25 +1,27 @@
-"""5 · Residual adapters and the bank that applies them by row.
+"""5 · Residual adapters.
 
 After each whole block: x + Up(ReLU(Down(LN(x)))), LN inside (Houlsby et al. 2019; Madotto et al. 2020, section 3.2).
-S adapters in the bank, B rows, L layers, d width, r bottleneck.
+G adapters in a batch, B rows, L layers with an adapter, d width, r bottleneck.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from adapterbot.errors import AdapterError
-from adapterbot.network.adapters import copy_head as copying
-from adapterbot.network.adapters.copy_head import CopyHead
+from adapterbot.network.adapters import AdapterKind, Rows
 from adapterbot.network.architectures.shape import Shape
+from adapterbot.spec.tables import AdapterTable
 
 # Per layer: LN's scale [d] and shift [d], down [d, r], its bias [r], up [r, d], its bias [d].
 TENSORS = ("norm.weight", "norm.bias", "down.weight", "down.bias", "up.weight", "up.bias")
 EPSILON = 1e-5
+WIDEST = 4096  # bottleneck: as much as skill.toml allows
+PROBE = 1e-6  # an adapter that moves a unit-variance state by less than this has no effect
 
 
 def sizes(width: int, bottleneck: int) -> dict[str, tuple[int, ...]]:
@@ -33,63 +35,78 @@ def sizes(width: int, bottleneck: int) -> dict[str, tuple[int, ...]]:
     )
 
 
-class Residual:
-    """Adapter weights laid out for a batch: tensors [L, ...] for all rows alike, or [L, B, ...] one per row.
+class Residual(AdapterKind):
+    """A bottleneck after each block from `first_layer` on."""
 
-    `copy` is the head that copies from the facts, where a row has one.
-    """
+    name = "residual"
+    sites = frozenset({"after_block"})
 
-    def __init__(self, weights: Mapping[str, Tensor], first_layer: int = 0, copy: CopyHead | None = None) -> None:
-        self.first_layer, self.copy = first_layer, copy
-        self.layers = [tuple(weights[name][i] for name in TENSORS) for i in range(len(weights["down.weight"]))]
+    def __init__(self, weights: Sequence[Mapping[str, Tensor]], shape: Shape) -> None:
+        self.alone = len(weights) == 1
+        layers = max(len(w["down.weight"]) for w in weights)
+        self.first_layer = shape.layers - layers
+        if self.alone:
+            whole = {name: weights[0][name] for name in TENSORS}  # [L, ...]
+        else:
+            # No wider than these adapters need: a wide one elsewhere in the bank must not change a bit of them. Zero
+            # up-projections make padded bottlenecks, and layers below an adapter's first, add exactly nothing.
+            widest = max(w["down.weight"].shape[-1] for w in weights)
+            whole = {
+                name: weights[0][name].new_zeros(layers, len(weights), *size)
+                for name, size in sizes(shape.width, widest).items()
+            }
+            for g, of_one in enumerate(weights):
+                for name, tensor in of_one.items():
+                    target = whole[name][layers - len(tensor) :, g]  # [L, ...]
+                    target[tuple(slice(0, n) for n in tensor.shape)] = tensor
+        self.layers = [tuple(whole[name][i] for name in TENSORS) for i in range(layers)]
 
-    def apply(self, layer: int, x: Tensor) -> Tensor:
-        """x [B, T, d] -> [B, T, d]; blocks below `first_layer` carry no adapter."""
+    @classmethod
+    def init(cls, shape: Shape, table: AdapterTable, draw: torch.Generator) -> dict[str, Tensor]:
+        """Up-projections of zero: an untrained adapter changes nothing."""
+        if not 0 <= table.first_layer < shape.layers:
+            raise AdapterError(f"first_layer={table.first_layer}, but the backbone has layers 0 to {shape.layers - 1}")
+        layers = shape.layers - table.first_layer
+        weights = {name: torch.zeros(layers, *size) for name, size in sizes(shape.width, table.bottleneck).items()}
+        weights["norm.weight"].fill_(1.0)
+        weights["down.weight"].normal_(0.0, shape.width**-0.5, generator=draw)
+        return weights
+
+    @classmethod
+    def tensors(cls, given: Mapping[str, tuple[int, ...]], shape: Shape) -> dict[str, tuple[int, ...]]:
+        """As many layers as `down.weight` has, the last ones of the backbone, and its bottleneck."""
+        down = given.get("down.weight", (shape.layers, shape.width, 1))  # one that lacks is told by its name
+        if len(down) != 3 or not 1 <= down[0] <= shape.layers or down[2] < 1:
+            raise AdapterError(f"down.weight has shape {list(down)}, the backbone has {shape.layers} layers")
+        if down[2] > WIDEST:
+            raise AdapterError(f"down.weight has shape {list(down)}: a bottleneck is at most {WIDEST:,} wide")
+        return {name: (down[0], *size) for name, size in sizes(shape.width, down[2]).items()}
+
+    @classmethod
+    def check(cls, tensors: Mapping[str, Tensor], shape: Shape) -> tuple[str, ...]:
+        """A note when random unit-variance states stay as they are."""
+        x = torch.randn(1, 4, shape.width, generator=torch.Generator().manual_seed(0))
+        adapter, rows = cls([{n: t.float() for n, t in tensors.items()}], shape), Rows([0])
+        layers = range(adapter.first_layer, shape.layers)
+        moved = max(float((adapter.after_block(i, x, rows) - x).abs().max()) for i in layers)
+        return ("has no effect: replies are the bare backbone's",) if moved < PROBE else ()
+
+    @classmethod
+    def scaled(cls, tensors: Mapping[str, Tensor], strength: float) -> Mapping[str, Tensor]:
+        """The up-projections times `strength`, float32."""
+        return {n: strength * t.float() if n.startswith("up.") else t for n, t in tensors.items()}
+
+    def after_block(self, layer: int, x: Tensor, rows: Rows) -> Tensor:
+        """x [B, T, d] -> [B, T, d]."""
         if layer < self.first_layer:
             return x
         scale, shift, down, down_bias, up, up_bias = self.layers[layer - self.first_layer]
-        if down.dim() == 2:
-            y = F.layer_norm(x, x.shape[-1:], scale, shift, EPSILON)
-            return x + F.relu(y @ down + down_bias) @ up + up_bias
-        y = F.layer_norm(x, x.shape[-1:], eps=EPSILON) * scale[:, None] + shift[:, None]  # scale [B, d]
-        return x + F.relu(y @ down + down_bias[:, None]) @ up + up_bias[:, None]  # down [B, d, r]
+        states = rows.gather(x)  # [G, rows of one adapter * T, d]
+        if self.alone:
+            normal = F.layer_norm(states, states.shape[-1:], scale, shift, EPSILON)
+            return rows.scatter(x, states + F.relu(normal @ down + down_bias) @ up + up_bias)
+        normal = F.layer_norm(states, states.shape[-1:], eps=EPSILON) * scale[:, None] + shift[:, None]  # scale [G, d]
+        return rows.scatter(x, states + F.relu(normal @ down + down_bias[:, None]) @ up + up_bias[:, None])
 
 
-class Adapter(nn.Module):
-    """One skill's weights while it is trained: every tensor stacked over the layers that carry an adapter."""
-
-    def __init__(self, shape: Shape, bottleneck: int, first_layer: int = 0, seed: int = 0, copy: int = 0) -> None:
-        super().__init__()
-        if not 0 <= first_layer < shape.layers:
-            raise AdapterError(f"first_layer={first_layer}, but the backbone has layers 0 to {shape.layers - 1}")
-        layers = shape.layers - first_layer
-        self.first_layer = first_layer
-        draw = torch.Generator().manual_seed(seed)
-        for name, size in sizes(shape.width, bottleneck).items():
-            tensor = torch.ones(layers, *size) if name == "norm.weight" else torch.zeros(layers, *size)
-            if name == "down.weight":  # up stays zero: an untrained adapter changes nothing
-                tensor.normal_(0.0, shape.width**-0.5, generator=draw)
-            self.register_parameter(name.replace(".", "_"), nn.Parameter(tensor))
-        for name, tensor in copying.drawn(shape.width, copy, draw).items() if copy else ():
-            self.register_parameter(name.replace(".", "_"), nn.Parameter(tensor))
-        self.names = (*TENSORS, *(copying.TENSORS if copy else ()))
-
-    def residual(self) -> Residual:
-        """The weights as the decoder's argument; gradients flow through."""
-        weights = {n: getattr(self, n.replace(".", "_")) for n in self.names}
-        return Residual(weights, self.first_layer, CopyHead(weights) if "copy.key" in weights else None)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The weights by their names in adapter.safetensors."""
-        return {n: getattr(self, n.replace(".", "_")).detach() for n in self.names}
-
-    @torch.no_grad()
-    def take(self, tensors: Mapping[str, Tensor]) -> None:
-        """Overwrite the weights by tensors named as in adapter.safetensors."""
-        for name in self.names:
-            getattr(self, name.replace(".", "_")).copy_(tensors[name])
-
-    @property
-    def parameter_count(self) -> int:
-        """Number of trained weights."""
-        return sum(p.numel() for p in self.parameters())
+KIND = Residual

@@ -1,6 +1,12 @@
-"""Keys and values of the tokens so far."""
+"""Keys and values of the tokens so far, and where a forward pass puts its own.
+
+B rows, T new tokens, S tokens in all, d width, H heads, L layers.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -8,37 +14,102 @@ from torch import Tensor
 from adapterbot.network.architectures.shape import Shape
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the T new tokens of B rows stand in their sequences, and what each of them sees."""
+
+    positions: Tensor  # [B, T]
+    mask: Tensor | None = None  # [B or 1, 1, T, S] bool; None: itself and all before it
+    cache: Cache | None = None
+    columns: Tensor | None = None  # [B, T] of the cache, where rows differ
+
+    @classmethod
+    def of(cls, ids: Tensor) -> Layout:
+        """That of whole sequences ids [B, T], padded at the right."""
+        return cls(torch.arange(ids.shape[1], device=ids.device).expand_as(ids))
+
+
 class Cache:
-    """Keys and values of the tokens so far. The caller owns it; the decoder appends to it."""
+    """Keys and values of the tokens so far; every row has its own length. The caller owns it, the decoder adds to it.
 
-    def __init__(self, shape: Shape, rows: int, capacity: int, pad: Tensor | None = None) -> None:
-        size = (shape.layers, 2, rows, shape.heads, capacity, shape.width // shape.heads)
-        self.kv = torch.zeros(size)  # [L, 2, B, H, capacity, d/H]
-        self.length = 0
-        self.pad = pad if pad is not None and bool(pad.any()) else None  # [B] padding tokens at the left
+    New tokens of a row stand directly after its last one. What lies beyond a row's length is never seen.
+    """
 
-    def select(self, rows: Tensor) -> Cache:
-        """A cache with these rows, in this order; a row may be taken several times (drafts share a prefill)."""
-        other = object.__new__(Cache)
-        other.kv, other.length = self.kv[:, :, rows], self.length
-        other.pad = None if self.pad is None else self.pad[rows]
+    def __init__(
+        self,
+        shape: Shape,
+        rows: int,
+        capacity: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        # Zeros, as what is not seen is still multiplied, by 0. One column more takes the padding of unequal rows.
+        size = (shape.layers, 2, rows, shape.heads, capacity + 1, shape.head_width)
+        self.kv = torch.zeros(size, device=device, dtype=dtype)  # [L, 2, B, H, capacity + 1, d/H]
+        self.shape, self.capacity, self.lengths = shape, capacity, [0] * rows
+
+    def fork(self, rows: Sequence[int], room: int) -> Cache:
+        """A cache with these rows, in this order, and room for so many tokens more. This one stays as it is.
+
+        A row may be taken several times: drafts share the computation of their prompt. Each has keys of its own in
+        memory, as attention reads the keys of a row in one piece.
+        """
+        lengths = [self.lengths[row] for row in rows]
+        longest = max(lengths)
+        other = Cache(self.shape, len(rows), longest + room, device=self.kv.device, dtype=self.kv.dtype)
+        index = torch.tensor(rows, device=self.kv.device)
+        other.kv[..., :longest, :] = self.kv[..., :longest, :].index_select(2, index)
+        other.lengths = lengths
         return other
 
-    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store k, v [B, H, T, d/H] of a layer; returns all S of them."""
-        end = self.length + k.shape[2]
-        self.kv[layer, 0, :, :, self.length : end], self.kv[layer, 1, :, :, self.length : end] = k, v
-        return self.kv[layer, 0, :, :, :end], self.kv[layer, 1, :, :, :end]
+    def layout(self, new: int, lengths: Sequence[int] | None = None) -> Layout:
+        """Where `new` tokens per row would stand, of which the first `lengths[b]` are real (None: all of them).
+
+        Raises:
+            ValueError: a row would be longer than the capacity.
+        """
+        if max(map(sum, zip(self.lengths, self._real(new, lengths), strict=True))) > self.capacity:
+            raise ValueError(f"a cache of {self.capacity} tokens has no room for {new} after {max(self.lengths)}")
+        start, device = self.lengths[0], self.kv.device
+        if start + new <= self.capacity and all(length == start for length in self.lengths):
+            positions = self._positions(torch.arange(start, start + new, device=device)).expand(len(self.lengths), -1)
+            # One token sees everything, and without a past what it sees is causal: no mask is faster than a mask.
+            mask = _seen(start + torch.arange(new, device=device)[None], start + new) if new > 1 and start else None
+            return Layout(positions, mask, self)
+        offsets = torch.arange(new, device=device)
+        columns = torch.tensor(self.lengths, device=device)[:, None] + offsets  # [B, T]
+        positions, mask = self._positions(columns), _seen(columns, min(max(self.lengths) + new, self.capacity))
+        if lengths is not None:  # padding must not lie on what stands in the last column
+            real = offsets < torch.tensor(lengths, device=device)[:, None]
+            columns = torch.where(real, columns, self.capacity)
+        return Layout(positions, mask, self, columns)
+
+    def append(self, layer: int, keys: Tensor, values: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+        """Store keys and values [B, H, T, d/H] of a layer; returns those of all S tokens."""
+        kept_keys, kept_values = self.kv[layer].unbind()  # [B, H, capacity + 1, d/H]
+        if layout.columns is None:
+            start, end = self.lengths[0], self.lengths[0] + keys.shape[2]
+            kept_keys[:, :, start:end], kept_values[:, :, start:end] = keys, values
+        else:
+            end = min(max(self.lengths) + keys.shape[2], self.capacity)
+            rows = torch.arange(len(self.lengths), device=keys.device)[:, None]
+            kept_keys[rows, :, layout.columns] = keys.transpose(1, 2).to(kept_keys.dtype)  # [B, T, H, d/H]
+            kept_values[rows, :, layout.columns] = values.transpose(1, 2).to(kept_values.dtype)
+        return kept_keys[:, :, :end], kept_values[:, :, :end]
+
+    def advance(self, new: int, lengths: Sequence[int] | None = None) -> None:
+        """Count the tokens of a forward pass that has gone through all layers."""
+        self.lengths = [length + more for length, more in zip(self.lengths, self._real(new, lengths), strict=True)]
+
+    def _real(self, new: int, lengths: Sequence[int] | None) -> Sequence[int]:
+        return [new] * len(self.lengths) if lengths is None else lengths
+
+    def _positions(self, columns: Tensor) -> Tensor:
+        """Padding, and what follows a reply that has ended while other rows go on, may lie beyond the last position."""
+        return columns.clamp(max=self.shape.positions - 1)
 
 
-def _mask(cache: Cache, new: int, device: torch.device) -> Tensor | None:
-    """Which of S keys each of T new tokens may see: [B or 1, 1, T, S], or None when a plain causal mask will do."""
-    if cache.pad is None and (new == 1 or cache.length == 0):
-        return None
-    query = torch.arange(cache.length, cache.length + new, device=device)[:, None]  # [T, 1]
-    key = torch.arange(cache.length + new, device=device)[None, :]  # [1, S]
-    seen = (key <= query)[None]
-    if cache.pad is not None:
-        seen = seen & (key >= cache.pad[:, None, None])  # [B, T, S]
-        seen = seen | (key == query)[None]  # padding sees itself: a softmax over nothing would be NaN
-    return seen[:, None]
+def _seen(columns: Tensor, keys: int) -> Tensor:
+    """Which of S keys the tokens in these columns [B or 1, T] see: themselves and all before [B or 1, 1, T, S]."""
+    return (torch.arange(keys, device=columns.device) <= columns[..., None])[:, None]

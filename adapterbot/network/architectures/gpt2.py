@@ -6,21 +6,18 @@ B rows, T new tokens, S tokens in all (cached and new), d width, H heads, L laye
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapterbot.errors import BackboneError
-from adapterbot.network.architectures.cache import Cache, _mask
-from adapterbot.network.architectures.shape import ACTIVATIONS, Shape
+from adapterbot.errors import BackboneError, shorten
+from adapterbot.network.architectures import Adapters, Architecture, residual_std
+from adapterbot.network.architectures.cache import Layout
+from adapterbot.network.architectures.shape import Shape
 
-
-class Adapters(Protocol):
-    """What the decoder asks of adapters: new hidden states [B, T, d] after block `layer`."""
-
-    def apply(self, layer: int, x: Tensor) -> Tensor: ...
+ACTIVATIONS = {"gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "gelu": "none"}  # name -> F.gelu's approximation
 
 
 class Block(nn.Module):
@@ -34,27 +31,57 @@ class Block(nn.Module):
         self.c_attn, self.c_proj = nn.Linear(d, 3 * d), nn.Linear(d, d)
         self.c_fc, self.mlp_proj = nn.Linear(d, shape.inner), nn.Linear(shape.inner, d)
 
-    def forward(self, x: Tensor, layer: int, cache: Cache | None, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, layer: int, layout: Layout, adapters: Adapters | None = None) -> Tensor:
         """x [B, T, d] -> [B, T, d]."""
+        sites = adapters.sites if adapters is not None else frozenset()
+        delta = adapters if "delta" in sites else None
+        y = self._attention(self.ln_1(x), layer, layout, adapters)
+        if adapters is not None and "after_attention" in sites:
+            y = adapters.after_attention(layer, y)
+        x = x + y
+        y = F.gelu(_linear(self.c_fc, "c_fc", self.ln_2(x), layer, delta), approximate=self.approximate)
+        y = _linear(self.mlp_proj, "mlp_proj", y, layer, delta)
+        if adapters is not None and "after_mlp" in sites:
+            y = adapters.after_mlp(layer, y)
+        x = x + y
+        return adapters.after_block(layer, x) if adapters is not None and "after_block" in sites else x
+
+    def _attention(self, x: Tensor, layer: int, layout: Layout, adapters: Adapters | None) -> Tensor:
+        """Normalised states x [B, T, d] -> what attention adds to the states [B, T, d]."""
         batch, length, width = x.shape
-        qkv = self.c_attn(self.ln_1(x)).view(batch, length, 3, self.heads, width // self.heads)
+        sites = adapters.sites if adapters is not None else frozenset()
+        delta = adapters if "delta" in sites else None
+        qkv = _linear(self.c_attn, "c_attn", x, layer, delta).view(batch, length, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, H, T, d/H]
-        if cache is not None:
-            k, v = cache.append(layer, k, v)  # [B, H, S, d/H]
+        if layout.cache is not None:
+            k, v = layout.cache.append(layer, k, v, layout)  # [B, H, S, d/H]
+        mask = layout.mask
+        if adapters is not None and "prefix" in sites and (prefix := adapters.prefix(layer)) is not None:
+            if mask is None:
+                mask = torch.ones(length, k.shape[2], dtype=torch.bool, device=x.device)
+                mask = mask.tril(k.shape[2] - length)[None, None]
+            seen = prefix.seen[:, None, None].expand(-1, -1, length, -1)  # [B, 1, T, P]
+            mask = torch.cat([seen, mask.expand(batch, -1, -1, -1)], -1)
+            k, v = torch.cat([prefix.keys, k], 2), torch.cat([prefix.values, v], 2)
         causal = mask is None and length > 1  # one new token may look at everything
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
-        x = x + self.c_proj(y.transpose(1, 2).reshape(batch, length, width))
-        y = F.gelu(self.c_fc(self.ln_2(x)), approximate=self.approximate)
-        out: Tensor = x + self.mlp_proj(y)
-        return out
+        return _linear(self.c_proj, "c_proj", y.transpose(1, 2).reshape(batch, length, width), layer, delta)
 
 
-class Decoder(nn.Module):
-    """Token ids to hidden states to logits."""
+def _linear(linear: nn.Module, name: str, x: Tensor, layer: int, adapters: Adapters | None) -> Tensor:
+    """A linear map of a block, and what adapters add to it."""
+    y: Tensor = linear(x)
+    return y if adapters is None else y + adapters.delta(name, layer, x)
+
+
+class GPT2(Architecture):
+    """GPT-2, DialoGPT and the embedded backbone."""
+
+    model_types = ("gpt2",)
+    linears = ("c_attn", "c_proj", "c_fc", "mlp_proj")
 
     def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = shape
+        super().__init__(shape)
         # Given weights, not drawn ones: drawing on the meta device, where a model is loaded, imports torch's compiler.
         self.wte = nn.Embedding(shape.vocab, shape.width, _weight=torch.zeros(shape.vocab, shape.width))
         self.wpe = nn.Embedding(shape.positions, shape.width, _weight=torch.zeros(shape.positions, shape.width))
@@ -62,70 +89,124 @@ class Decoder(nn.Module):
         self.ln_f = nn.LayerNorm(shape.width, shape.epsilon)
         self.lm_head = None if shape.tied else nn.Linear(shape.width, shape.vocab, bias=False)
 
-    @property
-    def parameter_count(self) -> int:
-        """Number of weights."""
-        return sum(p.numel() for p in self.parameters())
+    @classmethod
+    def read_config(cls, config: Mapping[str, Any]) -> Shape:
+        """The shape that GPT-2's config.json tells."""
+        for name, usual in (
+            ("scale_attn_weights", True),
+            ("scale_attn_by_inverse_layer_idx", False),
+            ("add_cross_attention", False),
+        ):
+            if config.get(name, usual) != usual:
+                raise BackboneError(f"config.json sets {name} = {config[name]}, which this decoder does not compute")
+        activation = config.get("activation_function", "gelu_new")
+        if activation not in ACTIVATIONS:
+            raise BackboneError(
+                f"activation_function {activation!r} is not supported; there are: {', '.join(ACTIVATIONS)}"
+            )
+        try:
+            width, inner = int(config["n_embd"]), config.get("n_inner")
+            return Shape(
+                vocab=int(config["vocab_size"]),
+                positions=int(config["n_positions"]),
+                width=width,
+                layers=int(config["n_layer"]),
+                heads=int(config["n_head"]),
+                inner=int(inner or 4 * width),
+                epsilon=float(config.get("layer_norm_epsilon", 1e-5)),
+                activation=activation,
+                tied=bool(config.get("tie_word_embeddings", True)),
+            )
+        except BackboneError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
+            raise BackboneError(f"config.json lacks or garbles {error}") from None
 
-    def forward(self, ids: Tensor, adapters: Adapters | None = None, cache: Cache | None = None) -> Tensor:
-        """ids [B, T] -> final hidden states [B, T, d].
+    def config(self) -> dict[str, Any]:
+        """A config.json of GPT-2."""
+        shape = self.shape
+        return {
+            "model_type": "gpt2",
+            "architectures": ["GPT2LMHeadModel"],
+            "vocab_size": shape.vocab,
+            "n_positions": shape.positions,
+            "n_embd": shape.width,
+            "n_layer": shape.layers,
+            "n_head": shape.heads,
+            "n_inner": shape.inner,
+            "layer_norm_epsilon": shape.epsilon,
+            "activation_function": shape.activation,
+            "tie_word_embeddings": shape.tied,
+            "embd_pdrop": 0.0,
+            "attn_pdrop": 0.0,
+            "resid_pdrop": 0.0,
+        }
 
-        Without a cache rows are padded at the right (a causal model never sees that padding); with a cache they are
-        padded at the left, `cache.pad[b]` tokens, so that all rows' next tokens stand in one column.
-        """
-        x = self.trunk(ids, 0, adapters, cache)
-        return self.finish(x, 0, adapters, cache)
+    @classmethod
+    def from_pretrained(cls, tensors: Mapping[str, Tensor], shape: Shape) -> Self:
+        """A decoder on the tensors of a checkpoint, whose Conv1D keeps [in, out]."""
+        plain = {name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}
+        names = _hugging_face_names(shape)
+        missing = sorted(theirs for theirs in names.values() if theirs not in plain)
+        if missing:
+            raise BackboneError(f"the checkpoint lacks {len(missing)} tensors, such as {missing[0]}")
+        with torch.device("meta"):
+            decoder = cls(shape)
+        weights = {n: (plain[t].t() if _is_conv1d(n) else plain[t]).contiguous() for n, t in names.items()}
+        try:
+            decoder.load_state_dict(weights, assign=True)
+        except RuntimeError as error:
+            raise BackboneError(shorten(" ".join(str(error).split()), 300)) from None
+        return decoder
 
-    def trunk(self, ids: Tensor, layers: int, adapters: Adapters | None = None, cache: Cache | None = None) -> Tensor:
-        """ids [B, T] -> hidden states [B, T, d] after the first `layers` blocks (0: the embeddings)."""
-        start = 0 if cache is None else cache.length
-        positions = torch.arange(start, start + ids.shape[1], device=ids.device).expand_as(ids)  # [B, T]
-        if cache is not None and cache.pad is not None:
-            # padding has no position; neither has what follows a reply that ended while other rows of the batch go on
-            positions = (positions - cache.pad[:, None]).clamp(0, self.shape.positions - 1)
-        return self._blocks(self.wte(ids) + self.wpe(positions), range(layers), adapters, cache)
+    def pretrained(self) -> dict[str, Tensor]:
+        """The weights by the names and in the orientation of a GPT-2 checkpoint."""
+        weights = self.state_dict()
+        return {
+            ("" if t == "lm_head.weight" else "transformer.") + t: (weights[n].t() if _is_conv1d(n) else weights[n])
+            for n, t in _hugging_face_names(self.shape).items()
+        }
 
-    def finish(self, x: Tensor, layers: int, adapters: Adapters | None = None, cache: Cache | None = None) -> Tensor:
-        """Hidden states [B, T, d] after the first `layers` blocks -> final hidden states [B, T, d]."""
-        x = self._blocks(x, range(layers, self.shape.layers), adapters, cache)
-        if cache is not None:
-            cache.length += x.shape[1]
-        out: Tensor = self.ln_f(x)
-        return out
+    def draw(self, generator: torch.Generator) -> None:
+        """Normal weights of 0.02, the projections into the residual stream scaled by depth; biases of zero."""
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2:
+                std = residual_std(self.shape.layers) if name.endswith("proj.weight") else 0.02
+                nn.init.normal_(parameter, std=std, generator=generator)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Final hidden states [..., d] -> logits [..., V]. Ask only for the positions that are needed."""
-        return F.linear(hidden, self.wte.weight if self.lm_head is None else self.lm_head.weight)
+    def block_matrices(self) -> list[nn.Parameter]:
+        """The matrices of attention and MLP."""
+        return [parameter for parameter in self.h.parameters() if parameter.dim() == 2]
 
-    def _blocks(self, x: Tensor, layers: range, adapters: Adapters | None, cache: Cache | None) -> Tensor:
-        mask = None if cache is None else _mask(cache, x.shape[1], x.device)
-        for layer in layers:
-            x = self.h[layer](x, layer, cache, mask)
-            if adapters is not None:
-                x = adapters.apply(layer, x)
+    def token_embeddings(self, ids: Tensor) -> Tensor:
+        """ids [...] -> [..., d]."""
+        embeddings: Tensor = self.wte(ids)
+        return embeddings
+
+    def embed(self, ids: Tensor, layout: Layout) -> Tensor:
+        """ids [B, T] -> embeddings of tokens and positions [B, T, d]."""
+        x: Tensor = self.wte(ids) + self.wpe(layout.positions)
         return x
 
+    def blocks(self, x: Tensor, layers: range, layout: Layout, adapters: Adapters | None = None) -> Tensor:
+        """Hidden states [B, T, d] through some of the blocks."""
+        for layer in layers:
+            x = self.h[layer](x, layer, layout, adapters)
+        return x
 
-def from_hugging_face(tensors: Mapping[str, Tensor], shape: Shape) -> dict[str, Tensor]:
-    """Rename and transpose the tensors of a GPT-2 checkpoint (its Conv1D keeps [in, out]) to this module's names.
+    def norm(self, x: Tensor) -> Tensor:
+        """The last LayerNorm: [B, T, d] -> [B, T, d]."""
+        hidden: Tensor = self.ln_f(x)
+        return hidden
 
-    Raises:
-        BackboneError: a tensor is missing or has another shape.
-    """
-    plain = {name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}
-    names = _hugging_face_names(shape)
-    missing = sorted(theirs for theirs in names.values() if theirs not in plain)
-    if missing:
-        raise BackboneError(f"the checkpoint lacks {len(missing)} tensors, such as {missing[0]}")
-    return {n: plain[t].t() if _is_conv1d(n) else plain[t] for n, t in names.items()}
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[..., d] -> [..., V]."""
+        return F.linear(hidden, self.wte.weight if self.lm_head is None else self.lm_head.weight)
 
 
-def to_hugging_face(weights: Mapping[str, Tensor], shape: Shape) -> dict[str, Tensor]:
-    """A decoder's `state_dict` with the names and orientation of a GPT-2 checkpoint."""
-    return {
-        ("" if t == "lm_head.weight" else "transformer.") + t: (weights[n].t() if _is_conv1d(n) else weights[n])
-        for n, t in _hugging_face_names(shape).items()
-    }
+ARCHITECTURE = GPT2
 
 
 def _is_conv1d(name: str) -> bool:

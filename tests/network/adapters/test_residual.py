@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_tiny, random_adapter
+from conftest import fresh_adapter, make_tiny, random_adapter
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -18,7 +18,7 @@ from adapterbot.errors import AdapterError, SpecError, UnknownNameError
 from adapterbot.home import Home
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import AdapterFile, load_adapter
-from adapterbot.network.adapters.residual import TENSORS, Adapter
+from adapterbot.network.adapters.residual import TENSORS, Residual
 from adapterbot.network.backbone import Backbone
 from adapterbot.roster import Roster
 from adapterbot.spec.folders import SkillFolders
@@ -35,7 +35,7 @@ def loaded(
         random_adapter(backbone, path, seed, bottleneck, scale)
     else:
         draw = torch.Generator().manual_seed(seed)
-        tensors = Adapter(backbone.shape, bottleneck, first_layer, seed).tensors()
+        tensors = fresh_adapter(backbone, bottleneck, first_layer, seed).tensors()
         path.parent.mkdir(parents=True)
         noisy = {n: t + scale * torch.randn(t.shape, generator=draw) for n, t in tensors.items()}
         save_file(noisy, path, {"type": "residual", "backbone": backbone.fingerprint})
@@ -46,7 +46,7 @@ def loaded(
 def bank(tiny: Backbone, tmp_path: Path) -> AdapterBank:
     """Three adapters of different bottlenecks and first layers."""
     return AdapterBank(
-        tiny.shape,
+        tiny,
         {"a": loaded(tiny, tmp_path, 1, 8), "b": loaded(tiny, tmp_path, 2, 3), "c": loaded(tiny, tmp_path, 3, 5, 1)},
     )
 
@@ -59,9 +59,9 @@ def hidden(backbone: Backbone, bank: AdapterBank, skills: Sequence[str | None], 
 
 def test_an_untrained_adapter_changes_nothing_bit_for_bit(tiny: Backbone) -> None:
     for first_layer in (0, 1):
-        adapter = Adapter(tiny.shape, 8, first_layer)
+        adapter = fresh_adapter(tiny, 8, first_layer)
         with torch.inference_mode():
-            assert torch.equal(tiny.decoder(IDS, adapter.residual()), tiny.decoder(IDS))
+            assert torch.equal(tiny.decoder(IDS, adapter.adapters()), tiny.decoder(IDS))
 
 
 def test_a_trained_adapter_changes_every_row(tiny: Backbone, bank: AdapterBank) -> None:
@@ -77,9 +77,9 @@ def test_strength_multiplies_what_an_adapter_adds(tiny: Backbone, tmp_path: Path
     x = torch.randn(1, 5, tiny.width, generator=torch.Generator().manual_seed(0))
 
     def added(by: AdapterFile) -> Tensor:
-        residual = AdapterBank(tiny.shape, {"a": by}).select(["a"])
+        residual = AdapterBank(tiny, {"a": by}).select(["a"])
         assert residual is not None
-        return residual.apply(1, x) - x
+        return residual.after_block(1, x) - x
 
     assert torch.allclose(added(adapter.scaled(1.5)), 1.5 * added(adapter), atol=1e-5)
     assert torch.equal(added(adapter.scaled(1.0)), added(adapter))
@@ -92,9 +92,18 @@ def test_a_skill_answers_with_the_strength_of_its_spec(tiny: Backbone, home: Hom
         (home.skills / name / "skill.toml").write_text(text, encoding="utf-8")
     bank = Roster.load(tiny, home).bank
     for tensor, factor in (("up.weight", 1.5), ("up.bias", 1.5), ("down.weight", 1.0)):
-        mild, keen = (bank.stacked[tensor][:, bank.rows[name]] for name in ("mild", "keen"))
+        mild, keen = (weights(bank, name)[tensor] for name in ("mild", "keen"))
         assert torch.allclose(keen, factor * mild)
         assert mild.any()
+
+
+def weights(bank: AdapterBank, name: str) -> dict[str, Tensor]:
+    """The tensors that a row with this adapter is computed with, all layers together."""
+    selected = bank.select([name])
+    assert selected is not None
+    kind, _ = selected.parts[0]
+    assert isinstance(kind, Residual)
+    return dict(zip(TENSORS, map(torch.stack, zip(*kind.layers, strict=True)), strict=True))
 
 
 def test_a_mixed_batch_equals_one_by_one(tiny: Backbone, bank: AdapterBank) -> None:
@@ -116,7 +125,7 @@ def test_a_row_without_adapter_is_the_bare_backbone_bit_for_bit(tiny: Backbone, 
 def test_the_bank_computes_what_the_adapter_does(tiny: Backbone) -> None:
     """The formula of the paper, written out: x + Up(ReLU(Down(LN(x))))."""
     x = torch.randn(2, 3, tiny.width, generator=torch.Generator().manual_seed(0))
-    adapter = Adapter(tiny.shape, 4, seed=1)
+    adapter = fresh_adapter(tiny, 4, seed=1)
     with torch.no_grad():
         for parameter in adapter.parameters():
             parameter.add_(0.1)
@@ -124,24 +133,24 @@ def test_the_bank_computes_what_the_adapter_does(tiny: Backbone) -> None:
         norm = (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, unbiased=False, keepdim=True) + 1e-5)
         norm = norm * t["norm.weight"][1] + t["norm.bias"][1]
         wanted = x + torch.relu(norm @ t["down.weight"][1] + t["down.bias"][1]) @ t["up.weight"][1] + t["up.bias"][1]
-        torch.testing.assert_close(adapter.residual().apply(1, x), wanted)
+        torch.testing.assert_close(adapter.adapters().after_block(1, x), wanted)
 
 
 def test_layers_below_first_layer_are_untouched(tiny: Backbone, bank: AdapterBank) -> None:
     x = torch.randn(1, 3, tiny.width, generator=torch.Generator().manual_seed(0))
     residual = bank.select(["c"])
     assert residual is not None
-    assert torch.equal(residual.apply(0, x), x)
-    assert not torch.equal(residual.apply(1, x), x)
-    adapter = Adapter(tiny.shape, 4, first_layer=1)
-    assert adapter.residual().apply(0, x) is x
+    assert torch.equal(residual.after_block(0, x), x)
+    assert not torch.equal(residual.after_block(1, x), x)
+    adapter = fresh_adapter(tiny, 4, first_layer=1)
+    assert adapter.adapters().after_block(0, x) is x
 
 
 @pytest.mark.parametrize("bottleneck", [1, 8, 64])
 def test_adding_a_skill_leaves_all_others_bit_identical(tiny: Backbone, tmp_path: Path, bottleneck: int) -> None:
     old = {"a": loaded(tiny, tmp_path, 1, 8), "b": loaded(tiny, tmp_path, 2, 3)}
-    small = AdapterBank(tiny.shape, old)
-    large = AdapterBank(tiny.shape, {"new": loaded(tiny, tmp_path, 9, bottleneck), **old})
+    small = AdapterBank(tiny, old)
+    large = AdapterBank(tiny, {"new": loaded(tiny, tmp_path, 9, bottleneck), **old})
     for skills in (["a"], ["b"], ["a", "b"], ["a", None, "b", "a"]):
         assert torch.equal(hidden(tiny, small, skills), hidden(tiny, large, skills)), skills
 
@@ -154,7 +163,7 @@ def test_an_unknown_adapter_is_never_silently_none(bank: AdapterBank) -> None:
 
 def test_a_first_layer_beyond_the_backbone_is_refused(tiny: Backbone) -> None:
     with pytest.raises(AdapterError, match="first_layer=2"):
-        Adapter(tiny.shape, 8, first_layer=2)
+        fresh_adapter(tiny, 8, first_layer=2)
 
 
 def test_what_is_saved_is_what_is_loaded(tiny: Backbone, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The decoder computes what transformers' GPT-2 computes, with and without cache and padding."""
+"""The decoder computes what transformers' GPT-2 computes, with and without padding."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from conftest import make_tiny
 
 from adapterbot.errors import BackboneError
 from adapterbot.home import DATA
-from adapterbot.network.architectures.cache import Cache
-from adapterbot.network.architectures.gpt2 import Decoder, from_hugging_face
+from adapterbot.network import architectures
+from adapterbot.network.architectures import families
+from adapterbot.network.architectures.cache import Layout
+from adapterbot.network.architectures.gpt2 import GPT2
 from adapterbot.network.architectures.shape import Shape
-from adapterbot.network.backbone import Backbone, read_backbone
+from adapterbot.network.backbone import Backbone, read_backbone, save_backbone
 
 CONFIG = {"model_type": "gpt2", "vocab_size": 10, "n_positions": 8, "n_embd": 4, "n_layer": 1, "n_head": 2}
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -68,31 +70,6 @@ def test_the_embedded_backbone_gives_the_logits_of_transformers() -> None:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("steps", [[12], [1] * 12, [5, 1, 1, 4, 1], [1, 11]])
-def test_a_cache_changes_nothing(tiny: Backbone, steps: list[int]) -> None:
-    ids = torch.randint(0, 8192, (2, 12), generator=torch.Generator().manual_seed(2))
-    cache = Cache(tiny.shape, 2, 12)
-    parts = [tiny.decoder(part, None, cache) for part in ids.split(steps, 1)]
-    torch.testing.assert_close(torch.cat(parts, 1), tiny.decoder(ids), rtol=1e-4, atol=1e-4)
-    assert cache.length == 12
-
-
-@torch.inference_mode()
-def test_padding_at_the_left_changes_nothing(tiny: Backbone) -> None:
-    draw = torch.Generator().manual_seed(3)
-    rows = [torch.randint(0, 8192, (n,), generator=draw) for n in (9, 4, 1)]
-    more = torch.randint(0, 8192, (3, 4), generator=draw)
-    ids = torch.stack([torch.cat([torch.full((9 - len(row),), 1), row]) for row in rows])
-    cache = Cache(tiny.shape, 3, 13, torch.tensor([0, 5, 8]))
-    first = tiny.decoder(ids, None, cache)
-    then = torch.cat([tiny.decoder(part, None, cache) for part in more.split([1, 3], 1)], 1)
-    for i, row in enumerate(rows):
-        alone = tiny.decoder(torch.cat([row, more[i]])[None])[0]
-        torch.testing.assert_close(first[i, 9 - len(row) :], alone[: len(row)], rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(then[i], alone[len(row) :], rtol=1e-4, atol=1e-4)
-
-
-@torch.inference_mode()
 def test_padding_at_the_right_is_never_seen(tiny: Backbone) -> None:
     ids = torch.randint(0, 8192, (1, 6), generator=torch.Generator().manual_seed(4))
     padded = torch.cat([ids, torch.tensor([[1, 1, 1]])], 1)
@@ -100,24 +77,73 @@ def test_padding_at_the_right_is_never_seen(tiny: Backbone) -> None:
 
 
 @torch.inference_mode()
-def test_selected_rows_of_a_cache_go_on_independently(tiny: Backbone) -> None:
-    ids = torch.randint(0, 8192, (2, 5), generator=torch.Generator().manual_seed(5))
-    cache = Cache(tiny.shape, 2, 7, torch.tensor([0, 0]))
-    tiny.decoder(ids, None, cache)
-    shared = cache.select(torch.tensor([1, 0, 1]))
-    new = torch.tensor([[7], [8], [9]])
-    grown = tiny.decoder(new, None, shared)
-    for row, owner in enumerate((1, 0, 1)):
-        alone = tiny.decoder(torch.cat([ids[owner], new[row]])[None])[0, -1]
-        torch.testing.assert_close(grown[row, 0], alone, rtol=1e-4, atol=1e-4)
-    assert cache.length == 5, "the original cache is not touched"
+def test_a_trunk_and_the_blocks_above_it_make_the_whole(tiny: Backbone) -> None:
+    ids = torch.randint(0, 8192, (2, 6), generator=torch.Generator().manual_seed(6))
+    decoder, layout = tiny.decoder, Layout.of(ids)
+    for first in range(tiny.shape.layers + 1):
+        trunk = decoder.blocks(decoder.embed(ids, layout), range(first), layout)
+        hidden = decoder.norm(decoder.blocks(trunk, range(first, tiny.shape.layers), layout))
+        assert torch.equal(hidden, decoder(ids))
 
 
 @torch.inference_mode()
-def test_trunk_and_finish_make_the_whole(tiny: Backbone) -> None:
-    ids = torch.randint(0, 8192, (2, 6), generator=torch.Generator().manual_seed(6))
-    for layers in range(tiny.shape.layers + 1):
-        assert torch.equal(tiny.decoder.finish(tiny.decoder.trunk(ids, layers), layers), tiny.decoder(ids))
+def test_what_a_token_is_embedded_as_does_not_depend_on_its_position(tiny: Backbone) -> None:
+    ids = torch.tensor([[5, 9, 5]])
+    embeddings = tiny.decoder.token_embeddings(ids)
+    assert torch.equal(embeddings[0, 0], embeddings[0, 2])
+    embedded = tiny.decoder.embed(ids, Layout.of(ids))
+    assert not torch.equal(embedded[0, 0], embedded[0, 2])
+
+
+def test_first_weights_are_drawn_by_the_seed_and_matrices_are_those_of_the_blocks() -> None:
+    one, same, other = (GPT2(make_tiny().shape) for _ in range(3))
+    for decoder, seed in ((one, 1), (same, 1), (other, 2)):
+        decoder.draw(torch.Generator().manual_seed(seed))
+    pairs = list(zip(one.parameters(), same.parameters(), other.parameters(), strict=True))
+    assert all(torch.equal(p, q) for p, q, _ in pairs)
+    assert sum(not torch.equal(p, r) for p, _, r in pairs) == 2 + 4 * 2, (
+        "all matrices, of two layers and two embeddings"
+    )
+    matrices = {id(p) for p in one.block_matrices()}
+    assert len(matrices) == 4 * 2
+    assert {id(p) for n, p in one.named_parameters() if p.dim() == 2} - matrices == {
+        id(one.get_parameter(name)) for name in ("wte.weight", "wpe.weight")
+    }
+
+
+class Doubled(GPT2):
+    """Another family, in a folder of its own: all logits are twice GPT-2's."""
+
+    model_types = ("twice",)
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        return 2 * super().logits(hidden)
+
+
+def test_a_file_more_is_a_family_more(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = read_backbone(folder)
+    place = tmp_path / "families"
+    place.mkdir()
+    (place / "twice.py").write_text("import test_gpt2\nARCHITECTURE = test_gpt2.Doubled\n")
+    monkeypatch.setattr(architectures, "__path__", [*architectures.__path__, str(place)])
+    families._families.cache_clear()
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "twice"}))
+    try:
+        backbone = read_backbone(folder)
+    finally:
+        families._families.cache_clear()
+    ids = torch.tensor([[3, 4, 5]])
+    assert isinstance(backbone.decoder, Doubled)
+    assert backbone.fingerprint == plain.fingerprint
+    assert torch.equal(backbone.decoder.logits(backbone.decoder(ids)), 2 * plain.decoder.logits(plain.decoder(ids)))
+
+
+@pytest.fixture
+def folder(tiny: Backbone, tmp_path: Path) -> Path:
+    """The tiny model as it lies on a disk."""
+    save_backbone(tmp_path / "model", tiny.decoder, tiny.tokenizer, {})
+    return tmp_path / "model"
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt_neo", "gptj", "bert", None])
@@ -142,27 +168,27 @@ def test_another_type_of_model_is_refused_in_one_line(tmp_path: Path, kind: str 
 )
 def test_a_variant_that_is_not_computed_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(BackboneError):
-        Shape.from_config(CONFIG | change)
+        GPT2.read_config(CONFIG | change)
 
 
 @pytest.mark.parametrize("key", [k for k in CONFIG if k != "model_type"])
 def test_a_config_that_lacks_a_number_is_refused(key: str) -> None:
     with pytest.raises(BackboneError, match=key):
-        Shape.from_config({k: v for k, v in CONFIG.items() if k != key})
+        GPT2.read_config({k: v for k, v in CONFIG.items() if k != key})
 
 
 def test_the_config_is_read() -> None:
-    assert Shape.from_config(CONFIG) == Shape(vocab=10, positions=8, width=4, layers=1, heads=2, inner=16)
-    assert Shape.from_config(CONFIG | {"n_inner": 5, "tie_word_embeddings": False}).inner == 5
+    assert GPT2.read_config(CONFIG) == Shape(vocab=10, positions=8, width=4, layers=1, heads=2, inner=16)
+    assert GPT2.read_config(CONFIG | {"n_inner": 5, "tie_word_embeddings": False}).inner == 5
 
 
 def test_a_missing_tensor_is_named() -> None:
     shape = make_tiny().shape
     with pytest.raises(BackboneError, match=r"lacks 28 tensors, such as h\.0\.attn"):
-        from_hugging_face({}, shape)
+        GPT2.from_pretrained({}, shape)
 
 
 def test_a_decoder_made_anew_is_random_but_of_the_shape() -> None:
     shape = Shape(vocab=10, positions=8, width=4, layers=1, heads=2, inner=16, tied=False)
-    decoder = Decoder(shape)
+    decoder = GPT2(shape)
     assert decoder.logits(decoder(torch.tensor([[1, 2, 3]]))).shape == (1, 3, 10)

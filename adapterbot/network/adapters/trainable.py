@@ -1,0 +1,61 @@
+"""One skill's adapter while it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from adapterbot.network.adapters import BatchAdapters, Rows
+from adapterbot.network.adapters.file import AdapterFile
+from adapterbot.network.adapters.kinds import by_kind, kinds_of
+from adapterbot.network.architectures.shape import Shape
+from adapterbot.spec.tables import AdapterTable
+
+
+class Adapter(nn.Module):
+    """Fresh weights of the kind and size that skill.toml's [adapter] asks for, drawn by `seed`.
+
+    Raises:
+        AdapterError: the table asks for what the backbone does not have.
+    """
+
+    def __init__(self, shape: Shape, table: AdapterTable, seed: int = 0) -> None:
+        super().__init__()
+        self.shape, self.kind = shape, table.type
+        draw = torch.Generator().manual_seed(seed)
+        first = {n: t for kind in kinds_of(table.type) for n, t in kind.init(shape, table, draw).items()}
+        self.names = tuple(first)
+        for name, tensor in first.items():
+            self.register_parameter(_attribute(name), nn.Parameter(tensor))
+
+    def adapters(self) -> BatchAdapters:
+        """The weights as the decoder's argument, the same for all rows; gradients flow through."""
+        weights = {name: self.get_parameter(_attribute(name)) for name in self.names}
+        device = next(iter(weights.values())).device
+        rows = Rows([0], device)
+        return BatchAdapters([(kind([part], self.shape), rows) for kind, part in by_kind(self.kind, weights).items()])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights by their names in adapter.safetensors."""
+        return {name: self.get_parameter(_attribute(name)).detach() for name in self.names}
+
+    def file(self) -> AdapterFile:
+        """A copy of the weights as adapter.safetensors would hold them."""
+        return AdapterFile({name: t.clone() for name, t in self.tensors().items()}, {"type": self.kind})
+
+    @torch.no_grad()
+    def take(self, tensors: Mapping[str, Tensor]) -> None:
+        """Overwrite the weights by tensors named as in adapter.safetensors."""
+        for name in self.names:
+            self.get_parameter(_attribute(name)).copy_(tensors[name])
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of trained weights."""
+        return sum(p.numel() for p in self.parameters())
+
+
+def _attribute(name: str) -> str:
+    return name.replace(".", "_")

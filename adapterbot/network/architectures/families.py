@@ -1,0 +1,29 @@
+"""The family that computes a checkpoint, by the `model_type` of its config.json."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from adapterbot.errors import BackboneError
+from adapterbot.network import architectures
+from adapterbot.network.architectures import Architecture
+from adapterbot.network.discovery import exports
+
+
+def family_of(model_type: Any) -> type[Architecture]:
+    """The architecture of a `model_type`.
+
+    Raises:
+        BackboneError: no file in this folder computes it.
+    """
+    known = _families()
+    if not isinstance(model_type, str) or model_type not in known:
+        raise BackboneError(f"model_type {model_type!r} is not supported; there are: {', '.join(sorted(known))}")
+    return known[model_type]
+
+
+@cache
+def _families() -> dict[str, type[Architecture]]:
+    families: list[type[Architecture]] = exports(architectures, "ARCHITECTURE")
+    return {model_type: family for family in families for model_type in family.model_types}
