@@ -12,7 +12,7 @@ from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import AdapterFile, load_adapter
 from adapterbot.network.backbone import Backbone
 from adapterbot.reply.rerank import Style
-from adapterbot.reply.style_heads import Heads, load_heads
+from adapterbot.reply.style_heads import StyleHeads, load_heads
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import SkillSpec
 
@@ -25,7 +25,7 @@ class Roster:
     problems: Mapping[str, AdapterbotError]
     bank: AdapterBank
     notes: tuple[str, ...]
-    heads: Heads | None = None
+    heads: StyleHeads | None = None
 
     @classmethod
     def load(cls, backbone: Backbone, home: Home) -> Roster:

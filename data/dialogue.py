@@ -24,7 +24,7 @@ MAX_TURN = 100_000  # characters; a longer turn is a broken file, not a dialogue
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Utterance:
     """One utterance; `knowledge` is what a system reply was based on."""
 
     speaker: str
@@ -38,10 +38,15 @@ class Dialogue:
     """Turns in order; `context` grounds the whole dialogue (persona lines, rows)."""
 
     id: str
-    turns: tuple[Turn, ...]
+    turns: tuple[Utterance, ...]
     context: tuple[str, ...] = ()
     domain: str = ""
     label: str = ""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What was said, in order."""
+        return tuple(turn.text for turn in self.turns)
 
 
 def read_dialogues(path: Path) -> Iterator[Dialogue]:
@@ -115,7 +120,7 @@ def _json(path: Path, number: int, raw: bytes) -> Any:
         raise DataError(f"{path}:{number}: not JSON: {error}") from None
 
 
-def _turn(index: int, item: object) -> Turn:
+def _turn(index: int, item: object) -> Utterance:
     if not isinstance(item, Mapping):
         raise DataError(f'turns[{index}] is not an object {{"speaker", "text"}}')
     speaker = SPEAKERS.get(str(item.get("speaker")))
@@ -126,7 +131,7 @@ def _turn(index: int, item: object) -> Turn:
         raise DataError(f'turns[{index}] has no "text"')
     if len(text) > MAX_TURN:
         raise DataError(f"turns[{index}] has {len(text):,} characters; at most {MAX_TURN:,} are taken")
-    return Turn(speaker, text, _strings(item, "knowledge"), str(item.get("label") or ""))
+    return Utterance(speaker, text, _strings(item, "knowledge"), str(item.get("label") or ""))
 
 
 def _strings(item: Mapping[str, Any], key: str) -> tuple[str, ...]:

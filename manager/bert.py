@@ -33,7 +33,7 @@ ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class BertShape:
     """The numbers of config.json that the forward pass needs."""
 
     width: int
@@ -150,7 +150,7 @@ def _digest(path: Path) -> str:
         ) from None
 
 
-def _read_config(path: Path) -> Shape:
+def _read_config(path: Path) -> BertShape:
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -162,7 +162,7 @@ def _read_config(path: Path) -> Shape:
     if activation not in ACTIVATIONS or config.get("position_embedding_type", "absolute") != "absolute":
         raise WeightsError(f"{path}: needs absolute positions and one of the activations {', '.join(ACTIVATIONS)}")
     try:
-        return Shape(
+        return BertShape(
             width=int(config["hidden_size"]),
             layers=int(config["num_hidden_layers"]),
             heads=int(config["num_attention_heads"]),
@@ -174,7 +174,7 @@ def _read_config(path: Path) -> Shape:
         raise WeightsError(f"{path}: bad or missing number: {error}") from None
 
 
-def _read_weights(path: Path, shape: Shape) -> dict[str, Tensor]:
+def _read_weights(path: Path, shape: BertShape) -> dict[str, Tensor]:
     """The tensors by their name without a leading `bert.`, as float32."""
     try:
         raw = load_file(path)

@@ -76,7 +76,7 @@ class Head(nn.Module):
         return self.out(self.drop(self.norm(hidden[:, 0])))  # type: ignore[no-any-return]
 
 
-class Heads(nn.ModuleList):
+class HeadEnsemble(nn.ModuleList):
     """Heads that differ by their seed; the mean of their logits, in part as if nothing had been said before."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class Heads(nn.ModuleList):
 class Classifier:
     """A trained head and its settings."""
 
-    def __init__(self, head: Heads, settings: Settings) -> None:
+    def __init__(self, head: HeadEnsemble, settings: Settings) -> None:
         self.head = head.eval().requires_grad_(False)
         self.settings = settings
 
@@ -193,7 +193,7 @@ def load_classifier(path: Path, encoder: Encoder) -> Classifier:
     if bad:
         raise WeightsError(f"{path}: {bad!r} holds NaN or infinity")
     count = max(1, len({name.split(".")[0] for name in tensors}))  # a file without any lacks those of one
-    head = Heads(Head(settings.width, len(settings.classes)) for _ in range(count))
+    head = HeadEnsemble(Head(settings.width, len(settings.classes)) for _ in range(count))
     try:
         head.load_state_dict(tensors)
     except RuntimeError as error:

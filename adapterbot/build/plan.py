@@ -256,7 +256,7 @@ def _report(run: BuildRun, _: str, done: FiguresOf) -> Figures:
     """Score everything as `adapterbot evaluate` does, and write that and the other steps' figures to one file."""
     from adapterbot.bot import Bot
     from adapterbot.evaluation.backbone import evaluate_backbone
-    from adapterbot.evaluation.skill import judge_skill
+    from adapterbot.evaluation.skill import evaluate_skill
     from adapterbot.evaluation.styles import evaluate_styles
     from adapterbot.manager.encoder import BACKBONE as BACKBONE_ENCODER
     from adapterbot.manager.encoder import DIALOGUE
@@ -272,7 +272,7 @@ def _report(run: BuildRun, _: str, done: FiguresOf) -> Figures:
         spec = bot.roster.spec(name)
         corpus = load_corpus(run.specs[name], run.source(run.specs[name]))
         style = bot.roster.style(spec)
-        made = judge_skill(spec, bot.backbone, bot.bank, corpus.valid, ranker=ranker, style=style, most=most)
+        made = evaluate_skill(spec, bot.backbone, bot.bank, corpus.valid, ranker=ranker, style=style, most=most)
         said = [(m, bot.respond(m, skill=name, seed=i).text) for i, m in enumerate(spec.sample_messages)]
         report[name] = {"data": corpus.origin, **made.figures, "said": said}
         report[name].pop(SPEED)

@@ -18,7 +18,7 @@ from adapterbot.home import written_by_rename
 
 if TYPE_CHECKING:
     from adapterbot.bot import Bot
-    from adapterbot.evaluation.skill import Judged
+    from adapterbot.evaluation.skill import SkillEvaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,13 @@ def evaluate_all(
 ) -> None:
     """Score skills, the manager or the backbone: tables, JSON to `out`, the backbone's replies to `page`.
 
-    `html`: the page over the skills to write. `compare`, `epochs`: see `comparing.Comparison`; `drafts`: `judge_named`.
+    `html`: the page over the skills to write. `compare`, `epochs`: see `Comparison`; `drafts`: `evaluate_named`.
     """
-    from adapterbot.evaluation.baselines import Comparison, judge_named
+    from adapterbot.evaluation.baselines import Comparison, evaluate_named
 
     chosen = _chosen(bot, names, html)
     figures: dict[str, dict[str, Any]] = {}
-    judged: dict[str, Judged] = {}
+    judged: dict[str, SkillEvaluation] = {}
     with Progress(console=console, transient=True) as bar:
         for name in chosen:
             task = bar.add_task(name, total=None)
@@ -68,7 +68,7 @@ def evaluate_all(
                 figures[name] = SPECIAL[name](Scoring(bot, name, data, most, seed, page, advance))
                 continue
             comparison = Comparison(compare, epochs, seed, advance)
-            judged[name] = judge_named(bot, name, data, most=most, comparison=comparison, drafts=drafts)
+            judged[name] = evaluate_named(bot, name, data, most=most, comparison=comparison, drafts=drafts)
             figures[name] = {"data": judged[name].origin} | judged[name].figures
     _show(figures)
     _write_json(out, figures)
@@ -83,7 +83,7 @@ def _write_json(path: Path | None, figures: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(_finite(figures), indent=2), encoding="utf-8")
 
 
-def _write_page(path: Path, bot: Bot, judged: Mapping[str, Judged]) -> None:
+def _write_page(path: Path, bot: Bot, judged: Mapping[str, SkillEvaluation]) -> None:
     from adapterbot.evaluation.page import write_report_page
 
     write_report_page(path, bot.backbone, judged)

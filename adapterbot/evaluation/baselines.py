@@ -16,7 +16,7 @@ from torch import Tensor
 from adapterbot.data.attributes import Rate
 from adapterbot.data.dialogue import Dialogue
 from adapterbot.errors import DataError
-from adapterbot.evaluation.skill import Judged, held_out, judge_skill, sit
+from adapterbot.evaluation.skill import SkillEvaluation, evaluate_replies, evaluate_skill, held_out_dialogues
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone, freeze
 from adapterbot.network.device import mixed_precision, on_fastest
@@ -51,22 +51,22 @@ class Comparison:
     advance: Advance = lambda done, total: None
 
 
-def judge_named(
+def evaluate_named(
     bot: Bot, name: str, data: str | None, *, most: int, comparison: Comparison, drafts: int | None = None
-) -> Judged:
-    """Judge a skill of a bot on held-out dialogues (see `evaluation.held_out`), and what it is compared with.
+) -> SkillEvaluation:
+    """Judge a skill of a bot on held-out dialogues (see `held_out_dialogues`), and what it is compared with.
 
     `drafts` per reply; None leaves the skill's own setting.
 
     Raises:
         AdapterbotError: what keeps the skill from answering, or no dialogue to judge on or to train on.
     """
-    spec, dialogues, origin = held_out(bot.roster.spec(name), data)
+    spec, dialogues, origin = held_out_dialogues(bot.roster.spec(name), data)
     spec = spec.model_copy(update={"decode": spec.decode.override({"drafts": drafts})})
     learnt = None if data is not None and Path(data).expanduser().is_file() else data  # a file is there to judge alone
     corpus = training_corpus(spec, learnt, dialogues, ByMeaning(bot.backbone)) if FULL in comparison.kinds else None
     total = most * (1 + len(comparison.kinds))
-    judged = judge_skill(
+    judged = evaluate_skill(
         spec,
         bot.backbone,
         bot.bank,
@@ -77,23 +77,30 @@ def judge_named(
         seed=comparison.seed,
         advance=lambda done: comparison.advance(done, total),
     )
-    return replace(compared(judged, bot.backbone, comparison, corpus), origin=origin)
+    return replace(compare(judged, bot.backbone, comparison, corpus), origin=origin)
 
 
-def compared(judged: Judged, backbone: Backbone, comparison: Comparison, corpus: Corpus | None = None) -> Judged:
-    """`judged` with the figures of the same exam for the bare backbone (`<name>_backbone`) and the full one (`_full`).
+def compare(
+    judged: SkillEvaluation, backbone: Backbone, comparison: Comparison, corpus: Corpus | None = None
+) -> SkillEvaluation:
+    """`judged` with the figures, on the same evaluation set, of the bare backbone (`<name>_backbone`) and of the full
+    one (`_full`).
 
     With `corpus`, the full one's, also `parameters_full` and `share_of_full_gain`: how much of the gain in nats per
     token that training all weights brings the adapter alone brings; left out where training all weights brings none.
     """
     figures = dict(judged.figures)
-    exam = judged.exam
+    evaluation_set = judged.evaluation_set
     nobody = AdapterBank(backbone)
     if BARE in comparison.kinds:
-        figures |= {f"{name}_backbone": value for name, value in sit(exam, backbone, nobody)[0].items()}
+        figures |= {
+            f"{name}_backbone": value for name, value in evaluate_replies(evaluation_set, backbone, nobody)[0].items()
+        }
     if corpus is not None:
-        full = trained_whole(exam.spec, backbone, corpus, comparison.epochs, comparison.seed, comparison.advance)
-        figures |= {f"{name}_full": value for name, value in sit(exam, full, nobody)[0].items()}
+        full = trained_whole(
+            evaluation_set.spec, backbone, corpus, comparison.epochs, comparison.seed, comparison.advance
+        )
+        figures |= {f"{name}_full": value for name, value in evaluate_replies(evaluation_set, full, nobody)[0].items()}
         figures["parameters_full"] = backbone.parameter_count
         bare, own, whole = (math.log(figures[f"perplexity{who}"]) for who in ("_backbone", "", "_full"))
         if whole < bare < math.inf and own < math.inf:
@@ -110,8 +117,8 @@ def training_corpus(
         DataError: nothing is left to learn from.
     """
     corpus = load_corpus(spec, data, rate)
-    held = {tuple(t.text for t in d.turns) for d in judged_on}
-    train = [d for d in corpus.train if tuple(t.text for t in d.turns) not in held]
+    held = {d.texts for d in judged_on}
+    train = [d for d in corpus.train if d.texts not in held]
     if not train:
         raise DataError(f"{corpus.origin}: every training dialogue is one that the skill is judged on")
     return replace(corpus, train=train)

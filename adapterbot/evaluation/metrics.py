@@ -33,7 +33,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class Prediction:
     """One reply, what it replies to (newest last) and what a person replied; `dialogue` is the dialogue's number."""
 
     dialogue: int
@@ -50,39 +50,39 @@ def require_libraries() -> None:
             raise _missing(measure, name)
 
 
-def measures(said: Sequence[Answered], *, grounded: bool, seed: int = 0) -> dict[str, float]:
+def measures(predictions: Sequence[Prediction], *, grounded: bool, seed: int = 0) -> dict[str, float]:
     """The figures of some replies; those of INTERVALS with the ends of their 95 % interval, `<name>_low` and `_high`.
 
     F1, Rouge-L, BLEU and knowledge F1 (F1 of reply and facts) run from 0 to 100, all else from 0 to 1. What asks for
     facts is taken over the replies with facts (`f1_with_facts` is there when some have none), `unsupported` (the share
     with a number, name or time that stands neither in the facts nor in the conversation) over all of a grounded skill.
     """
-    replies = [s.reply for s in said]
-    values = _by_reply(said, replies, grounded, seed)
-    if 0 < len(values["knowledge_f1"]) < len(said):
+    replies = [s.reply for s in predictions]
+    values = _by_reply(predictions, replies, grounded, seed)
+    if 0 < len(values["knowledge_f1"]) < len(predictions):
         values["f1_with_facts"] = {i: values["f1"][i] for i in values["knowledge_f1"]}
     figures = {name: mean(of) for name, of in values.items() if of}
     for name in INTERVALS:
-        ends = interval(values.get(name, {}), [s.dialogue for s in said], seed)
+        ends = interval(values.get(name, {}), [s.dialogue for s in predictions], seed)
         figures |= dict(zip((f"{name}_low", f"{name}_high"), ends, strict=True)) if ends else {}
-    length = sum(len(s.reference.split()) for s in said)
+    length = sum(len(s.reference.split()) for s in predictions)
     return figures | {
-        "bleu": bleu(replies, [s.reference for s in said]),
+        "bleu": bleu(replies, [s.reference for s in predictions]),
         "distinct_1": distinct(spread(replies, VARIED), 1),
         "distinct_2": distinct(spread(replies, VARIED), 2),
         "length_ratio": sum(len(reply.split()) for reply in replies) / max(1, length),
     }
 
 
-def yardsticks(said: Sequence[Answered], *, grounded: bool, seed: int = 0) -> dict[str, float]:
+def yardsticks(predictions: Sequence[Prediction], *, grounded: bool, seed: int = 0) -> dict[str, float]:
     """What the figures of `measures` are to be held against.
 
     `f1_constant`: the best single reply to everything; `f1_copied_facts`: the facts, joined, as the reply;
     `<name>_reference`: what people's own replies get.
     """
-    references = [s.reference for s in said]
-    people = _by_reply(said, references, grounded, seed)
-    copied = [100 * word_f1(" ".join(s.facts), s.reference) for s in said if s.facts]
+    references = [s.reference for s in predictions]
+    people = _by_reply(predictions, references, grounded, seed)
+    copied = [100 * word_f1(" ".join(s.facts), s.reference) for s in predictions if s.facts]
     return {
         "f1_constant": 100 * best_constant(references)[1],
         **({"f1_copied_facts": sum(copied) / len(copied)} if copied else {}),
@@ -95,21 +95,25 @@ def yardsticks(said: Sequence[Answered], *, grounded: bool, seed: int = 0) -> di
     }
 
 
-def _by_reply(said: Sequence[Answered], texts: Sequence[str], grounded: bool, seed: int) -> dict[str, dict[int, float]]:
+def _by_reply(
+    predictions: Sequence[Prediction], texts: Sequence[str], grounded: bool, seed: int
+) -> dict[str, dict[int, float]]:
     """Measure -> number of the reply -> value, with `texts` as the replies."""
-    told = {i: s.facts for i, s in enumerate(said) if s.facts}
+    told = {i: s.facts for i, s in enumerate(predictions) if s.facts}
     shares = {i: share for i, facts in told.items() if (share := copied(texts[i], facts)) is not None}
     values = {
-        "f1": {i: 100 * word_f1(texts[i], s.reference) for i, s in enumerate(said)},
-        "rouge_l": {i: 100 * rouge_l(texts[i], s.reference) for i, s in enumerate(said)},
-        "relevance": found(texts, ["\n".join(s.utterances) for s in said], [s.dialogue for s in said], seed),
+        "f1": {i: 100 * word_f1(texts[i], s.reference) for i, s in enumerate(predictions)},
+        "rouge_l": {i: 100 * rouge_l(texts[i], s.reference) for i, s in enumerate(predictions)},
+        "relevance": found(
+            texts, ["\n".join(s.utterances) for s in predictions], [s.dialogue for s in predictions], seed
+        ),
         "knowledge_f1": {i: 100 * word_f1(texts[i], " ".join(facts)) for i, facts in told.items()},
         "copied_4grams": shares,
         "copied_over_half": {i: float(share > 0.5) for i, share in shares.items()},
     }
     if grounded:
         values["unsupported"] = {
-            i: float(bool(unsupported(texts[i], s.facts, s.utterances))) for i, s in enumerate(said)
+            i: float(bool(unsupported(texts[i], s.facts, s.utterances))) for i, s in enumerate(predictions)
         }
     return values
 

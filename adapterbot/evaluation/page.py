@@ -11,8 +11,8 @@ from html import escape
 from pathlib import Path
 
 from adapterbot.errors import MissingPartError
-from adapterbot.evaluation.metrics import Answered, spread
-from adapterbot.evaluation.skill import Judged
+from adapterbot.evaluation.metrics import Prediction, spread
+from adapterbot.evaluation.skill import SkillEvaluation
 from adapterbot.evaluation.tables import Grid, grids
 from adapterbot.home import written_by_rename
 from adapterbot.network.backbone import Backbone
@@ -52,7 +52,7 @@ def require_matplotlib() -> None:
         raise MissingPartError("the page's pictures need matplotlib: pip install 'adapterbot[train]'")
 
 
-def write_report_page(path: Path, backbone: Backbone, judged: Mapping[str, Judged]) -> None:
+def write_report_page(path: Path, backbone: Backbone, judged: Mapping[str, SkillEvaluation]) -> None:
     """Write the page over these skills, by rename.
 
     Raises:
@@ -67,7 +67,7 @@ def write_report_page(path: Path, backbone: Backbone, judged: Mapping[str, Judge
         "<h2>Pictures</h2>",
         *_pictures(reports),
         "<h2>Replies, unedited</h2>",
-        *(part for name, j in judged.items() for part in _replies(name, j.origin, j.said)),
+        *(part for name, j in judged.items() for part in _replies(name, j.origin, j.predictions)),
     ]
     text = PAGE.format(style=STYLE, body="\n".join(parts))
     with written_by_rename(path) as temporary:
@@ -115,9 +115,9 @@ def _bars(says: str, bars: Mapping[str, str], reports: Mapping[str, Mapping[str,
         return base64.b64encode(stream.getvalue()).decode()
 
 
-def _replies(name: str, origin: str, said: Sequence[Answered]) -> Iterator[str]:
+def _replies(name: str, origin: str, predictions: Sequence[Prediction]) -> Iterator[str]:
     yield f'<h3>{escape(name)}</h3>\n<p class="note">{escape(origin)}</p>'
-    for answered in spread(said, SHOWN):
+    for answered in spread(predictions, SHOWN):
         speakers = ["you" if (len(answered.utterances) - i) % 2 else "bot" for i in range(len(answered.utterances))]
         lines = [
             *(_line("fact", "fact", fact) for fact in answered.facts),

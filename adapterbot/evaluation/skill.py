@@ -12,7 +12,7 @@ from adapterbot.data.dialogue import Dialogue, read_dialogues
 from adapterbot.engine.generate import generate
 from adapterbot.engine.request import Request
 from adapterbot.errors import DataError
-from adapterbot.evaluation.metrics import Answered, measures, require_libraries, spread, yardsticks
+from adapterbot.evaluation.metrics import Prediction, measures, require_libraries, spread, yardsticks
 from adapterbot.network.adapters import BatchAdapters
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone
@@ -30,7 +30,7 @@ TOGETHER = 16  # replies that are generated in one batch
 
 
 @dataclass(frozen=True, slots=True)
-class Exam:
+class EvaluationSet:
     """Replies to be given, by a skill's settings: one per window; `dialogues` are the numbers of their dialogues."""
 
     spec: SkillSpec
@@ -42,23 +42,25 @@ class Exam:
     advance: Callable[[int], None] = lambda _: None
 
     @classmethod
-    def of(cls, spec: SkillSpec, dialogues: Sequence[Dialogue], most: int) -> Exam:
+    def of(cls, spec: SkillSpec, dialogues: Sequence[Dialogue], most: int) -> EvaluationSet:
         """At most `most` of the dialogues' replies, at even distances."""
         chosen = spread([(i, w) for i, d in enumerate(dialogues) for w in replies(d, spec)], most)
         return cls(spec, [w for _, w in chosen], [i for i, _ in chosen])
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """The figures of one skill, what was asked, what it said, and in words where the dialogues are from."""
+class SkillEvaluation:
+    """The figures of one skill, what it was evaluated on, its replies, and in words where the dialogues are from."""
 
     figures: dict[str, float]
-    exam: Exam
-    said: list[Answered]
+    evaluation_set: EvaluationSet
+    predictions: list[Prediction]
     origin: str = ""
 
 
-def predicted(backbone: Backbone, adapters: BatchAdapters | None, windows: Sequence[Window]) -> dict[str, float]:
+def likelihood_figures(
+    backbone: Backbone, adapters: BatchAdapters | None, windows: Sequence[Window]
+) -> dict[str, float]:
     """`perplexity` and `bits_per_byte` of the windows' replies, given their facts and what was said before.
 
     Bits per UTF-8 byte of the reply and one more for the separator that closes it. Replies that do not fit into the
@@ -76,7 +78,7 @@ def predicted(backbone: Backbone, adapters: BatchAdapters | None, windows: Seque
     return {"perplexity": perplexity_of(total, count), "bits_per_byte": total / math.log(2) / size}
 
 
-def held_out(spec: SkillSpec, data: str | None) -> tuple[SkillSpec, list[Dialogue], str]:
+def held_out_dialogues(spec: SkillSpec, data: str | None) -> tuple[SkillSpec, list[Dialogue], str]:
     """The dialogues to judge `spec` on, where they are from in words, and the spec that reads their facts.
 
     A dialogue file is taken as it is, with every dialogue in it; of a folder, a hub dataset or the skill's own corpus
@@ -101,7 +103,7 @@ def held_out(spec: SkillSpec, data: str | None) -> tuple[SkillSpec, list[Dialogu
     return spec, dialogues, f"{path} ({len(dialogues):,} dialogues, all of them)"
 
 
-def judge_skill(
+def evaluate_skill(
     spec: SkillSpec,
     backbone: Backbone,
     bank: AdapterBank,
@@ -112,46 +114,54 @@ def judge_skill(
     most: int = 200,
     seed: int = 0,
     advance: Callable[[int], None] = lambda _: None,
-) -> Judged:
+) -> SkillEvaluation:
     """Judge one skill by at most `most` replies, spread evenly; the facts are those of the dialogues.
 
     Replies are sampled and chosen as in a chat: with the skill's own settings, its drafts ranked by `ranker` and
-    `style`. Figures: `replies`, `parameters` of the adapter, those of `predicted` for the skill and with `_backbone`
-    for the bare backbone, `seconds_per_reply` (wall time, TOGETHER at a time), and those of `scores.measures` and
-    `scores.yardsticks`.
+    `style`. Figures: `replies`, `parameters` of the adapter, those of `likelihood_figures` for the skill and, with
+    `_backbone`, for the bare backbone, `seconds_per_reply` (wall time, TOGETHER at a time), and those of
+    `metrics.measures` and `metrics.yardsticks`.
 
     Raises:
         DataError: no system reply to score. MissingPartError: a library that the measures need is not installed.
     """
     require_libraries()
-    exam = replace(Exam.of(spec, dialogues, most), ranker=ranker, style=style, seed=seed, advance=advance)
-    before = predicted(backbone, None, exam.windows)
+    evaluation_set = replace(
+        EvaluationSet.of(spec, dialogues, most), ranker=ranker, style=style, seed=seed, advance=advance
+    )
+    before = likelihood_figures(backbone, None, evaluation_set.windows)
     if not before:
         raise DataError(f"no system reply to score for skill {spec.name!r}")
-    figures, said = sit(exam, backbone, bank)
-    return Judged(
-        {"replies": len(said), "parameters": parameters(bank, spec.name)}
+    figures, predictions = evaluate_replies(evaluation_set, backbone, bank)
+    return SkillEvaluation(
+        {"replies": len(predictions), "parameters": parameters(bank, spec.name)}
         | figures
         | {f"{name}_backbone": value for name, value in before.items()}
-        | yardsticks(said, grounded=spec.grounded, seed=seed),
-        exam,
-        said,
+        | yardsticks(predictions, grounded=spec.grounded, seed=seed),
+        evaluation_set,
+        predictions,
     )
 
 
-def sit(exam: Exam, backbone: Backbone, bank: AdapterBank) -> tuple[dict[str, float], list[Answered]]:
+def evaluate_replies(
+    evaluation_set: EvaluationSet, backbone: Backbone, bank: AdapterBank
+) -> tuple[dict[str, float], list[Prediction]]:
     """The figures that depend on the model, and its replies; without an adapter in `bank`, the backbone's own."""
-    name = exam.spec.name if exam.spec.name in bank.rows else None
-    figures = predicted(backbone, bank.select([name]), exam.windows)
+    name = evaluation_set.spec.name if evaluation_set.spec.name in bank.rows else None
+    figures = likelihood_figures(backbone, bank.select([name]), evaluation_set.windows)
     began = time.perf_counter()
-    texts = [text for start in range(0, len(exam.windows), TOGETHER) for text in _answers(exam, backbone, bank, start)]
-    figures["seconds_per_reply"] = (time.perf_counter() - began) / max(1, len(texts))
-    nothing = (exam.spec.knowledge.when_empty,)  # the line that stands for "nothing was found" is no fact
-    said = [
-        Answered(dialogue, () if w.facts == nothing else w.facts, w.utterances[:-1], w.utterances[-1], text)
-        for dialogue, w, text in zip(exam.dialogues, exam.windows, texts, strict=True)
+    texts = [
+        text
+        for start in range(0, len(evaluation_set.windows), TOGETHER)
+        for text in _answers(evaluation_set, backbone, bank, start)
     ]
-    return figures | measures(said, grounded=exam.spec.grounded, seed=exam.seed), said
+    figures["seconds_per_reply"] = (time.perf_counter() - began) / max(1, len(texts))
+    nothing = (evaluation_set.spec.knowledge.when_empty,)  # the line that stands for "nothing was found" is no fact
+    predictions = [
+        Prediction(dialogue, () if w.facts == nothing else w.facts, w.utterances[:-1], w.utterances[-1], text)
+        for dialogue, w, text in zip(evaluation_set.dialogues, evaluation_set.windows, texts, strict=True)
+    ]
+    return figures | measures(predictions, grounded=evaluation_set.spec.grounded, seed=evaluation_set.seed), predictions
 
 
 def parameters(bank: AdapterBank, skill: str) -> int:
@@ -159,7 +169,7 @@ def parameters(bank: AdapterBank, skill: str) -> int:
     return bank.parameters(skill)
 
 
-def _answers(exam: Exam, backbone: Backbone, bank: AdapterBank, start: int) -> list[str]:
+def _answers(exam: EvaluationSet, backbone: Backbone, bank: AdapterBank, start: int) -> list[str]:
     """The replies to one batch of windows, from number `start` on."""
     spec = exam.spec
     part = exam.windows[start : start + TOGETHER]

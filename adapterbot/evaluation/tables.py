@@ -27,7 +27,7 @@ class Grid:
 
 
 def grids(reports: Mapping[str, Figures]) -> Iterator[Grid]:
-    """The tables over the reports of some skills by name (see `evaluation.judge_skill`); none without rows."""
+    """The tables over the reports of some skills by name (see `skill.evaluate_skill`); none without rows."""
     for title, note, columns, asks in TABLES:
         rows = [(name, *(cell(r) for cell in columns.values())) for name, r in reports.items() if asks in r]
         if rows:

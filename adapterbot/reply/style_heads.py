@@ -31,7 +31,7 @@ STRENGTH = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Heads:
+class StyleHeads:
     """`weights[attribute]` [labels, d + 1], the bias last. `mean` and `scale` [d] bring the states to unit variance."""
 
     backbone: Backbone
@@ -53,7 +53,7 @@ class Heads:
         return lambda texts: (STRENGTH * self.log_probs(attribute, texts)[:, column]).tolist()
 
 
-def load_heads(backbone: Backbone, home: Home) -> Heads | None:
+def load_heads(backbone: Backbone, home: Home) -> StyleHeads | None:
     """The heads that the user trained, else those that ship, if they are of this backbone; None when there are none.
 
     Raises:
@@ -73,7 +73,7 @@ def _about(path: Path) -> Mapping[str, str]:
         raise WeightsError(f"{path} cannot be read: {error}") from None
 
 
-def _read(path: Path, backbone: Backbone) -> Heads:
+def _read(path: Path, backbone: Backbone) -> StyleHeads:
     if _about(path).get("labels") != json.dumps(ATTRIBUTES):
         raise WeightsError(f"{path} has heads for other labels; train them again: adapterbot train-heads")
     tensors = load_file(path)
@@ -83,4 +83,4 @@ def _read(path: Path, backbone: Backbone) -> Heads:
         raise WeightsError(f"{path} does not fit: expected {shapes}")
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
         raise WeightsError(f"{path} holds NaN or infinite values")
-    return Heads(backbone, tensors["mean"], tensors["scale"], {name: tensors[name] for name in ATTRIBUTES})
+    return StyleHeads(backbone, tensors["mean"], tensors["scale"], {name: tensors[name] for name in ATTRIBUTES})

@@ -35,7 +35,7 @@ from adapterbot.network.tokenizer import Tokenizer
 from adapterbot.reply.safety import WordList
 from adapterbot.training.bits_per_byte import bits_per_byte
 from adapterbot.training.curve import write_curve
-from adapterbot.training.documents import Corpora, common_words, read_corpora, validation_documents
+from adapterbot.training.documents import PretrainingCorpora, common_words, read_corpora, validation_documents
 from adapterbot.training.optimizers import optimizers, rate
 from adapterbot.training.packing import Batch, Packed, PackedDecoder
 from adapterbot.training.passes import Passes
@@ -121,7 +121,7 @@ class Pretraining:
     """Everything one pretraining loop looks at."""
 
     accelerator: Any
-    corpora: Corpora
+    corpora: PretrainingCorpora
     tokenizer: Tokenizer
     decoder: Architecture
     recipe: Recipe
@@ -314,7 +314,7 @@ class Pretraining:
 
 
 def _model(
-    recipe: Recipe, corpora: Corpora, work: Path, exact: bool, announce: Callable[[str], None]
+    recipe: Recipe, corpora: PretrainingCorpora, work: Path, exact: bool, announce: Callable[[str], None]
 ) -> tuple[Tokenizer, Architecture]:
     """Vocabulary and first weights: those of `backbone.start`, else learnt and drawn."""
     table = recipe.backbone

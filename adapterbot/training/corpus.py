@@ -48,14 +48,14 @@ def load_corpus(spec: SkillSpec, data: str | None = None, rate: Rate | None = No
             f"{origin} has no dialogue with a system reply to learn from"
             + (f" in domain {spec.data.domain!r}" if spec.data.domain else "")
         )
-    known = {_texts(d) for d in kept["valid"]}
-    train = [d for d in kept["train"] if _texts(d) not in known]
+    known = {d.texts for d in kept["valid"]}
+    train = [d for d in kept["train"] if d.texts not in known]
     overlap = len(kept["train"]) - len(train)
     if not train:
         raise DataError(f"{origin}: every training dialogue also stands in the validation part")
     own = spec.folder / "examples.jsonl"
     if own.is_file() and spec.data.path != own.name:
-        examples = [d for d in read_dialogues(own) if _texts(d) not in known]  # `data.path` may name the same file
+        examples = [d for d in read_dialogues(own) if d.texts not in known]  # `data.path` may name the same file
         train += examples * max(1, round(spec.data.examples * len(train) / len(examples))) if examples else []
         origin += f" and {len(examples)} examples of the skill's own"
     if spec.data.frames:
@@ -94,7 +94,3 @@ def _wanted(dialogue: Dialogue, spec: SkillSpec) -> bool:
     return (not domain or not dialogue.domain or dialogue.domain == domain) and any(
         t.speaker == "system" for t in dialogue.turns[1:]
     )
-
-
-def _texts(dialogue: Dialogue) -> tuple[str, ...]:
-    return tuple(t.text for t in dialogue.turns)

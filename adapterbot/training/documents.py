@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from adapterbot.data.corpora import SUFFIXES, Splits, load_path
-from adapterbot.data.dialogue import Dialogue, Turn
+from adapterbot.data.dialogue import Dialogue, Utterance
 from adapterbot.errors import DataError
 from adapterbot.language.sentences import recase
 from adapterbot.training.frames import frame_dialogues
@@ -54,7 +54,7 @@ class Document:
 
 
 @dataclass(slots=True)
-class Corpora:
+class PretrainingCorpora:
     """Cleaned splits by name, and what the cleaning took away in words."""
 
     splits: dict[str, Splits]
@@ -70,7 +70,7 @@ class Corpora:
         return digest.hexdigest()[:16]
 
 
-def read_corpora(folder: Path, mixture: MixtureTable, unsafe: Callable[[str], bool]) -> Corpora:
+def read_corpora(folder: Path, mixture: MixtureTable, unsafe: Callable[[str], bool]) -> PretrainingCorpora:
     """All dialogue corpora of a folder (one sub-folder or file each, or a single corpus), cleaned.
 
     A train dialogue that stands twice, in any two corpora, is kept once; one that a validation dialogue shares most of
@@ -81,7 +81,7 @@ def read_corpora(folder: Path, mixture: MixtureTable, unsafe: Callable[[str], bo
         DataError: no dialogues there, or the first bad line as file:line.
     """
     found = find_corpora(folder, mixture.leave_out)
-    corpora = Corpora({name: load_path(path) for name, path in found.items()})
+    corpora = PretrainingCorpora({name: load_path(path) for name, path in found.items()})
     held = _Held(d for splits in corpora.splits.values() for d in splits["valid"])
     seen: set[str] = set()
     for name, splits in corpora.splits.items():
@@ -160,14 +160,19 @@ def _cut(dialogue: Dialogue, unsafe: Callable[[str], bool]) -> Dialogue | None:
     return None if end < 2 else Dialogue(dialogue.id, dialogue.turns[:end], dialogue.context, dialogue.domain)
 
 
-def common_words(corpora: Corpora) -> Callable[[str], bool]:
+def common_words(corpora: PretrainingCorpora) -> Callable[[str], bool]:
     """Whether a lower-case word stands at least COMMON times in the training texts."""
     dialogues = (d for splits in corpora.splits.values() for d in splits["train"])
     return everyday((t.text for d in dialogues for t in d.turns), COMMON)
 
 
 def training_documents(
-    corpora: Corpora, mixture: MixtureTable, positions: int, seed: int, number: int, common: Callable[[str], bool]
+    corpora: PretrainingCorpora,
+    mixture: MixtureTable,
+    positions: int,
+    seed: int,
+    number: int,
+    common: Callable[[str], bool],
 ) -> Iterator[Document]:
     """The documents of pass `number`: each as often as the recipe's weights say, corpus by corpus; frames last."""
     for name, splits in corpora.splits.items():
@@ -218,7 +223,7 @@ def in_register(dialogue: Dialogue, draw: random.Random, mend: bool = True) -> t
     if kind < 0.4:
         return ((REGISTER,) if kind < 0.27 else ()), dialogue
     turns = tuple(
-        Turn(t.speaker, recase(t.text), t.knowledge, t.label) if kind >= 0.7 or t.speaker == "system" else t
+        Utterance(t.speaker, recase(t.text), t.knowledge, t.label) if kind >= 0.7 or t.speaker == "system" else t
         for t in dialogue.turns
     )
     return (), Dialogue(dialogue.id, turns, dialogue.context, dialogue.domain, dialogue.label)

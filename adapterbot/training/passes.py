@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adapterbot.network.tokenizer import Tokenizer
-from adapterbot.training.documents import Corpora, training_documents
+from adapterbot.training.documents import PretrainingCorpora, training_documents
 from adapterbot.training.packing import Packed, load_packed, pack
 from adapterbot.training.prefetch import Prefetcher, spare_cores
 from adapterbot.training.recipe import Recipe
@@ -18,7 +18,7 @@ from adapterbot.training.recipe import Recipe
 class Passes:
     """Packed passes in `folder`; on a GPU the main process has later ones packed while the present one is used."""
 
-    corpora: Corpora
+    corpora: PretrainingCorpora
     recipe: Recipe
     tokenizer: Tokenizer
     positions: int

@@ -6,13 +6,13 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from adapterbot.data.dialogue import Dialogue, Turn
+from adapterbot.data.dialogue import Dialogue, Utterance
 from adapterbot.errors import DataError
 from adapterbot.language.sentences import recase
 from adapterbot.network.tokenizer import Tokenizer
 from adapterbot.reply.prompt import encode
 from adapterbot.spec.tables import SkillSpec
-from adapterbot.training.corpus import Corpus, _texts
+from adapterbot.training.corpus import Corpus
 from adapterbot.training.frames import FRAME
 from adapterbot.training.made_up_names import everyday, with_made_up_names
 from adapterbot.turn import Prompt
@@ -34,7 +34,7 @@ def windows(dialogue: Dialogue, spec: SkillSpec) -> Iterator[Window]:
 
     Replies that share their facts share a window, so their context is computed once.
     """
-    texts = _texts(dialogue)
+    texts = dialogue.texts
     facts = facts_of(dialogue, 0, spec)
     start = 0
     learn = list[int]()
@@ -56,7 +56,7 @@ def windows(dialogue: Dialogue, spec: SkillSpec) -> Iterator[Window]:
 
 def replies(dialogue: Dialogue, spec: SkillSpec) -> Iterator[Window]:
     """One window per reply, with exactly the history it would have in a chat: what perplexity is measured on."""
-    texts = _texts(dialogue)
+    texts = dialogue.texts
     for i, turn in enumerate(dialogue.turns):
         if turn.speaker == "system" and i > 0:
             start = max(0, i - spec.turns)
@@ -114,6 +114,8 @@ def recased(dialogue: Dialogue) -> Dialogue:
     """The dialogue with capitals where sentences start: lower-cased corpora should not set the bot's register."""
     return replace(
         dialogue,
-        turns=tuple(Turn(t.speaker, recase(t.text), tuple(map(recase, t.knowledge)), t.label) for t in dialogue.turns),
+        turns=tuple(
+            Utterance(t.speaker, recase(t.text), tuple(map(recase, t.knowledge)), t.label) for t in dialogue.turns
+        ),
         context=tuple(map(recase, dialogue.context)),
     )

@@ -18,7 +18,7 @@ from adapterbot.manager.classifier import (
     HISTORY,
     Classifier,
     Head,
-    Heads,
+    HeadEnsemble,
     Settings,
     decide,
     filtered,
@@ -107,10 +107,10 @@ def _learnable(specs: Mapping[str, SkillSpec], examples: Sequence[Example]) -> t
     return classes
 
 
-def fit_heads(mixture: Mixture, settings: ClassifierTraining) -> Heads:
+def fit_heads(mixture: Mixture, settings: ClassifierTraining) -> HeadEnsemble:
     """Heads that differ by their seed, on the processor."""
     numbers = range(settings.heads)
-    return Heads(fit(mixture, settings.seed + i, settings.steps, settings.batch) for i in numbers).cpu().eval()
+    return HeadEnsemble(fit(mixture, settings.seed + i, settings.steps, settings.batch) for i in numbers).cpu().eval()
 
 
 def fit(mixture: Mixture, seed: int, steps: int, batch: int, chances: Tensor | None = None) -> Head:
@@ -175,7 +175,7 @@ def out_of_fold(mixture: Mixture, settings: ClassifierTraining) -> tuple[Tensor,
     return in_place, by_itself
 
 
-def calibrate(head: Heads, settings: Settings, valid: Mixture, seed: int) -> Settings:
+def calibrate(head: HeadEnsemble, settings: Settings, valid: Mixture, seed: int) -> Settings:
     """Temperature with the least negative log-likelihood, then threshold and margin with the best accuracy.
 
     Both on the validation examples; without any, the cautious ends of the ranges.

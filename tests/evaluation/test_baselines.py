@@ -23,9 +23,9 @@ from adapterbot.cli import main
 from adapterbot.cli.evaluate import evaluate_all
 from adapterbot.data.dialogue import read_dialogues
 from adapterbot.errors import AdapterbotError, DataError, MissingPartError, UnknownNameError
-from adapterbot.evaluation.baselines import Comparison, judge_named, trained_whole, training_corpus, whole_loss
+from adapterbot.evaluation.baselines import Comparison, evaluate_named, trained_whole, training_corpus, whole_loss
 from adapterbot.evaluation.page import write_report_page
-from adapterbot.evaluation.skill import Judged, judge_skill
+from adapterbot.evaluation.skill import SkillEvaluation, evaluate_skill
 from adapterbot.evaluation.tables import MODELS, as_rich, grids
 from adapterbot.home import DATA, Home
 from adapterbot.network.adapters.bank import AdapterBank
@@ -72,12 +72,12 @@ def full(bot: Bot, corpus: Corpus) -> Backbone:
 
 
 @pytest.fixture(scope="module")
-def judged(bot: Bot) -> dict[str, Judged]:
+def judged(bot: Bot) -> dict[str, SkillEvaluation]:
     """One skill judged on a file, the other on its own data and compared with everything."""
     both = Comparison(("bare", "full"), epochs=1)
     return {
-        "reader": judge_named(bot, "reader", talk(bot, "reader"), most=24, comparison=Comparison()),
-        "talker": judge_named(bot, "talker", None, most=24, comparison=both),
+        "reader": evaluate_named(bot, "reader", talk(bot, "reader"), most=24, comparison=Comparison()),
+        "talker": evaluate_named(bot, "talker", None, most=24, comparison=both),
     }
 
 
@@ -130,23 +130,23 @@ def test_the_number_of_drafts_can_be_chosen(bot: Bot) -> None:
             return [0.0] * len(replies)
 
     spec = bot.specs["talker"]
-    judged = judge_named(bot, "talker", talk(bot, "talker"), most=2, comparison=Comparison(), drafts=3)
-    assert judged.exam.spec.decode.drafts == 3
-    assert judged.exam.spec.decode.max_tokens == spec.decode.max_tokens
+    judged = evaluate_named(bot, "talker", talk(bot, "talker"), most=2, comparison=Comparison(), drafts=3)
+    assert judged.evaluation_set.spec.decode.drafts == 3
+    assert judged.evaluation_set.spec.decode.max_tokens == spec.decode.max_tokens
     assert judged.figures["seconds_per_reply"] > 0
     assert spec.decode.drafts == 1, "the skill's own setting stays"
     dialogues = list(read_dialogues(Path(talk(bot, "talker"))))[:2]
-    judge_skill(judged.exam.spec, bot.backbone, bot.bank, dialogues, ranker=Counting())
+    evaluate_skill(judged.evaluation_set.spec, bot.backbone, bot.bank, dialogues, ranker=Counting())
     assert set(asked) == {3}
 
 
-def test_all_compared_are_asked_the_same(bot: Bot, judged: dict[str, Judged]) -> None:
+def test_all_compared_are_asked_the_same(bot: Bot, judged: dict[str, SkillEvaluation]) -> None:
     figures = judged["talker"].figures
     for name in ("perplexity", "bits_per_byte"):
         assert len({figures[f"{name}{end}"] for end in MODELS.values()}) == 3, name
     for name in ("f1", "f1_low", "rouge_l", "bleu", "distinct_2"):
         assert all(f"{name}{end}" in figures for end in MODELS.values()), name
-    bare = judge_skill(
+    bare = evaluate_skill(
         bot.specs["talker"],
         bot.backbone,
         AdapterBank(bot.backbone),
@@ -161,7 +161,7 @@ def test_all_compared_are_asked_the_same(bot: Bot, judged: dict[str, Judged]) ->
     assert figures["share_of_full_gain"] == pytest.approx((gains[0] - gains[1]) / (gains[0] - gains[2]))
 
 
-def test_tables_fit_into_80_columns_and_f1_has_its_yardsticks(judged: dict[str, Judged]) -> None:
+def test_tables_fit_into_80_columns_and_f1_has_its_yardsticks(judged: dict[str, SkillEvaluation]) -> None:
     shown = {"covid_claims": judged["reader"].figures, **{name: j.figures for name, j in judged.items()}}
     found = {grid.title: grid for grid in grids(shown)}
     assert len(found) == 5
@@ -209,12 +209,12 @@ class Page(HTMLParser):
 
 
 def test_the_page_stands_alone_and_escapes_every_text(
-    tiny: Backbone, judged: dict[str, Judged], tmp_path: Path
+    tiny: Backbone, judged: dict[str, SkillEvaluation], tmp_path: Path
 ) -> None:
     hostile = '<script>alert("1")</script> & <img src=//e.example/x> \ud800'
-    said = [replace(s, reply=hostile, facts=(hostile,), reference=hostile) for s in judged["reader"].said]
+    said = [replace(s, reply=hostile, facts=(hostile,), reference=hostile) for s in judged["reader"].predictions]
     path = tmp_path / "new" / "page.html"
-    write_report_page(path, tiny, judged | {"reader": replace(judged["reader"], said=said, origin=hostile)})
+    write_report_page(path, tiny, judged | {"reader": replace(judged["reader"], predictions=said, origin=hostile)})
     page = Page(path.read_text(encoding="utf-8"))
     assert page.open == []
     tags = [tag for tag, _ in page.seen]
@@ -226,9 +226,9 @@ def test_the_page_stands_alone_and_escapes_every_text(
     assert not re.search(r"https?:", path.read_text(encoding="utf-8"))
     text = "\n".join(page.texts)
     assert text.count('<script>alert("1")</script>') == 1 + 3 * 5
-    assert tags.count("article") == 5 + min(5, len(judged["talker"].said))
-    assert all(s.reply in text for s in judged["talker"].said[:1])
-    assert judged["talker"].said[0].utterances[-1] in text
+    assert tags.count("article") == 5 + min(5, len(judged["talker"].predictions))
+    assert all(s.reply in text for s in judged["talker"].predictions[:1])
+    assert judged["talker"].predictions[0].utterances[-1] in text
     assert "constant" in text
     assert str(tiny.parameter_count)[-3:] in text
     assert list(path.parent.iterdir()) == [path]

@@ -14,7 +14,7 @@ from adapterbot.errors import MissingPartError
 from adapterbot.evaluation.metrics import (
     AMONG,
     CANDIDATES,
-    Answered,
+    Prediction,
     best_constant,
     bleu,
     distinct,
@@ -58,11 +58,11 @@ PATIENT = settings(deadline=None)  # the machine may be busy
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 
-def answered(reply: str, reference: str = "Fine.", **rest: object) -> Answered:
-    return replace(Answered(0, (), ("How are you?",), reference, reply), **rest)  # type: ignore[arg-type]
+def answered(reply: str, reference: str = "Fine.", **rest: object) -> Prediction:
+    return replace(Prediction(0, (), ("How are you?",), reference, reply), **rest)  # type: ignore[arg-type]
 
 
-def exchanges(count: int = len(TOPICS)) -> list[Answered]:
+def exchanges(count: int = len(TOPICS)) -> list[Prediction]:
     """One per dialogue, each about something else; the reply names the topic."""
     return [
         answered(f"Tell me more of {topic}.", f"What is it with {topic}?", dialogue=i, utterances=(f"I love {topic}!",))

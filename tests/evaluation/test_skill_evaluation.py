@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from conftest import fresh_adapter, random_adapter
 
 from adapterbot.bot import Bot
-from adapterbot.data.dialogue import Dialogue, Turn, read_dialogues
+from adapterbot.data.dialogue import Dialogue, Utterance, read_dialogues
 from adapterbot.errors import DataError
-from adapterbot.evaluation.skill import held_out, judge_skill, parameters, predicted
+from adapterbot.evaluation.skill import evaluate_skill, held_out_dialogues, likelihood_figures, parameters
 from adapterbot.home import DATA, Home
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import AdapterFile, load_adapter
@@ -67,36 +67,42 @@ def test_a_skill_is_scored_on_its_dialogues(tiny: Backbone, home: Home, tmp_path
     random_adapter(tiny, path, 0)
     bank = AdapterBank(tiny, {"empathetic": load_adapter(path, tiny.shape, tiny.fingerprint)})
     told: list[int] = []
-    figures = judge_skill(spec, tiny, bank, dialogues, most=5, seed=3, advance=told.append).figures
+    figures = evaluate_skill(spec, tiny, bank, dialogues, most=5, seed=3, advance=told.append).figures
     assert figures["replies"] == sum(told) == 5
     assert figures["perplexity"] != figures["perplexity_backbone"]
     assert all(math.isfinite(v) and v >= 0 for v in figures.values())
     assert 0 < figures["distinct_1"] <= 1
-    again = judge_skill(spec, tiny, bank, dialogues, most=5, seed=3).figures
+    again = evaluate_skill(spec, tiny, bank, dialogues, most=5, seed=3).figures
     assert figures.pop("seconds_per_reply") > 0 < again.pop("seconds_per_reply")
     assert figures == again
-    bare = judge_skill(spec, tiny, AdapterBank(tiny), dialogues, most=5, seed=3).figures
+    bare = evaluate_skill(spec, tiny, AdapterBank(tiny), dialogues, most=5, seed=3).figures
     assert bare["perplexity"] == pytest.approx(bare["perplexity_backbone"])
 
 
 def test_dialogues_without_a_reply_are_refused(tiny: Backbone, home: Home) -> None:
-    alone = [Dialogue("d", (Turn("user", "Hi!"),))]
+    alone = [Dialogue("d", (Utterance("user", "Hi!"),))]
     with pytest.raises(DataError, match="no system reply to score for skill 'empathetic'"):
-        judge_skill(SkillFolders(home).load("empathetic"), tiny, AdapterBank(tiny), alone)
+        evaluate_skill(SkillFolders(home).load("empathetic"), tiny, AdapterBank(tiny), alone)
 
 
 def test_bits_per_byte_are_those_of_the_replies(tiny: Backbone, home: Home) -> None:
     spec = SkillFolders(home).load("empathetic")
     said = Dialogue(
-        "d", (Turn("user", "Hi!"), Turn("system", "Grüß dich."), Turn("user", "Hm?"), Turn("system", "Ah."))
+        "d",
+        (
+            Utterance("user", "Hi!"),
+            Utterance("system", "Grüß dich."),
+            Utterance("user", "Hm?"),
+            Utterance("system", "Ah."),
+        ),
     )
-    figures = predicted(tiny, None, list(replies(said, spec)))
+    figures = likelihood_figures(tiny, None, list(replies(said, spec)))
     tokens = sum(len(tiny.tokenizer.encode(text)) + 1 for text in ("Grüß dich.", "Ah."))
     size = len("Grüß dich.".encode()) + 1 + len("Ah.") + 1
     wanted = tokens * math.log2(figures["perplexity"]) / size
     assert figures["bits_per_byte"] == pytest.approx(wanted, rel=1e-5)
-    too_long = Dialogue("d", (Turn("user", "Hi!"), Turn("system", "word " * 300)))
-    assert predicted(tiny, None, list(replies(too_long, spec))) == {}
+    too_long = Dialogue("d", (Utterance("user", "Hi!"), Utterance("system", "word " * 300)))
+    assert likelihood_figures(tiny, None, list(replies(too_long, spec))) == {}
 
 
 @pytest.mark.parametrize(("first", "copying"), [(0, 0), (1, 0), (0, 4)])
@@ -123,14 +129,14 @@ def test_a_file_is_judged_whole_and_as_it_is(shared_bot: Bot, tmp_path: Path) ->
         for i in range(23)
     ]
     path.write_text("\n".join(map(json.dumps, rows)))
-    spec, dialogues, origin = held_out(shared_bot.specs["wiki"], str(path))
+    spec, dialogues, origin = held_out_dialogues(shared_bot.specs["wiki"], str(path))
     assert [d.id for d in dialogues] == [f"d{i}" for i in range(23)]
     assert origin == f"{path} (23 dialogues, all of them)"
-    judged = judge_skill(quick(spec), shared_bot.backbone, shared_bot.bank, dialogues, most=500)
+    judged = evaluate_skill(quick(spec), shared_bot.backbone, shared_bot.bank, dialogues, most=500)
     assert judged.figures["replies"] == 23
     assert {"relevance", "relevance_reference", "f1_copied_facts", "knowledge_f1", "unsupported"} <= set(judged.figures)
-    assert [s.facts for s in judged.said] == [(f"{i} comes before {i + 1}.",) for i in range(23)]
-    assert [s.reference for s in judged.said][:2] == ["It is number 0.", "It is number 1."]
+    assert [s.facts for s in judged.predictions] == [(f"{i} comes before {i + 1}.",) for i in range(23)]
+    assert [s.reference for s in judged.predictions][:2] == ["It is number 0.", "It is number 1."]
 
 
 def test_a_file_may_give_its_facts_either_way(shared_bot: Bot, tmp_path: Path) -> None:
@@ -142,7 +148,7 @@ def test_a_file_may_give_its_facts_either_way(shared_bot: Bot, tmp_path: Path) -
     path.write_text(json.dumps({"turns": turns}))
 
     def facts(skill: str) -> list[tuple[str, ...]]:
-        spec, dialogues, _ = held_out(shared_bot.specs[skill], str(path))
+        spec, dialogues, _ = held_out_dialogues(shared_bot.specs[skill], str(path))
         return [w.facts for d in dialogues for w in replies(d, spec)]
 
     assert facts("persona") == [("I dive.",)], "its own corpus has them in the context"
@@ -153,22 +159,22 @@ def test_a_file_may_give_its_facts_either_way(shared_bot: Bot, tmp_path: Path) -
 
 def test_other_data_is_judged_by_its_validation_part(shared_bot: Bot, tmp_path: Path) -> None:
     spec = shared_bot.specs["empathetic"]
-    _, samples, origin = held_out(spec, None)
+    _, samples, origin = held_out_dialogues(spec, None)
     assert 0 < len(samples) < 48
     assert "sample dialogues" in origin
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(DataError, match=r"empty.jsonl holds no dialogue"):
-        held_out(spec, str(tmp_path / "empty.jsonl"))
+        held_out_dialogues(spec, str(tmp_path / "empty.jsonl"))
     (tmp_path / "bad.jsonl").write_text("{}")
     with pytest.raises(DataError, match=r"bad.jsonl:1: "):
-        held_out(spec, str(tmp_path / "bad.jsonl"))
+        held_out_dialogues(spec, str(tmp_path / "bad.jsonl"))
 
 
 def test_the_line_for_nothing_found_is_no_fact(shared_bot: Bot) -> None:
     weather = shared_bot.specs["weather"]
-    alone = [Dialogue("d", (Turn("user", "Rain in Oslo?"), Turn("system", "I do not know.")))]
-    judged = judge_skill(quick(weather), shared_bot.backbone, shared_bot.bank, alone)
-    assert judged.exam.windows[0].facts == (weather.knowledge.when_empty,)
-    assert judged.said[0].facts == ()
+    alone = [Dialogue("d", (Utterance("user", "Rain in Oslo?"), Utterance("system", "I do not know.")))]
+    judged = evaluate_skill(quick(weather), shared_bot.backbone, shared_bot.bank, alone)
+    assert judged.evaluation_set.windows[0].facts == (weather.knowledge.when_empty,)
+    assert judged.predictions[0].facts == ()
     assert "knowledge_f1" not in judged.figures
     assert "unsupported" in judged.figures

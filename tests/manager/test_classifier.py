@@ -15,7 +15,7 @@ from adapterbot.manager.classifier import (
     WIDTH,
     Classifier,
     Head,
-    Heads,
+    HeadEnsemble,
     Settings,
     decide,
     features,
@@ -38,7 +38,7 @@ def encoder(tiny: Backbone) -> BackboneEncoder:
 def classifier(encoder: BackboneEncoder) -> Classifier:
     torch.manual_seed(1)
     settings = Settings(CLASSES, "backbone", encoder.fingerprint, encoder.width, 1.5, 0.4, 0.1, {"accuracy": 0.5})
-    return Classifier(Heads(Head(encoder.width, len(CLASSES)) for _ in range(2)), settings)
+    return Classifier(HeadEnsemble(Head(encoder.width, len(CLASSES)) for _ in range(2)), settings)
 
 
 @pytest.fixture

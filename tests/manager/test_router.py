@@ -12,7 +12,7 @@ from adapterbot.errors import WeightsError
 from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.manager import router
-from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, Heads, Settings
+from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, HeadEnsemble, Settings
 from adapterbot.manager.encoder import WEIGHTS, BackboneEncoder, minilm_folder
 from adapterbot.manager.router import Manager
 from adapterbot.manager.training.report import evaluate_messages
@@ -35,7 +35,7 @@ def fixed(encoder: BackboneEncoder, logits: list[float], threshold: float = 0.4,
     torch.nn.init.zeros_(head.out.weight)
     head.out.bias.data = torch.tensor(logits)
     settings = Settings(CLASSES, "backbone", encoder.fingerprint, encoder.width, 1.0, threshold, margin)
-    return Manager(Classifier(Heads([head]), settings), encoder)
+    return Manager(Classifier(HeadEnsemble([head]), settings), encoder)
 
 
 def test_a_clear_winner_is_chosen_with_a_reason(encoder: BackboneEncoder) -> None:
@@ -120,7 +120,7 @@ def test_a_manager_whose_encoder_is_gone_says_so(
     home: Home, tiny: Backbone, encoder: BackboneEncoder, tmp_path: Path
 ) -> None:
     settings = Settings(CLASSES, "gone/encoder", "f" * 16, 32)
-    Classifier(Heads([Head(32, 3)]), settings).save(home.manager / CLASSIFIER)
+    Classifier(HeadEnsemble([Head(32, 3)]), settings).save(home.manager / CLASSIFIER)
     with pytest.raises(WeightsError, match=r"needs the encoder 'gone/encoder'.*train-manager"):
         Manager.load(home, tiny)
 

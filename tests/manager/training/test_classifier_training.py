@@ -19,7 +19,7 @@ from adapterbot.data.dialogue import read_dialogues
 from adapterbot.errors import DataError
 from adapterbot.history import History
 from adapterbot.home import DATA
-from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, Heads, Settings, load_classifier
+from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, HeadEnsemble, Settings, load_classifier
 from adapterbot.manager.router import Manager
 from adapterbot.manager.training import classifier as training
 from adapterbot.manager.training import examples
@@ -249,7 +249,7 @@ def test_a_bad_line_in_the_judging_file_is_named(encoder: WordEncoder, tmp_path:
     head = Head(encoder.width, 2)
     head.out.bias.data = torch.tensor([9.0, 0.0])  # chitchat, whatever is said
     settings = Settings(("chitchat", "wiki"), encoder.name, encoder.fingerprint, encoder.width)
-    manager = Manager(Classifier(Heads([head]), settings), encoder)
+    manager = Manager(Classifier(HeadEnsemble([head]), settings), encoder)
     path = tmp_path / "messages.jsonl"
     good = {"history": [], "message": "hi", "label": "chitchat", "kind": "single"}
     path.write_text(json.dumps(good) + "\n" + json.dumps(good | {"label": "wiki"}) + "\n")
