@@ -6,6 +6,7 @@ the user's own time zone, without a zone.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from adapterbot.errors import KnowledgeError, MissingPartError
+from adapterbot.home import read_whole
+from adapterbot.knowledge.calendar.recurrence import Unfolding
 from adapterbot.language.dates import listed
 
 MOST_BYTES = 16 * 2**20
@@ -59,7 +62,7 @@ class Series:
 
     number: int
     events: tuple[Any, ...]
-    unfold: Any = None
+    unfold: Unfolding | None = None
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -125,13 +128,10 @@ def read_calendar(path: Path, advance: Callable[[int], None] = lambda done: None
 def _text(path: Path) -> str:
     """The text of a calendar file."""
     try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            most = f"at most {MOST_BYTES >> 20} MB"
-            raise KnowledgeError(f"{path}: {size / 2**20:.0f} MB; {most} are read: export a shorter period")
-        text = path.read_bytes().decode("utf-8-sig").replace("\0", "")
+        text = read_whole(path, MOST_BYTES).decode("utf-8-sig").replace("\0", "")
     except OSError as error:
-        raise KnowledgeError(f"{path}: cannot be read: {error.strerror}") from None
+        advice = "; export a shorter period" if error.errno == errno.EFBIG else ""
+        raise KnowledgeError(f"{path}: cannot be read: {error.strerror}{advice}") from None
     except UnicodeDecodeError as error:
         raise KnowledgeError(f"{path}: not UTF-8 (byte {error.start}); convert the file to UTF-8") from None
     if not text.strip():
@@ -215,19 +215,13 @@ def _event(event: Any, lines: Sequence[str]) -> Any:
 
 def _series(groups: dict[str, list[tuple[int, Any]]], faults: list[str]) -> Iterator[Series]:
     """One Series per UID; those that cannot be expanded go to `faults`."""
-    import icalendar
-    import recurring_ical_events
-
     today = date.today()
     for number, members in enumerate(groups.values()):
         events = tuple(event for _, event in members)
         series = Series(number, events)
         if any(key in event for event in events for key in ("RRULE", "RDATE", "RECURRENCE-ID")):
-            calendar = icalendar.Calendar()
-            for event in events:
-                calendar.add_component(event)
             try:
-                series = Series(number, events, recurring_ical_events.of(calendar))
+                series = Series(number, events, Unfolding(events, today))
                 series.between(today, today + 7 * DAY, None)
             except Exception as error:  # as above; such a rule would fail in the middle of a turn
                 faults.append(f"line {members[0][0]}: {error or type(error).__name__}")
