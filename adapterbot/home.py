@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, AnyStr, BinaryIO
 
 from adapterbot.errors import WriteError
 
@@ -223,15 +223,16 @@ def read_whole(path: Path, most: int) -> bytes:
 
 
 def read_most(stream: IO[bytes], most: int, name: str) -> bytes:
-    """What is left in `stream`, at most `most` bytes; raises OSError for more."""
-    content = stream.read(most + 1)
-    if len(content) > most:
+    """The content of a file open at its beginning, packed or not, at most `most` bytes; raises OSError for more."""
+    known = os.fstat(stream.fileno()).st_size  # spares reading most of it, where it is true
+    content = b"" if known > most else stream.read(most + 1)
+    if known > most or len(content) > most:
         raise OSError(errno.EFBIG, f"larger than {_size(most)}", name)
     return content
 
 
-def bounded_lines(stream: IO[bytes], most: int, name: str = "") -> Iterator[tuple[int, bytes]]:
-    """The lines of `stream`, numbered from 1, with their ends; raises OSError for one of more than `most` bytes."""
+def bounded_lines(stream: IO[AnyStr], most: int, name: str = "") -> Iterator[tuple[int, AnyStr]]:
+    """The lines of `stream`, numbered from 1, with their ends; raises OSError for one longer than `most`."""
     number = 0
     while line := stream.readline(most + 1):
         number += 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from adapterbot.errors import InputError, SettingError, nearest, shorten
-from adapterbot.history import MOST_TEXT, History
+from adapterbot.history import History
 
 # name: (type, lowest, highest, what it does); the ranges are inclusive.
 DECODE_SETTINGS: dict[str, tuple[type, float, float, str]] = {
@@ -81,7 +81,7 @@ def _number(name: str, value: object, kind: type, low: float, high: float, meani
     return int(value) if kind is int else float(value)
 
 
-MOST_FACTS = 200  # of a caller's own
+MOST_FACTS, MOST_TOLD = 1_000, 200_000  # facts of a caller's own, and their characters
 
 RoutedBy = Literal["forced", "manager", "fallback", "only"]
 
@@ -119,10 +119,9 @@ def given_facts(facts: object) -> list[Fact]:
     """
     if not isinstance(facts, (list, tuple)) or not all(isinstance(fact, str) for fact in facts):
         raise InputError("facts is a list of texts")
-    if len(facts) > MOST_FACTS or any(len(fact) > MOST_TEXT for fact in facts):
-        longest = max((len(fact) for fact in facts), default=0)
-        given = f"{len(facts):,} facts were given, the longest of {longest:,} characters"
-        raise InputError(f"{given}; at most {MOST_FACTS} of at most {MOST_TEXT:,} are read")
+    if len(facts) > MOST_FACTS or (size := sum(map(len, facts))) > MOST_TOLD:
+        given = f"{len(facts):,} facts" if len(facts) > MOST_FACTS else f"facts of {size:,} characters"
+        raise InputError(f"{given} were given; at most {MOST_FACTS:,} of {MOST_TOLD:,} characters in all are read")
     return [Fact(fact.encode("utf-8", "replace").decode(), "caller") for fact in facts]  # no lone surrogates
 
 

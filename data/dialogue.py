@@ -17,9 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapterbot.errors import DataError
+from adapterbot.errors import DataError, reason
+from adapterbot.home import bounded_lines, opened, read_most
 
 SPEAKERS = {"user": "user", "system": "system", "bot": "system", "assistant": "system"}
+MOST_BYTES = 512 * 2**20  # of a .json file, which is read at once
+LINE = 16 * 2**20  # bytes of a line
 MAX_TURN = 100_000  # characters; a longer turn is a broken file, not a dialogue
 
 
@@ -93,17 +96,16 @@ def in_validation(dialogue_id: str, share: float = 0.1) -> bool:
 
 def objects(path: Path) -> Iterator[tuple[int, Any]]:
     """(line, JSON value) of a .jsonl, .jsonl.gz or .json file; raises DataError as `file:line: what is wrong`."""
-    opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rb") as stream:
+        with opened(path) as file, gzip.open(file) if path.suffix == ".gz" else file as stream:
             if path.name.removesuffix(".gz").endswith(".json"):
-                yield from _json_list(path, stream.read())
+                yield from _json_list(path, read_most(stream, MOST_BYTES, ""))
                 return
-            for number, raw in enumerate(stream, 1):
+            for number, raw in bounded_lines(stream, LINE):
                 if raw.strip(b"\xef\xbb\xbf \t\r\n"):
                     yield number, _json(path, number, raw)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
+        raise DataError(f"{path}: cannot be read: {reason(error)}") from None
 
 
 def _json_list(path: Path, raw: bytes) -> Iterator[tuple[int, Any]]:

@@ -277,7 +277,7 @@ def test_what_was_cut_of_a_history_is_a_warning_once(shared_bot: Bot) -> None:
 
 @pytest.mark.parametrize("facts", [["x" * 20_000_000], ["a"] * 1_000_000])
 def test_facts_have_a_limit(shared_bot: Bot, facts: list[str]) -> None:
-    with pytest.raises(InputError, match=r"facts were given, the longest of .* at most 200 of at most 20,000 are read"):
+    with pytest.raises(InputError, match=r"given; at most 1,000 of 200,000 characters in all are read"):
         shared_bot.respond("Hello", skill="persona", facts=facts)
 
 

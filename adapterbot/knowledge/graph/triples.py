@@ -1,5 +1,7 @@
 """3 · Reading and importing triples: subject, relation and object on each line, tab-separated (or CSV).
 
+A heading in the first line and lines that begin with "#" are no triples.
+
 OpenDialKG's release (Moon et al. 2019), where a relation that begins with "~" is read backwards, is understood too.
 """
 
@@ -13,12 +15,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from adapterbot.errors import KnowledgeError, shorten
-from adapterbot.home import written_by_rename
+from adapterbot.home import opened, written_by_rename
+from adapterbot.language.dates import listed
 
 LONGEST = 300  # characters of a name or relation
 LONGEST_LINE = 16 * LONGEST  # bytes
 BATCH = 10_000  # triples between two calls of `advance`
 HEADER = ("subject", "relation", "object")
+# What people call the columns; anything but letters is left out, so that "Entity 1" and "entity_1" are alike.
+HEADINGS = (
+    frozenset(listed("subject subj s head h source src from start entity entitya node name key")),
+    frozenset(listed("relation relationship rel r predicate pred p property edge label link type verb")),
+    frozenset(listed("object obj o tail t target dst to end entity entityb node value")),
+)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 COLUMNS = "write subject, relation and object on each line, with a tab between them"
 
@@ -35,18 +44,22 @@ class Triple(NamedTuple):
         """Subject, relation and object with tabs between them."""
         return "\t".join(self)
 
+    @property
+    def stored(self) -> str:
+        """The line in a file, where one that begins with "#" would be a comment."""
+        return f" {self.line}\n" if self.line.startswith("#") else f"{self.line}\n"
+
 
 def read_triples(path: Path) -> Iterator[Triple]:
-    """The triples of a .tsv, .txt or .csv file, one at a time; blank lines and a heading are passed over.
+    """The triples of a .tsv, .txt or .csv file, one at a time; blank lines, comments and a heading are passed over.
 
     Raises:
         KnowledgeError: the first bad line, as `file:line: what is wrong`.
     """
     first = True
     for where, fields in _rows(path):
-        triple = _triple(fields, where)
-        if not (first and tuple(map(str.lower, triple)) == HEADER):
-            yield triple
+        if not (first and _is_heading(fields)):
+            yield _triple(fields, where)
         first = False
 
 
@@ -68,7 +81,7 @@ def import_triples(path: Path, target: Path, advance: Callable[[int], None]) -> 
                 if mark not in seen:
                     seen.add(mark)
                     names |= {_mark(triple.subject), _mark(triple.object)}
-                    out.write(triple.line + "\n")
+                    out.write(triple.stored)
             if not seen:
                 raise KnowledgeError(f"{path}: no triples; {COLUMNS}")
     except OSError as error:
@@ -84,21 +97,56 @@ def _mark(text: str) -> bytes:
 
 def _rows(path: Path) -> Iterator[tuple[str, Sequence[str]]]:
     """(`file:line`, columns) of each line that is not blank."""
-    lines = (line for line in _lines(path))
     if path.suffix.lower() != ".csv":
-        yield from ((f"{path}:{number}", line.split("\t")) for number, line in lines if line.strip())
+        for number, line in _lines(path):
+            columns = line.split("\t")
+            if line.strip() and not line.startswith("#") and not (line.lstrip()[0] == "#" and len(columns) < 3):
+                yield f"{path}:{number}", columns
         return
-    reader = csv.reader((line for _, line in lines), strict=True)
+    lines = _CsvLines(path)
     try:
-        yield from ((f"{path}:{reader.line_num}", row) for row in reader if any(map(str.strip, row)))
+        for row in csv.reader(lines, strict=True):
+            lines.inside = 0
+            if any(map(str.strip, row)):
+                yield f"{path}:{lines.number}", row
     except csv.Error as error:
-        raise KnowledgeError(f"{path}:{reader.line_num}: not CSV: {error}") from None
+        raise KnowledgeError(f"{path}:{lines.number}: not CSV: {error}") from None
+
+
+class _CsvLines:
+    """The lines of a CSV file without comments. There are none `inside` a row, whose quoted cells may go on.
+
+    `inside` counts the lines of the row and is set to 0 at its end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lines, self._path = _lines(path), path
+        self.number = self.inside = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        for number, line in self._lines:
+            self.number = number
+            if self.inside > LONGEST:
+                raise KnowledgeError(f"{self._path}:{number}: a row goes on; a quote is not closed")
+            if self.inside or not line.lstrip().startswith("#"):
+                self.inside += 1
+                return line
+        raise StopIteration
+
+
+def _is_heading(fields: Sequence[str]) -> bool:
+    """Whether the three fields are what people call the columns of triples."""
+    names = ["".join(filter(str.isalpha, field.lower())) for field in fields]
+    return len(names) == 3 and all(name in known for name, known in zip(names, HEADINGS, strict=True))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     number = 0
     try:
-        with path.open("rb") as stream:
+        with opened(path) as stream:
             while raw := stream.readline(LONGEST_LINE):
                 number += 1
                 if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from adapterbot.errors import KnowledgeError
+from adapterbot.home import bounded_lines
+from adapterbot.home import opened as opened_file
 from adapterbot.knowledge.sqlite_cache import opened
 
 FORMAT = 1  # of the index file; another number makes it be built again
@@ -28,6 +30,7 @@ MARK, UNMARK = "\x02", "\x03"  # around each hit in a highlighted title
 # bm25 costs 2 µs for each passage that it ranks, and 0.05 µs for each that has a word of the query.
 RANKED = 10_000  # passages that one statement ranks at most
 SCANNED = 200_000  # passages that the frequent words of a query may have
+LINE = 16 * 2**20  # bytes in a line at most
 KEPT = 100_000  # vectors that an index keeps, the newest (77 MB with MiniLM)
 TABLES = """
     CREATE TABLE vector (encoder TEXT, passage INTEGER, row BLOB NOT NULL, PRIMARY KEY (encoder, passage));
@@ -62,7 +65,7 @@ class Index:
     """The passages of one file, searchable. Safe to use from several threads."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._db, self._lock = connection, threading.Lock()
+        self._db, self._lock = connection, threading.Lock()  # over the connection and the counts
         weakref.finalize(self, connection.close)
         self.size = int(connection.execute("SELECT value FROM about WHERE key = 'passages'").fetchone()[0])
         # FTS5's inverse document frequency of a word that one passage has (sqlite.org/fts5.html, section 5.1.1).
@@ -115,12 +118,17 @@ class Index:
 
     def _count(self, term: str) -> int:
         """How many passages have `term`, at most one more than may be scanned."""
-        if term not in self._counts:
+        with self._lock:
+            known = self._counts.get(term)
+        if known is not None:
+            return known
+        query = "SELECT count(*) FROM (SELECT 1 FROM passage WHERE passage MATCH ? LIMIT ?)"
+        count: int = self._fetch(query, (term, SCANNED + 1))[0][0]
+        with self._lock:
             if len(self._counts) >= RANKED:
                 self._counts.clear()
-            query = "SELECT count(*) FROM (SELECT 1 FROM passage WHERE passage MATCH ? LIMIT ?)"
-            self._counts[term] = self._fetch(query, (term, SCANNED + 1))[0][0]
-        return self._counts[term]
+            self._counts[term] = count
+        return count
 
     def _ranked(self, wanted: str, limit: int) -> list[Hit]:
         """The best of the first `RANKED` passages that match."""
@@ -158,7 +166,7 @@ class Index:
 def content_digest(path: Path) -> str:
     """Start of the SHA-256 of a file; raises KnowledgeError when it cannot be read."""
     try:
-        with path.open("rb") as stream:
+        with opened_file(path) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
     except OSError as error:
         raise KnowledgeError(f"{path}: cannot be read: {error.strerror}") from None
@@ -171,9 +179,9 @@ def read_passages(path: Path) -> Iterator[Passage]:
         KnowledgeError: the first bad line, as `file:line: what is wrong`.
     """
     try:
-        with path.open("rb") as stream:
+        with opened_file(path) as stream:
             row = 0
-            for number, raw in enumerate(stream, 1):
+            for number, raw in bounded_lines(stream, LINE):
                 if raw.strip(b"\xef\xbb\xbf \t\r\n"):
                     row += 1
                     yield Passage(row, *parse_passage(raw, f"{path}:{number}"))
@@ -187,7 +195,7 @@ def parse_passage(raw: bytes, where: str) -> tuple[str, str]:
         item: Any = json.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise KnowledgeError(f"{where}: not UTF-8 (byte {error.start}); convert the file to UTF-8") from None
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise KnowledgeError(f"{where}: not JSON: {error}") from None
     values = [item.get(key) if isinstance(item, dict) else None for key in ("title", "text")]
     title, text = (

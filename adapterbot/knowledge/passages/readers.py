@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 from adapterbot.errors import KnowledgeError
-from adapterbot.home import is_inside
+from adapterbot.home import bounded_lines, is_inside, opened
 from adapterbot.knowledge.passages.cutting import cut
-from adapterbot.knowledge.passages.index import parse_passage
+from adapterbot.knowledge.passages.index import LINE, parse_passage
 from adapterbot.knowledge.passages.wikipedia import read_dump
 from adapterbot.language.markup import clean, from_html, from_markdown
 
 Passages: TypeAlias = Iterator[tuple[str, str]]  # title, text
-LINE = 16 * 2**20  # bytes in a line at most
 PARAGRAPH = 20_000  # characters after which a paragraph is cut at the next end of a line
 
 KEY = re.compile(r"[A-Za-z][\w-]*:(?:\s|$)")
@@ -76,12 +75,8 @@ def _below(folder: Path) -> Iterator[Path]:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 file with their numbers from 1, without the marks at their ends."""
-    with path.open("rb") as stream:
-        number = 0
-        while raw := stream.readline(LINE + 1):
-            number += 1
-            if len(raw) > LINE:
-                raise KnowledgeError(f"{path}:{number}: a line of more than {LINE // 2**20} MB; break it into lines")
+    with opened(path) as stream:
+        for number, raw in bounded_lines(stream, LINE):
             try:
                 yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from xml.parsers import expat
 
 from adapterbot.errors import KnowledgeError, shorten
+from adapterbot.home import opened
 from adapterbot.knowledge.passages.cutting import cut
 from adapterbot.language.markup import clean, from_wikitext
 
@@ -35,7 +36,7 @@ def read_dump(path: Path) -> Iterator[tuple[str, str]]:
 
 def _pages(path: Path) -> Iterator[tuple[str, str]]:
     pages = _Pages(path)
-    with path.open("rb") as packed, bz2.open(packed) if path.suffix.lower() == ".bz2" else packed as stream:
+    with opened(path) as packed, bz2.open(packed) if path.suffix.lower() == ".bz2" else packed as stream:
         while chunk := _read(stream, path):
             pages.feed(chunk)
             yield from pages.take()

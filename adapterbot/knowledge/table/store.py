@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
+import io
 import itertools
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from adapterbot.errors import KnowledgeError, nearest, shorten
-from adapterbot.home import written_by_rename
+from adapterbot.home import bounded_lines, opened, written_by_rename
 
 FORMAT = "rows 1"  # of the file; another one has to be imported again
 LONGEST = 300  # characters of a cell
 MOST_COLUMNS = 40
+LONGEST_ROW = 2**20  # characters of a line, and of all lines of a row whose quoted cells go on in the next one
 BATCH = 5_000  # rows between two calls of `advance`
 MOST_ASKED = 8  # columns that people can ask for; each has an index
 MOST_VALUES = 300  # different values of a column that people can ask for
@@ -94,7 +97,7 @@ def read_table(path: Path, name: str) -> tuple[list[str], Iterator[Line]]:
         KnowledgeError: what is wrong with the file, also while its rows are read.
     """
     try:
-        with path.open("rb") as stream:
+        with opened(path) as stream:
             start = stream.read(16)
     except OSError as error:
         raise KnowledgeError(f"{path}: cannot be read: {error.strerror}") from None
@@ -237,12 +240,14 @@ def _csv(path: Path) -> Iterator[Line]:
     """The lines of a CSV file that have something in them, the header first."""
     line = 1
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+        with io.TextIOWrapper(opened(path), encoding="utf-8-sig", newline="") as stream:
             head = stream.readline(LONGEST * MOST_COLUMNS)
             delimiter = max(DELIMITERS, key=head.count)
             stream.seek(0)
-            rows = csv.reader(stream, delimiter=delimiter, strict=True)
+            lines = _Lines(stream, path)
+            rows = csv.reader(lines, delimiter=delimiter, strict=True)
             for cells in rows:
+                lines.size = 0
                 if any(cell.strip() for cell in cells):
                     yield f"{path}:{line}", cells
                 line = rows.line_num + 1
@@ -254,11 +259,30 @@ def _csv(path: Path) -> Iterator[Line]:
         raise KnowledgeError(f"{path}: cannot be read: {error.strerror}") from None
 
 
+class _Lines:
+    """The lines of a CSV file; raises OSError when a row, whose `size` is set to 0 at its end, grows too long."""
+
+    def __init__(self, stream: IO[str], path: Path) -> None:
+        self._lines, self._name = bounded_lines(stream, LONGEST_ROW, str(path)), str(path)
+        self.size = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        number, line = next(self._lines)
+        self.size += len(line)
+        if self.size > LONGEST_ROW:
+            raise OSError(errno.EFBIG, f"a row goes on in line {number:,}; a quote is not closed", self._name)
+        return line
+
+
 def _sqlite(path: Path, name: str) -> Iterator[Line]:
     """The column names and the rows of the only table of a SQLite file, or of the one called `name`."""
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             database.execute("PRAGMA trusted_schema = OFF")
+            database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_ROW)
             found = database.execute(
                 "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
                 " AND sql NOT LIKE 'CREATE VIRTUAL%'"

@@ -68,6 +68,34 @@ def test_bad_files_are_refused_and_the_earlier_triples_stay(
     assert (home.knowledge / "graph.tsv").read_text(encoding="utf-8") == OWN
 
 
+HEADINGS = ["Subject\tRelation\tObject", "subject\tpredicate\tobject", "head\trelation\ttail", "s\tp\to",
+            "Source\tEdge\tTarget", "Entity 1\tRelationship\tEntity 2", "entity_1\trel\tentity_2", "from\ttype\tto",
+            "#subject\trelation\tobject", "# made on Monday"]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["tsv", "csv", "txt"])
+@pytest.mark.parametrize("heading", HEADINGS)
+def test_a_heading_and_comments_are_no_triples(heading: str, form: str, tmp_path: Path) -> None:
+    lines = ["# mine", "", heading, "a\tknows\tb", "# a\tknows\tc", "#", '#it said "no', "c\tknows\tsubject"]
+    text = "\n".join(lines) + "\n"
+    path = write(tmp_path / f"own.{form}", text.replace("\t", ",") if form == "csv" else text)
+    assert list(read_triples(path)) == [Triple("a", "knows", "b"), Triple("c", "knows", "subject")]
+
+
+def test_what_only_looks_like_a_heading_or_a_comment_is_kept(home: Home, tmp_path: Path) -> None:
+    text = 'Head,knows,Tail\nsubject,relation,object\n"#MeToo",began_in,2006\nb,said,"x\n# no comment"\n'
+    kept = [
+        Triple("Head", "knows", "Tail"),
+        Triple("subject", "relation", "object"),
+        Triple("#MeToo", "began_in", "2006"),
+        Triple("b", "said", "x # no comment"),
+    ]
+    path = write(tmp_path / "own.csv", text)
+    assert list(read_triples(path))[:2] == kept[:2]
+    add(write(tmp_path / "tagged.tsv", "".join(triple.stored for triple in kept)), home, "graph")
+    assert list(read_triples(home.knowledge / "graph.tsv")) == kept
+
+
 def test_a_link_that_leads_out_is_refused(home: Home, tmp_path: Path) -> None:
     home.knowledge.mkdir(parents=True)
     (home.knowledge / "graph.tsv").symlink_to(write(tmp_path / "outside.tsv"))
@@ -83,4 +111,4 @@ def test_what_is_written_is_read_again(
 ) -> None:
     wanted = [Triple(s, f"r{r}", f"o{o}") for s, r, o in triples]
     path = tmp_path_factory.mktemp("written") / "all.tsv"
-    assert list(read_triples(write(path, "".join(triple.line + "\n" for triple in wanted)))) == wanted
+    assert list(read_triples(write(path, "".join(triple.stored for triple in wanted)))) == wanted

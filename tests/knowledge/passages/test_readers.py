@@ -120,7 +120,7 @@ WHOLE = DUMP.format(page("Tea", "Tea is hot.")).encode()
         ("a.jsonl", b'{"title": "T", "text": "x"}\n{"title": "\xff"}', r"a\.jsonl:2: not UTF-8"),
         ("a.jsonl", b'\n{"title": "T"}', r"a\.jsonl:2: a passage is an object"),
         ("a.jsonl", b"[" * 200_000, r"a\.jsonl:1: not JSON"),
-        ("a.txt", b"x" * (16 * 2**20 + 1), r"a\.txt:1: a line of more than 16 MB"),
+        ("a.txt", b"x" * (16 * 2**20 + 1), r"a\.txt: cannot be read: line 1 is longer than 16 MB"),
         ("a.xml", b"<rss><page></page></rss>", r"a\.xml: not a Wikipedia dump: it begins with <rss>"),
         ("a.xml", b"no XML at all", r"a\.xml:1: damaged or cut off XML"),
         ("a.xml", b"", r"a\.xml:1: damaged or cut off XML"),
