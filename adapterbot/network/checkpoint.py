@@ -68,7 +68,9 @@ class Checkpoint:
             kind, _, rest = path.partition("/")
             name, _, moment = rest.rpartition("/")
             if kind in optimizers:
-                device = tensor.device if moment == "step" else parameters[name].device  # a count stays where it is
+                # A count of steps stays on the processor, but for a fused optimizer, whose kernel reads it.
+                beside = moment != "step" or optimizers[kind].defaults.get("fused")
+                device = parameters[name].device if beside else tensor.device
                 optimizers[kind].state[parameters[name]][moment] = tensor.to(device, copy=True)
 
 

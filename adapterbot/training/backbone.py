@@ -4,6 +4,7 @@ Muon (Jordan et al. 2024) for the blocks' matrices, AdamW for embeddings, norms 
 constant rates that fall to zero over the last part.
 """
 
+# Long: one visible loop with all that it looks at.
 from __future__ import annotations
 
 import math
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from torch import nn
 
 from adapterbot.errors import AdapterbotError, SettingError
@@ -39,6 +40,7 @@ from adapterbot.training.documents import PretrainingCorpora, common_words, read
 from adapterbot.training.optimizers import optimizers, rate
 from adapterbot.training.packing import Batch, Packed, PackedDecoder
 from adapterbot.training.passes import Passes
+from adapterbot.training.progress import training_bar
 from adapterbot.training.recipe import Recipe
 from adapterbot.training.vocabulary import train_vocabulary
 
@@ -297,20 +299,15 @@ class Pretraining:
         return result
 
     def _progress(self) -> Progress:
-        bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("step {task.completed}/{task.total}"),
-            TextColumn("loss {task.fields[loss]}"),
-            TextColumn("bits per byte {task.fields[valid]}"),
-            TextColumn("{task.fields[speed]} tokens/s"),
-            TimeRemainingColumn(),
+        state = self.state
+        return training_bar(
+            "backbone",
+            "bits per byte",
+            total=state.steps,
+            completed=state.step,
+            valid=state.curve[-1]["bits_per_byte"] if state.curve else None,
             disable=self.quiet or not self.accelerator.is_main_process,
         )
-        state = self.state
-        last = f"{state.curve[-1]['bits_per_byte']:.3f}" if state.curve else "-"
-        bar.add_task("backbone", total=state.steps, completed=state.step, loss="-", speed="-", valid=last)
-        return bar
 
 
 def _model(

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from adapterbot.engine.generate import generate
@@ -37,6 +36,7 @@ from adapterbot.training.card import write_card
 from adapterbot.training.corpus import Corpus, load_corpus
 from adapterbot.training.logistic import ByMeaning
 from adapterbot.training.loop import LoopState, TrainingLoop
+from adapterbot.training.progress import training_bar
 from adapterbot.training.schedule import VALIDATION_REPLIES
 from adapterbot.training.windows import training_rows, validation_rows
 from adapterbot.turn import Prompt
@@ -88,6 +88,7 @@ def train_skill(
         SettingError: epochs or seed out of range.
         DataError: nothing usable to train on (file and line where one is at fault).
     """
+    # Long: the fields of its result, one a line.
     epochs = _checked(spec, epochs, seed)
     corpus = load_corpus(spec, data, ByMeaning(backbone))
     training = AdapterTraining.prepare(spec, backbone, corpus, home.training / spec.name, epochs, seed)
@@ -210,7 +211,15 @@ class AdapterTraining:
         self.checkpoint.restore_moments(self.adapter, {OPTIMIZER: loop.optimizer})  # on the device of this training
         tokens = 0
         started = time.monotonic()
-        with self._progress(quiet) as bar:
+        bar = training_bar(
+            self.spec.name,
+            "valid ppl",
+            total=loop.steps,
+            completed=loop.state.step,
+            valid=loop.state.valid[-1] if loop.state.valid else None,
+            disable=quiet,
+        )
+        with bar:
             task = bar.task_ids[0]
 
             def on_update(batch: Sequence[Prompt], loss: float) -> None:
@@ -237,28 +246,6 @@ class AdapterTraining:
         self.adapter.take({n: t.half().float() for n, t in self.loop.best.items()})
         before = perplexity(self.backbone, None, self.valid)
         return before, perplexity(self.backbone, self.adapter.adapters(), self.valid)
-
-    def _progress(self, quiet: bool) -> Progress:
-        bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("step {task.completed}/{task.total}"),
-            TextColumn("loss {task.fields[loss]}"),
-            TextColumn("valid ppl {task.fields[valid]}"),
-            TextColumn("{task.fields[speed]} tokens/s"),
-            TimeRemainingColumn(),
-            disable=quiet,
-        )
-        state = self.loop.state
-        bar.add_task(
-            self.spec.name,
-            total=self.loop.steps,
-            completed=state.step,
-            loss="-",
-            speed="-",
-            valid=f"{state.valid[-1]:.2f}" if state.valid else "-",
-        )
-        return bar
 
 
 def reply_loss(backbone: Backbone, adapter: Adapter, batch: Sequence[Prompt]) -> Tensor:

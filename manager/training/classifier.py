@@ -74,6 +74,7 @@ def train_manager(
         DataError: fewer than two routable skills have anything to learn from, or a corpus file is bad.
         MissingPartError: scikit-learn or matplotlib is not installed.
     """
+    # Long: the steps of the training in their order.
     require_libraries()
     routable = {name: spec for name, spec in sorted(specs.items()) if spec.routing.auto}
     seed = settings.seed
