@@ -127,7 +127,7 @@ def train_encoder(
     from adapterbot.errors import DataError
     from adapterbot.home import Home
     from adapterbot.manager.training.classifier import ClassifierTraining
-    from adapterbot.manager.training.encoder import CHECKPOINT, EncoderTraining, train_reading
+    from adapterbot.manager.training.encoder import CHECKPOINT, EncoderTraining, train_encoder_and_manager
     from adapterbot.spec.folders import SkillFolders
     from adapterbot.training.recipe import read_recipe
 
@@ -135,7 +135,7 @@ def train_encoder(
     if folder is None:
         raise DataError("the encoder learns from dialogues: give a folder of corpora by --data")
     with _goes_on():
-        ranker, manager = train_reading(
+        ranker, manager = train_encoder_and_manager(
             SkillFolders(home).load_all(),
             folder,
             out or home.manager,

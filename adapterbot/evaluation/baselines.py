@@ -97,7 +97,7 @@ def compare(
             f"{name}_backbone": value for name, value in evaluate_replies(evaluation_set, backbone, nobody)[0].items()
         }
     if corpus is not None:
-        full = trained_whole(
+        full = train_all_weights(
             evaluation_set.spec, backbone, corpus, comparison.epochs, comparison.seed, comparison.advance
         )
         figures |= {f"{name}_full": value for name, value in evaluate_replies(evaluation_set, full, nobody)[0].items()}
@@ -124,7 +124,7 @@ def training_corpus(
     return replace(corpus, train=train)
 
 
-def trained_whole(
+def train_all_weights(
     spec: SkillSpec,
     backbone: Backbone,
     corpus: Corpus,
@@ -146,7 +146,7 @@ def trained_whole(
     loop = TrainingLoop(
         learner=model.decoder,
         rows=rows,
-        loss=lambda batch: whole_loss(model, batch),
+        loss=lambda batch: all_weights_loss(model, batch),
         validate=lambda: perplexity(model, None, probe),
         weights=model.decoder.state_dict,
         optimizer=torch.optim.AdamW(model.decoder.parameters(), lr=rate),
@@ -165,7 +165,7 @@ def trained_whole(
     return model
 
 
-def whole_loss(model: Backbone, batch: Sequence[Prompt]) -> Tensor:
+def all_weights_loss(model: Backbone, batch: Sequence[Prompt]) -> Tensor:
     """Mean cross-entropy over the label positions of a batch, with gradients in every weight."""
     ids, labels = label_batch(model, batch)  # [B, T]
     wanted = labels[:, 1:] != IGNORE

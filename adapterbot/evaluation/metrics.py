@@ -104,7 +104,7 @@ def _by_reply(
     values = {
         "f1": {i: 100 * word_f1(texts[i], s.reference) for i, s in enumerate(predictions)},
         "rouge_l": {i: 100 * rouge_l(texts[i], s.reference) for i, s in enumerate(predictions)},
-        "relevance": found(
+        "relevance": first_of_twenty(
             texts, ["\n".join(s.utterances) for s in predictions], [s.dialogue for s in predictions], seed
         ),
         "knowledge_f1": {i: 100 * word_f1(texts[i], " ".join(facts)) for i, facts in told.items()},
@@ -194,7 +194,7 @@ def _missing(measure: str, name: str) -> MissingPartError:
     return MissingPartError(f"{measure} needs {name}: pip install 'adapterbot[train]'")
 
 
-def found(
+def first_of_twenty(
     replies: Sequence[str], conversations: Sequence[str], dialogues: Sequence[int], seed: int = 0
 ) -> dict[int, float]:
     """Number of the reply -> 1 when its own conversation is the most similar one of 20, else 0; ties share the 1.

@@ -20,7 +20,7 @@ from adapterbot.data.dialogue import Dialogue, Utterance
 from adapterbot.errors import DataError
 from adapterbot.language.sentences import recase
 from adapterbot.training.frames import frame_dialogues
-from adapterbot.training.made_up_names import everyday, with_made_up_names
+from adapterbot.training.made_up_names import everyday_words, with_made_up_names
 from adapterbot.training.recipe import MixtureTable
 
 REGISTER = "register: lower case"  # the fact line that marks a document in lower case
@@ -163,7 +163,7 @@ def _cut(dialogue: Dialogue, unsafe: Callable[[str], bool]) -> Dialogue | None:
 def common_words(corpora: PretrainingCorpora) -> Callable[[str], bool]:
     """Whether a lower-case word stands at least COMMON times in the training texts."""
     dialogues = (d for splits in corpora.splits.values() for d in splits["train"])
-    return everyday((t.text for d in dialogues for t in d.turns), COMMON)
+    return everyday_words((t.text for d in dialogues for t in d.turns), COMMON)
 
 
 def training_documents(

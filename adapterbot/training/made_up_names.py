@@ -101,7 +101,7 @@ def _number(digits: str, draw: random.Random) -> str:
     return first + "".join(str(draw.randint(0, 9)) for _ in digits[1:])
 
 
-def everyday(texts: Iterable[str], least: int) -> Callable[[str], bool]:
+def everyday_words(texts: Iterable[str], least: int) -> Callable[[str], bool]:
     """Whether a lower-case word stands at least `least` times in the texts."""
     counts: Counter[str] = Counter()
     for text in texts:

@@ -14,7 +14,7 @@ from adapterbot.reply.prompt import encode
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.training.corpus import Corpus
 from adapterbot.training.frames import FRAME
-from adapterbot.training.made_up_names import everyday, with_made_up_names
+from adapterbot.training.made_up_names import everyday_words, with_made_up_names
 from adapterbot.turn import Prompt
 
 COMMON = 20  # a word that stands this often in a skill's corpus belongs to everyday language
@@ -90,10 +90,10 @@ def training_rows(corpus: Corpus, spec: SkillSpec, tokenizer: Tokenizer, positio
 
 def _augmented(corpus: Corpus, spec: SkillSpec, draw: random.Random, seed: int) -> Iterator[Window]:
     """The training windows, in the shares of the spec with capitals and with made-up names in facts and replies."""
-    common = everyday((t.text for d in corpus.train for t in d.turns), COMMON)
+    common = everyday_words((t.text for d in corpus.train for t in d.turns), COMMON)
     for dialogue in corpus.train:
         recase_it = random.Random(f"{seed} {dialogue.id}").random() < spec.data.recase
-        for w in windows(recased(dialogue) if recase_it else dialogue, spec):
+        for w in windows(recase_dialogue(dialogue) if recase_it else dialogue, spec):
             if w.facts and not dialogue.id.startswith(FRAME) and draw.random() < spec.data.made_up:
                 facts, utterances = with_made_up_names(w.facts, w.utterances, w.learn, common, draw)
                 yield Window(facts, utterances, w.learn)
@@ -110,7 +110,7 @@ def validation_rows(
     return encode_windows(everything[::step][:most], tokenizer, positions)
 
 
-def recased(dialogue: Dialogue) -> Dialogue:
+def recase_dialogue(dialogue: Dialogue) -> Dialogue:
     """The dialogue with capitals where sentences start: lower-cased corpora should not set the bot's register."""
     return replace(
         dialogue,

@@ -26,7 +26,7 @@ from adapterbot.manager.classifier import (
 from adapterbot.manager.encoder import Encoder
 from adapterbot.manager.router import Manager
 from adapterbot.manager.training.examples import Example, collect
-from adapterbot.manager.training.mixtures import Mixture, encode_all
+from adapterbot.manager.training.mixtures import Mixture, encode_texts
 from adapterbot.manager.training.report import evaluate_messages, measure, require_libraries, write_report
 from adapterbot.network.device import fastest
 from adapterbot.spec.tables import FALLBACK, SkillSpec
@@ -83,7 +83,7 @@ def train_manager(
     remarks += [f"{name}: nothing to learn from" for name in routable if name not in classes]
     examples = [e for e in examples if e.skill in classes]
     with _progress(progress) as advance:
-        row, vectors = encode_all(examples, encoder, advance)
+        row, vectors = encode_texts(examples, encoder, advance)
     near = vectors.to(fastest())
     train, cleaning = clean([e for e in examples if not e.valid], classes, row, near, settings)
     head = fit_heads(Mixture.of(train, classes, row, near), settings)

@@ -31,8 +31,8 @@ from adapterbot.manager.ranker import RANKER, Towers, save_ranker
 from adapterbot.manager.training.classifier import ClassifierTraining, train_manager
 from adapterbot.manager.training.examples import collect
 from adapterbot.manager.training.mixtures import Mixture
-from adapterbot.manager.training.ranker import VALID_REPLIES, dialogues_of, encode_shown, report_on
-from adapterbot.manager.training.reply_batches import Batch, Talks, batch, reply_loss
+from adapterbot.manager.training.ranker import VALID_REPLIES, dialogues_of, encode_with_progress, report_on
+from adapterbot.manager.training.reply_batches import Batch, ReplyPairs, batch, reply_loss
 from adapterbot.manager.training.report import require_libraries
 from adapterbot.network.checkpoint import checkpoint_of, remove_checkpoint, save_checkpoint
 from adapterbot.network.device import mixed_precision, on_fastest
@@ -65,12 +65,12 @@ class EncoderTraining:
 
 
 @dataclass(slots=True)
-class Lessons:
+class EncoderDataset:
     """What is learnt from: one table of utterances, and messages and dialogues as rows of it."""
 
     ids: Tensor  # [1 + T, TOKENS] int16, PADDING where there is none; row 0 is silence
     mixture: Mixture
-    talks: Mapping[str, Talks]
+    talks: Mapping[str, ReplyPairs]
 
     def key(self, base: BertEncoder, settings: EncoderTraining) -> dict[str, Any]:
         """What a checkpoint belongs to."""
@@ -115,9 +115,9 @@ class Student(nn.Module):
         route = F.cross_entropy(told, skills.to(vectors.device), label_smoothing=SMOOTHING)
         return route + reply_loss(self.towers, vectors, replace(talk, contexts=at[1], candidates=at[2]))
 
-    def update_by(self, optimizer: torch.optim.Optimizer, ids: Tensor, lesson: tuple[Tensor, Tensor, Batch]) -> float:
+    def update_by(self, optimizer: torch.optim.Optimizer, ids: Tensor, batches: tuple[Tensor, Tensor, Batch]) -> float:
         """One step; returns its loss."""
-        loss = self.loss(ids, *lesson)
+        loss = self.loss(ids, *batches)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters(), CLIP)
@@ -157,18 +157,22 @@ def train_encoder(
     """
     found = dialogues_of(specs, corpora)
     with Progress() as bar:
-        lessons = read_lessons(specs, corpora, base, settings.seed, bar)
-        student = learn(lessons, base, training, settings, bar)
+        dataset = read_encoder_dataset(specs, corpora, base, settings.seed, bar)
+        student = learn(dataset, base, training, settings, bar)
         save_update(out / UPDATE, student.update, base.fingerprint)
         encoder = base.updated(out / UPDATE, DIALOGUE)
         row = dict[str, int]()
-        valid = {n: Talks.of(d["valid"], row, VALID_REPLIES, f"{settings.seed} {n} valid") for n, d in found.items()}
-        vectors = encode_shown(list(row), encoder, bar)
+        valid = {
+            n: ReplyPairs.of(d["valid"], row, VALID_REPLIES, f"{settings.seed} {n} valid") for n, d in found.items()
+        }
+        vectors = encode_with_progress(list(row), encoder, bar)
     save_ranker(out / RANKER, student.towers, encoder)
-    return report_on(student.towers, vectors, valid, lessons.talks, encoder, out)
+    return report_on(student.towers, vectors, valid, dataset.talks, encoder, out)
 
 
-def read_lessons(specs: Mapping[str, SkillSpec], corpora: Path, base: BertEncoder, seed: int, bar: Progress) -> Lessons:
+def read_encoder_dataset(
+    specs: Mapping[str, SkillSpec], corpora: Path, base: BertEncoder, seed: int, bar: Progress
+) -> EncoderDataset:
     """Training messages of all routable skills, training dialogues of all corpora that the ranker learns from."""
     routable = {name: spec for name, spec in sorted(specs.items()) if spec.routing.auto}
     examples = [e for e in collect(routable, corpora, seed, BUDGETS)[0] if not e.valid]
@@ -179,7 +183,7 @@ def read_lessons(specs: Mapping[str, SkillSpec], corpora: Path, base: BertEncode
     classes = [name for name in routable if any(e.skill == name for e in examples)]
     mixture = Mixture.of(examples, classes, row, torch.empty(0))
     found = dialogues_of(specs, corpora)
-    talks = {name: Talks.of(d["train"], row, REPLIES, f"{seed} {name}") for name, d in found.items()}
+    talks = {name: ReplyPairs.of(d["train"], row, REPLIES, f"{seed} {name}") for name, d in found.items()}
     texts = list(row)
     task = bar.add_task("reading", total=len(row))
     ids = torch.full((1 + len(texts), TOKENS), PADDING, dtype=torch.int16)
@@ -187,20 +191,22 @@ def read_lessons(specs: Mapping[str, SkillSpec], corpora: Path, base: BertEncode
         some = base.tokens(texts[start : start + 1024])[:, :TOKENS]
         ids[1 + start : 1 + start + len(some), : some.shape[1]] = some
         bar.advance(task, len(some))
-    return Lessons(ids, mixture, talks)
+    return EncoderDataset(ids, mixture, talks)
 
 
-def learn(lessons: Lessons, base: BertEncoder, training: Path, settings: EncoderTraining, bar: Progress) -> Student:
+def learn(
+    dataset: EncoderDataset, base: BertEncoder, training: Path, settings: EncoderTraining, bar: Progress
+) -> Student:
     """A student after all steps, on the processor; checkpoints lie in the folder `training` until it has ended."""
     steps = settings.steps
     torch.manual_seed(settings.seed)
-    student = Student(base, lessons.mixture.classes)
+    student = Student(base, dataset.mixture.classes)
     with on_fastest(student, base):
         rates = {student.update: RATE, student.towers: TOP_RATE, student.head: TOP_RATE}
         groups = [{"params": list(part.parameters())} for part in rates]
         optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [*rates.values()], steps, pct_start=WARMUP)
-        key = lessons.key(base, settings)
+        key = dataset.key(base, settings)
         checkpoint = checkpoint_of(training, key)
         checkpoint.restore_weights(student)
         checkpoint.restore_moments(student, {OPTIMIZER: optimizer})
@@ -210,9 +216,9 @@ def learn(lessons: Lessons, base: BertEncoder, training: Path, settings: Encoder
             for _ in range(done):
                 schedule.step()
         task = bar.add_task("training", total=steps, completed=done)
-        for step, lesson in islice(enumerate(lessons.steps(settings)), done, None):
+        for step, batches in islice(enumerate(dataset.steps(settings)), done, None):
             torch.manual_seed(settings.seed * steps + step)  # dropout is the same in a run that was killed
-            loss = student.update_by(optimizer, lessons.ids, lesson)
+            loss = student.update_by(optimizer, dataset.ids, batches)
             schedule.step()
             bar.update(task, advance=1, description=f"training, loss {loss:.2f}")
             if time.monotonic() - saved > settings.checkpoint_seconds:
@@ -222,7 +228,7 @@ def learn(lessons: Lessons, base: BertEncoder, training: Path, settings: Encoder
     return student.eval()
 
 
-def train_reading(
+def train_encoder_and_manager(
     specs: Mapping[str, SkillSpec],
     corpora: Path,
     out: Path,

@@ -91,7 +91,7 @@ class Mixture:
         return self.features(self.message, history), self.skill
 
 
-def encode_all(
+def encode_texts(
     examples: Sequence[Example], encoder: Encoder, advance: Callable[[int, int], None]
 ) -> tuple[dict[str, int], Tensor]:
     """Each text's row, and the rows [1 + T, width] in half precision; `advance` is told how many of T are done."""

@@ -18,7 +18,7 @@ from adapterbot.errors import DataError
 from adapterbot.home import DATA, written_by_rename
 from adapterbot.manager.encoder import Encoder, encode_rows
 from adapterbot.manager.ranker import RANKER, Towers, save_ranker
-from adapterbot.manager.training.reply_batches import CANDIDATES, Talks, accuracy, batch, reply_loss
+from adapterbot.manager.training.reply_batches import CANDIDATES, ReplyPairs, accuracy, batch, reply_loss
 from adapterbot.network.device import on_fastest
 from adapterbot.spec.tables import SkillSpec
 
@@ -49,17 +49,22 @@ def train_ranker(
     """
     found = dialogues_of(specs, corpora)
     row = dict[str, int]()
-    train = {n: Talks.of(d["train"], row, REPLIES, f"{seed} {n}") for n, d in found.items()}
-    valid = {n: Talks.of(d["valid"], row, VALID_REPLIES, f"{seed} {n} valid") for n, d in found.items()}
+    train = {n: ReplyPairs.of(d["train"], row, REPLIES, f"{seed} {n}") for n, d in found.items()}
+    valid = {n: ReplyPairs.of(d["valid"], row, VALID_REPLIES, f"{seed} {n} valid") for n, d in found.items()}
     with Progress(disable=quiet) as bar:
-        vectors = encode_shown(list(row), encoder, bar)
+        vectors = encode_with_progress(list(row), encoder, bar)
         towers = fit(start or Towers(encoder.width), [*train.values()], [*valid.values()], vectors, seed, bar)
     save_ranker(out / RANKER, towers, encoder)
     return report_on(towers, vectors, valid, train, encoder, out)
 
 
 def report_on(
-    towers: Towers, vectors: Tensor, valid: Mapping[str, Talks], train: Mapping[str, Talks], encoder: Encoder, out: Path
+    towers: Towers,
+    vectors: Tensor,
+    valid: Mapping[str, ReplyPairs],
+    train: Mapping[str, ReplyPairs],
+    encoder: Encoder,
+    out: Path,
 ) -> dict[str, Any]:
     """Write ranker.json: how often the true reply comes first, for each corpus; `vectors` are those of `valid`."""
     per_corpus = {name: accuracy(towers, vectors, talks) for name, talks in valid.items()}
@@ -96,7 +101,7 @@ def dialogues_of(specs: Mapping[str, SkillSpec], corpora: Path | None) -> dict[s
     return found
 
 
-def encode_shown(texts: Sequence[str], encoder: Encoder, bar: Progress) -> Tensor:
+def encode_with_progress(texts: Sequence[str], encoder: Encoder, bar: Progress) -> Tensor:
     """`encode_rows` with its progress in `bar`."""
     task = bar.add_task("encoding", total=len(texts))
     return encode_rows(texts, encoder, lambda done, total: bar.update(task, completed=done, total=total))
@@ -104,8 +109,8 @@ def encode_shown(texts: Sequence[str], encoder: Encoder, bar: Progress) -> Tenso
 
 def fit(
     towers: Towers,
-    train: Sequence[Talks],
-    valid: Sequence[Talks],
+    train: Sequence[ReplyPairs],
+    valid: Sequence[ReplyPairs],
     vectors: Tensor,
     seed: int,
     bar: Progress,

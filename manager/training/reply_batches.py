@@ -33,13 +33,13 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Talks:
+class ReplyPairs:
     """Dialogues of one corpus, each a list of rows."""
 
     dialogues: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, dialogues: Sequence[Dialogue], row: dict[str, int], most: int, seed: str) -> Talks:
+    def of(cls, dialogues: Sequence[Dialogue], row: dict[str, int], most: int, seed: str) -> ReplyPairs:
         """Whole dialogues in random order with about `most` replies; new utterances get the next rows in `row`."""
         chosen: list[tuple[int, ...]] = []
         count = 0
@@ -107,7 +107,7 @@ def reply_loss(towers: Towers, vectors: Tensor, batch: Batch) -> Tensor:
 
 
 @torch.inference_mode()
-def accuracy(towers: Towers, vectors: Tensor, talks: Talks, seed: int = 0) -> float:
+def accuracy(towers: Towers, vectors: Tensor, talks: ReplyPairs, seed: int = 0) -> float:
     """Share of contexts whose true reply comes first among itself and CANDIDATES - 1 replies of other dialogues."""
     draw = random.Random(seed)
     hits = 0

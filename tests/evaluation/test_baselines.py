@@ -23,7 +23,13 @@ from adapterbot.cli import main
 from adapterbot.cli.evaluate import evaluate_all
 from adapterbot.data.dialogue import read_dialogues
 from adapterbot.errors import AdapterbotError, DataError, MissingPartError, UnknownNameError
-from adapterbot.evaluation.baselines import Comparison, evaluate_named, trained_whole, training_corpus, whole_loss
+from adapterbot.evaluation.baselines import (
+    Comparison,
+    all_weights_loss,
+    evaluate_named,
+    train_all_weights,
+    training_corpus,
+)
 from adapterbot.evaluation.page import write_report_page
 from adapterbot.evaluation.skill import SkillEvaluation, evaluate_skill
 from adapterbot.evaluation.tables import MODELS, as_rich, grids
@@ -68,7 +74,7 @@ def corpus(bot: Bot) -> Corpus:
 
 @pytest.fixture(scope="module")
 def full(bot: Bot, corpus: Corpus) -> Backbone:
-    return trained_whole(bot.specs["talker"], bot.backbone, corpus, epochs=1)
+    return train_all_weights(bot.specs["talker"], bot.backbone, corpus, epochs=1)
 
 
 @pytest.fixture(scope="module")
@@ -95,19 +101,19 @@ def test_every_weight_learns_and_the_backbone_stays(bot: Bot, corpus: Corpus, fu
 def test_the_loss_is_the_one_that_adapters_learn_from(tiny: Backbone, bot: Bot, corpus: Corpus) -> None:
     rows = training_rows(corpus, bot.specs["talker"], tiny.tokenizer, tiny.positions, 0)[:4]
     untrained = reply_loss(tiny, fresh_adapter(tiny, 4), rows).detach()
-    assert float(whole_loss(tiny, rows)) == pytest.approx(float(untrained), rel=1e-3)
+    assert float(all_weights_loss(tiny, rows)) == pytest.approx(float(untrained), rel=1e-3)
 
 
 def test_progress_is_told_in_updates_and_epochs_are_as_asked(bot: Bot, corpus: Corpus) -> None:
     told: list[tuple[int, int]] = []
-    trained_whole(bot.specs["talker"], bot.backbone, corpus, 1, advance=lambda *step: told.append(step))
+    train_all_weights(bot.specs["talker"], bot.backbone, corpus, 1, advance=lambda *step: told.append(step))
     assert told == [(1, len(told))] * len(told)
     assert len(told) >= 8
 
 
 def test_a_training_that_blows_up_is_an_error(bot: Bot, corpus: Corpus) -> None:
     with pytest.raises(AdapterbotError, match="cannot learn skill 'talker' at a rate of 1e"):
-        trained_whole(bot.specs["talker"], bot.backbone, corpus, epochs=1, rate=1e10)
+        train_all_weights(bot.specs["talker"], bot.backbone, corpus, epochs=1, rate=1e10)
 
 
 def test_what_is_judged_on_is_not_learnt_from(bot: Bot) -> None:

@@ -18,7 +18,7 @@ from adapterbot.evaluation.metrics import (
     best_constant,
     bleu,
     distinct,
-    found,
+    first_of_twenty,
     in_groups,
     interval,
     measures,
@@ -192,7 +192,7 @@ def test_groups_are_of_20_different_dialogues(dialogues: list[int], seed: int) -
 @given(st.sampled_from(["", "I love honey!", "What is it?", "love"]), st.integers(0, 30), st.sampled_from([20, 21, 23]))
 def test_a_constant_reply_is_found_in_1_of_20(constant: str, seed: int, dialogues: int) -> None:
     said = exchanges(dialogues) + [replace(s, utterances=("I love it so!",)) for s in exchanges(20)]
-    values = found([constant] * len(said), [s.utterances[0] for s in said], [s.dialogue for s in said], seed)
+    values = first_of_twenty([constant] * len(said), [s.utterances[0] for s in said], [s.dialogue for s in said], seed)
     assert len(values) == 40
     assert sum(values.values()) / len(values) == pytest.approx(1 / AMONG)
 

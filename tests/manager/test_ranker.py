@@ -15,7 +15,7 @@ from adapterbot.errors import DataError, WeightsError
 from adapterbot.manager.encoder import WEIGHTS, BackboneEncoder, Similarity
 from adapterbot.manager.ranker import RANKER, Ranker, Towers, load_ranker, save_ranker, trained_on
 from adapterbot.manager.training.ranker import fit, train_ranker
-from adapterbot.manager.training.reply_batches import Talks, accuracy, batch, context
+from adapterbot.manager.training.reply_batches import ReplyPairs, accuracy, batch, context
 from adapterbot.network.backbone import Backbone
 from adapterbot.reply.rerank import RELEVANCE, rank
 from adapterbot.spec.folders import SkillFolders
@@ -91,8 +91,8 @@ def test_the_towers_learn_a_pattern_that_generalises() -> None:
     messages = torch.nn.functional.normalize(torch.randn(2100, 16, generator=draw), dim=-1)
     vectors = torch.cat([torch.zeros(1, 16), messages, messages @ turn])
     pairs = [(i, 2100 + i) for i in range(1, 2101)]
-    train = Talks(tuple(pairs[:2000]))
-    valid = Talks(tuple(pairs[2000:]))
+    train = ReplyPairs(tuple(pairs[:2000]))
+    valid = ReplyPairs(tuple(pairs[2000:]))
     untrained = Towers(16)
     before = accuracy(untrained, vectors, valid)
     with Progress(disable=True) as bar:

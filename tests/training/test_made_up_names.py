@@ -8,7 +8,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapterbot.training.made_up_names import everyday, made_up_word, with_made_up_names
+from adapterbot.training.made_up_names import everyday_words, made_up_word, with_made_up_names
 
 EVERYDAY = {"jazz", "is", "from", "where", "the", "it", "was", "born", "in", "city", "low", "of", "high"}
 
@@ -82,5 +82,5 @@ def test_made_up_words_are_words_and_differ() -> None:
 
 
 def test_everyday_words_are_those_that_stand_often() -> None:
-    known = everyday(["The Quellmar is deep.", "the sea", "THE END is near"], 2)
+    known = everyday_words(["The Quellmar is deep.", "the sea", "THE END is near"], 2)
     assert [word for word in ("the", "is", "quellmar", "sea") if known(word)] == ["the", "is"]

@@ -20,7 +20,7 @@ from adapterbot.training.corpus import load_corpus
 from adapterbot.training.windows import (
     COMMON,
     encode_windows,
-    recased,
+    recase_dialogue,
     replies,
     training_rows,
     validation_rows,
@@ -149,8 +149,8 @@ def test_recase(text: str, wanted: str) -> None:
 
 def test_the_share_of_recased_dialogues_is_by_hash() -> None:
     talk = Dialogue("d", (Utterance("user", "hi."), Utterance("system", "i am ok.", ("a fact.",))), ("my cat.",))
-    assert recased(talk).turns[1] == Utterance("system", "I am ok.", ("A fact.",))
-    assert recased(talk).context == ("My cat.",)
+    assert recase_dialogue(talk).turns[1] == Utterance("system", "I am ok.", ("A fact.",))
+    assert recase_dialogue(talk).context == ("My cat.",)
     many = [Dialogue(str(i), talk.turns) for i in range(200)]
     rows = training_rows(corpus_of(many, many), spec(facts="none", recase=0.5), TOKENIZER, 128, seed=0)
     share = sum("I am ok." in TOKENIZER.decode(r.ids) for r in rows) / len(rows)

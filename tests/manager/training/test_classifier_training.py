@@ -25,7 +25,7 @@ from adapterbot.manager.training import classifier as training
 from adapterbot.manager.training import examples
 from adapterbot.manager.training.classifier import ClassifierTraining
 from adapterbot.manager.training.examples import Example, collect
-from adapterbot.manager.training.mixtures import encode_all
+from adapterbot.manager.training.mixtures import encode_texts
 from adapterbot.manager.training.report import calibration_error, evaluate_messages, summarise
 from adapterbot.manager.training.typing_noise import first_sentence, restyle, with_typo
 from adapterbot.spec.folders import PACKAGE_SKILLS as SKILLS
@@ -220,7 +220,7 @@ def test_doubtful_corpus_labels_are_dropped_and_our_own_kept(encoder: WordEncode
     ours += [Example("will it rain in oslo again", "wiki", "phrases", trusted=True)]  # odd, but we say so
     later = [Example(f"is it so, will it rain in {f}", "weather", "c", "follow", ("hm", "hm")) for f in FILLERS]
     examples = clean + wrong + ours + later
-    row, vectors = encode_all(examples, encoder, lambda done, total: None)
+    row, vectors = encode_texts(examples, encoder, lambda done, total: None)
     kept, counts = training.clean(examples, ("weather", "wiki"), row, vectors, QUICK)
     assert set(ours) <= set(kept)
     assert len(set(wrong) & set(kept)) < len(wrong)

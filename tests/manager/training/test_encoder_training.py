@@ -91,7 +91,7 @@ def test_an_update_is_learnt_from_dialogues_and_messages(bert: BertEncoder, tmp_
     write_talks(corpora / "ed")
     before = {name: tensor.clone() for name, tensor in bert.weights.items()}
     with Progress(disable=True) as bar:
-        lessons = tuning.read_lessons(specs, corpora, bert, 0, bar)
+        lessons = tuning.read_encoder_dataset(specs, corpora, bert, 0, bar)
         assert (lessons.ids[0] == PADDING).all()
         untrained = tuning.Student(bert, 2)
         student = tuning.learn(lessons, bert, tmp_path / "training", settings, bar)
@@ -109,7 +109,7 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(
     write_talks(tmp_path / "ed")
     specs = {name: spec for name, spec in SkillFolders().load_all().items() if name in {"chitchat", "empathetic"}}
     with Progress(disable=True) as bar:
-        lessons = tuning.read_lessons(specs, tmp_path, bert, 0, bar)
+        lessons = tuning.read_encoder_dataset(specs, tmp_path, bert, 0, bar)
         whole = tuning.learn(lessons, bert, tmp_path / "whole", settings, bar)
         step = tuning.Student.update_by
         left = [3]
@@ -146,7 +146,7 @@ def test_encoder_ranker_and_manager_appear_together_and_are_used(
     home = Home(tmp_path / "home")
     few = EncoderTraining(steps=2, messages=8, replies=8)
     quick = ClassifierTraining(steps=5, cleaning_steps=2)
-    ranker, manager = tuning.train_reading(
+    ranker, manager = tuning.train_encoder_and_manager(
         specs, tmp_path / "corpora", home.manager, training=home.training / "encoder", settings=few, classifier=quick
     )
     assert set(ranker["per_corpus"]) == {"empathetic_dialogues"}
