@@ -1,10 +1,9 @@
 # Every target sets up .venv by itself: `make chat` installs what chatting needs, the others the tools as well.
 # PYTHON=python3.12 chooses the interpreter; otherwise the first one of 3.11 or newer is taken.
 
-CHAT_EXTRAS := encoder,hub,ui
 PYTHON ?= python3 python3.13 python3.12 python3.11 python
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
-SETUP := pyproject.toml constraints.txt
+SETUP := pyproject.toml constraints.txt .ci/install.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -43,12 +42,12 @@ $(BIN)/python:
 
 .venv/.chat: $(SETUP) | $(BIN)/python
 	@echo "installing adapterbot and the app into .venv (once, some minutes)"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[$(CHAT_EXTRAS)]'
+	@$(BIN)/python .ci/install.py app
 	@touch $@
 
 .venv/.dev: $(SETUP) | $(BIN)/python
 	@echo "installing adapterbot and its tools into .venv (once, some minutes)"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python .ci/install.py tools
 	@touch .venv/.chat $@
 
 # mypy knows no package-dir: this folder of links is the package as it is installed, always fresh.
