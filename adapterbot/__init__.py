@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from adapterbot.spec.tables import SkillSpec
     from adapterbot.turn import Choice, Reply
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["AdapterbotError", "Bot", "Choice", "History", "Reply", "SkillSpec"]
 
 _PLACES = {

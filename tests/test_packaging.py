@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -13,10 +14,14 @@ import tarfile
 import tomllib
 import venv
 import zipfile
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+
+import adapterbot
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {"adapterbot": "adapterbot", **{name: f"adapterbot/{name}" for name in ("skills", "manager", "ui", "data")}}
@@ -81,12 +86,14 @@ def run(clean: Path, cwd: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_the_wheel_has_every_file_of_every_package(wheel: Path) -> None:
+def test_the_wheel_has_every_file_of_every_package_but_pictures(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     for folder, package in FOLDERS.items():
         for path in (ROOT / folder).rglob("*"):
             name = path.relative_to(ROOT / folder).as_posix()
-            if path.is_file() and "__pycache__" not in name and not path.name.startswith("."):
+            if path.suffix == ".png":
+                assert f"{package}/{name}" not in inside
+            elif path.is_file() and "__pycache__" not in name and not path.name.startswith("."):
                 assert f"{package}/{name}" in inside, f"{folder}/{name}: add a pattern to package-data"
 
 
@@ -99,7 +106,7 @@ def test_the_wheel_has_every_skill(wheel: Path) -> None:
 
 def test_the_wheel_has_nothing_else(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    assert tops == {"adapterbot", f"adapterbot-{project()['version']}.dist-info"}
+    assert tops == {"adapterbot", f"adapterbot-{adapterbot.__version__}.dist-info"}
     assert any(name.endswith("licenses/LICENSE") for name in zipfile.ZipFile(wheel).namelist())
 
 
@@ -130,11 +137,63 @@ def test_every_shipped_skill_is_sound_in_the_wheel(clean: Path, tmp_path: Path) 
     assert not [path.parent.name for path in (ROOT / "skills").glob("*/skill.toml") if path.parent.name not in report]
 
 
-def test_constraints_pin_every_requirement_and_nothing_but_versions() -> None:
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = [line for line in lines if line and not line.startswith("#")]
-    assert not [pin for pin in pins if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", pin)]
-    extras = project()["optional-dependencies"].values()
-    wanted = {normal(re.split(r"[\[<>=~! ]", one)[0]) for one in sum(extras, project()["dependencies"])}
-    missing = wanted - {normal(pin.split("==")[0]) for pin in pins} - {"adapterbot"}
-    assert not missing, f"make .venv again and add {sorted(missing)} to constraints.txt"
+def pins() -> dict[str, str]:
+    """What constraints.txt pins, by name: the section, then the pin with its marker and hashes."""
+    found, section = {}, ""
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        if heading := re.match(r"# \[(\w+)\]", line):
+            section = heading[1]
+        elif entry := re.match(r"([A-Za-z0-9._-]+)==[0-9][0-9a-z.]*( ;.*)?( \\)?$", line):
+            name = normal(entry[1])
+            found[name] = f"{section} {line}"
+        else:
+            assert re.fullmatch(r"#.*|    --hash=sha256:[0-9a-f]{64}( \\)?", line), line
+            found |= {} if line.startswith("#") else {name: found[name] + line.strip()}
+    return found
+
+
+def wanted(*extras: str) -> set[str]:
+    """The libraries that the project asks for, with these extras."""
+    asked = sum((project()["optional-dependencies"][extra] for extra in extras), project()["dependencies"])
+    return {normal(re.split(r"[\[<>=~! ]", one)[0]) for one in asked} - {"adapterbot"}
+
+
+def test_constraints_hold_every_file_to_a_hash_but_torchs() -> None:
+    unchecked = {name for name, entry in pins().items() if "--hash=sha256:" not in entry}
+    assert {name for name in unchecked if not name.startswith(("nvidia-", "cuda-"))} == {"torch", "triton"}
+    assert all(pins()[name].startswith("torch ") for name in unchecked)
+
+
+def test_constraints_pin_every_requirement() -> None:
+    extras = project()["optional-dependencies"]
+    assert not (missing := wanted(*extras) - pins().keys()), f"run .ci/pins: {missing} are not pinned"
+    app = {name for name, entry in pins().items() if entry.startswith(("app ", "torch "))}
+    assert not wanted("encoder", "hub", "ui") - app
+
+
+def test_constraints_pin_all_that_the_pinned_libraries_need() -> None:
+    for name, entry in pins().items():
+        with contextlib.suppress(PackageNotFoundError):  # another platform's
+            needs = [Requirement(one) for one in distribution(name).requires or []]
+            here = {normal(need.name) for need in needs if not need.marker or need.marker.evaluate({"extra": ""})}
+            held = {other for other, its in pins().items() if its.split()[0] in ("torch", "app", entry.split()[0])}
+            assert not here - held, f"run .ci/pins: {name} needs {here - held}"
+
+
+def test_floors_leave_out_releases_with_advisories() -> None:
+    floors = {need.name: need.specifier for need in map(Requirement, sum(extras_of(), project()["dependencies"]))}
+    assert not floors["transformers"].contains("5.4.9")
+    assert not floors["gradio"].contains("6.15.9")
+
+
+def test_pins_satisfy_what_the_project_asks_for() -> None:
+    for need in map(Requirement, sum(extras_of(), project()["dependencies"])):
+        if normal(need.name) != "adapterbot":
+            pinned = re.search(r"==([0-9a-z.]+)", pins()[normal(need.name)])
+            assert pinned
+            assert need.specifier.contains(pinned[1]), need
+
+
+def extras_of() -> list[list[str]]:
+    """The requirements of every extra."""
+    return list(project()["optional-dependencies"].values())

@@ -16,6 +16,7 @@ from adapterbot.errors import DataError
 from adapterbot.manager.classifier import (
     CLASSIFIER,
     HISTORY,
+    STORED,
     Classifier,
     Head,
     HeadEnsemble,
@@ -109,9 +110,10 @@ def _learnable(specs: Mapping[str, SkillSpec], examples: Sequence[Example]) -> t
 
 
 def fit_heads(mixture: Mixture, settings: ClassifierTraining) -> HeadEnsemble:
-    """Heads that differ by their seed, on the processor."""
-    numbers = range(settings.heads)
-    return HeadEnsemble(fit(mixture, settings.seed + i, settings.steps, settings.batch) for i in numbers).cpu().eval()
+    """Heads that differ by their seed, on the processor, with weights as their file will have them."""
+    seeds = range(settings.seed, settings.seed + settings.heads)
+    heads = HeadEnsemble(fit(mixture, seed, settings.steps, settings.batch) for seed in seeds)
+    return heads.cpu().to(STORED).float().eval()
 
 
 def fit(mixture: Mixture, seed: int, steps: int, batch: int, chances: Tensor | None = None) -> Head:

@@ -12,6 +12,7 @@ from adapterbot.manager.classifier import (
     ALONE,
     HISTORY,
     SPAN,
+    STORED,
     WIDTH,
     Classifier,
     Head,
@@ -38,7 +39,8 @@ def encoder(tiny: Backbone) -> BackboneEncoder:
 def classifier(encoder: BackboneEncoder) -> Classifier:
     torch.manual_seed(1)
     settings = Settings(CLASSES, "backbone", encoder.fingerprint, encoder.width, 1.5, 0.4, 0.1, {"accuracy": 0.5})
-    return Classifier(HeadEnsemble(Head(encoder.width, len(CLASSES)) for _ in range(2)), settings)
+    heads = HeadEnsemble(Head(encoder.width, len(CLASSES)) for _ in range(2))
+    return Classifier(heads.to(STORED).float(), settings)
 
 
 @pytest.fixture
