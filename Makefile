@@ -12,7 +12,7 @@ SETUP := pyproject.toml constraints.txt .ci/install.py
 help: ## what this file can do
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
 
-chat: .venv/.chat ## open the chat app in a browser (http://127.0.0.1:7860)
+chat: .venv/.chat ## open the chat app in a browser, and print its address (http://127.0.0.1:7860)
 	@$(BIN)/adapterbot ui
 
 test: .venv/.dev ## run the tests

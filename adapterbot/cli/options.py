@@ -2,34 +2,79 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from adapterbot.turn import DECODE_SETTINGS
+
+Skill = Annotated[str | None, typer.Option(help="Answer with this skill; left out, the manager picks.")]
 Backbone = Annotated[str | None, typer.Option(help="embedded, dialogpt-small, ..., a folder or a hub id.")]
-Data = Annotated[str | None, typer.Option(help="A dialogue file (JSONL), a folder of corpora, or hub:NAME.")]
-Seed = Annotated[int | None, typer.Option(help="The same seed gives the same reply.")]
+Data = Annotated[
+    str | None,
+    typer.Option(help="A dialogue file (JSONL, see below), a folder of corpora (NAME/train.jsonl), or hub:NAME."),
+]
+Corpora = Annotated[
+    Path | None,
+    typer.Option("--data", help="A folder of corpora; left out, $ADAPTERBOT_CORPORA.", exists=True, file_okay=False),
+]
+CorporaOrSamples = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="A folder of corpora; left out, $ADAPTERBOT_CORPORA or our samples.",
+        exists=True,
+        file_okay=False,
+    ),
+]
+Judge = Annotated[
+    Path | None,
+    typer.Option(
+        help="Messages with labels (JSONL, see below), kept out of training, to judge the manager on.",
+        exists=True,
+        dir_okay=False,
+    ),
+]
+Out = Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")]
 Drafts = Annotated[
     int | None, typer.Option(help="Drafts per reply of a skill; left out, what skill.toml says.", min=1, max=32)
 ]
 Page = Annotated[Path, typer.Option(help="For 'backbone': the Markdown page of replies to write.")]
 Recipe = Annotated[Path | None, typer.Option(help="The recipe (TOML); left out, the one that ships.")]
+Demo = Annotated[
+    bool, typer.Option("--demo", help="Answer from a sample forecast and a sample calendar where there is no other.")
+]
+NoLog = Annotated[bool, typer.Option("--no-log", help="Do not store the conversation.")]
 
 
-@contextmanager
-def _goes_on() -> Iterator[None]:
-    """A training that Ctrl-C or a polite kill ends: it says that its checkpoint stays."""
+def with_decode_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` with an option for each of `DECODE_SETTINGS` in place of its parameter `decode`, which holds those
+    that were given."""
+    signature = inspect.signature(command, eval_str=True)
+    kept = [parameter for parameter in signature.parameters.values() if parameter.name != "decode"]
+    options = [_option(name, *setting) for name, setting in DECODE_SETTINGS.items()]
 
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        decode = {name: given.pop(name) for name in DECODE_SETTINGS}
+        command(**given, decode={name: value for name, value in decode.items() if value is not None})
 
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
-        raise typer.Exit(130) from None
+    changed: Any = run
+    changed.__signature__ = signature.replace(parameters=[*kept, *options])
+    changed.__annotations__ = {parameter.name: parameter.annotation for parameter in [*kept, *options]}
+    return run
+
+
+def _option(name: str, kind: type, low: float, high: float, meaning: str) -> inspect.Parameter:
+    """The option of one setting; that its value is in range is checked where settings are made."""
+    text = f"{meaning[0].upper()}{meaning[1:]}; {low:g} to {f'{high:,}' if isinstance(high, int) else f'{high:g}'}."
+    option = typer.Option(f"--{name.replace('_', '-')}", help=text)
+    annotation: Any = Annotated[kind | None, option]  # type: ignore[valid-type]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+DecodeSettings = Mapping[str, Any]

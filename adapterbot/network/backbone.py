@@ -15,22 +15,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from adapterbot.errors import BackboneError, MissingPartError, UnknownNameError, shorten
-from adapterbot.home import DATA, written_by_rename
+from adapterbot.errors import BackboneError, MissingPartError, shorten
+from adapterbot.home import written_by_rename
 from adapterbot.network.architectures import Architecture
 from adapterbot.network.architectures.families import family_of
 from adapterbot.network.architectures.shape import Shape
 from adapterbot.network.device import limit_threads
+from adapterbot.network.names import find_backbone, wanted_backbone
 from adapterbot.network.tokenizer import SEPARATOR, Tokenizer
 
-# Short names for what people ask for; any other hub id or folder of a family that is computed works as well.
-KNOWN = {
-    "embedded": str(DATA / "backbone"),
-    "dialogpt-small": "microsoft/DialoGPT-small",
-    "dialogpt-medium": "microsoft/DialoGPT-medium",
-    "dialogpt-large": "microsoft/DialoGPT-large",
-    "gpt2": "openai-community/gpt2",
-}
 STRIDE = 16
 LARGEST_FILE = 39 * 2**20  # bytes of weights in one file
 HUB_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json", "vocab.json", "merges.txt"]
@@ -130,17 +123,9 @@ def load_backbone(
         BackboneError: there, but not a safetensors checkpoint of a family that is computed; or no such device.
     """
     limit_threads()
-    wanted = str(name or os.environ.get("ADAPTERBOT_BACKBONE") or "embedded")
-    place = KNOWN.get(wanted.lower(), wanted)
-    folder = Path(place).expanduser()
-    try:
-        found = folder.is_dir()
-    except (OSError, ValueError):  # longer than a path can be, or a NUL in it
-        found = False
-    if not found:
-        if place.count("/") != 1 or place.startswith((".", "/", "~")):
-            raise UnknownNameError("backbone (no such folder)", wanted, KNOWN)
-        folder = _from_hub(place)
+    wanted = wanted_backbone(name)
+    place = find_backbone(wanted)
+    folder = place if isinstance(place, Path) else _from_hub(place)
     return read_backbone(folder, wanted, device, dtype)
 
 

@@ -16,6 +16,7 @@ from adapterbot.training.frames import frame_dialogues
 
 FRAMES_SHARE = 0.3  # dialogues from frames for each other training dialogue, where a skill asks for frames
 FEWEST_FRAMES = 1_200
+SAMPLES = "the sample dialogues that ship with adapterbot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,11 @@ class Corpus:
     train: list[Dialogue]
     valid: list[Dialogue]
     origin: str
+
+    @property
+    def only_samples(self) -> bool:
+        """Whether nothing else was found than the few dialogues that ship."""
+        return self.origin.startswith(SAMPLES)
 
     @property
     def digest(self) -> str:
@@ -68,6 +74,17 @@ def load_corpus(spec: SkillSpec, data: str | None = None, rate: Rate | None = No
     )
 
 
+def only_samples(spec: SkillSpec, data: str | None = None) -> bool:
+    """Whether `load_corpus` would find nothing else for `spec` than the few dialogues that ship as samples."""
+    named = data or spec.data.path or (corpora_folder() and spec.data.corpus)
+    return not named and samples_file(spec).is_file()
+
+
+def samples_file(spec: SkillSpec) -> Path:
+    """Where the samples of a skill are, if it has any."""
+    return DATA / "samples" / f"{spec.name}.jsonl"
+
+
 def _find(spec: SkillSpec, data: str | None, rate: Rate | None) -> tuple[Splits, str]:
     if data and data.startswith("hub:"):
         return load_hub(data.removeprefix("hub:")), data
@@ -80,9 +97,9 @@ def _find(spec: SkillSpec, data: str | None, rate: Rate | None) -> tuple[Splits,
         return load_path(spec.folder / spec.data.path), spec.data.path
     if folder and spec.data.corpus:
         return load(spec.data.corpus, folder, spec.data.domain, rate), f"corpus {spec.data.corpus}"
-    samples = DATA / "samples" / f"{spec.name}.jsonl"
+    samples = samples_file(spec)
     if samples.is_file():
-        return split(read_dialogues(samples), str(samples)), "the sample dialogues that ship with adapterbot"
+        return split(read_dialogues(samples), str(samples)), SAMPLES
     raise DataError(
         f"skill {spec.name!r} has nothing to train on: give --data FILE (or a folder of corpora, or hub:NAME), "
         f'or put `data = {{ path = "talk.jsonl" }}` into {spec.folder / "skill.toml"}'

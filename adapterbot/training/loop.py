@@ -30,6 +30,11 @@ class LoopState:
     stale: int = 0
     valid: list[float] = field(default_factory=list)
 
+    @property
+    def best_epoch(self) -> int:
+        """The epoch (from 1) after which validation was best; 0 before the first has ended."""
+        return self.valid.index(min(self.valid)) + 1 if self.valid else 0
+
     def end_epoch(self, perplexity: float) -> bool:
         """Note an epoch's validation perplexity; returns whether it is the best so far."""
         best = not self.valid or perplexity < min(self.valid)

@@ -50,7 +50,10 @@ DECAY = 0.01
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What a training did: perplexities on the validation replies without and with the adapter, and sample replies."""
+    """What a training did: perplexities on the validation replies without and with the adapter, and sample replies.
+
+    `steps` of the `planned` updates were made; `best_epoch` (from 1) is the one whose weights were kept.
+    """
 
     skill: str
     folder: Path
@@ -63,6 +66,26 @@ class TrainingResult:
     replies: tuple[tuple[str, str], ...] = ()
     origin: str = ""
     resumed_at: int = 0
+    steps: int = 0
+    planned: int = 0
+    patience: int = 0
+    best_epoch: int = 0
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether validation stopped improving before all planned steps were done."""
+        return self.steps < self.planned
+
+    @property
+    def ending(self) -> str:
+        """Why the training ended, for people."""
+        if not self.stopped_early:
+            return f"all {self.planned:,} steps done; best epoch {self.best_epoch} of {self.epochs}"
+        waited = f"{self.patience} epoch{'s' if self.patience > 1 else ''}"
+        return (
+            f"stopped at step {self.steps:,} of {self.planned:,}: validation has not improved for {waited}; "
+            f"best epoch {self.best_epoch}"
+        )
 
 
 def train_skill(
@@ -110,6 +133,10 @@ def train_skill(
         replies=_replies(spec, backbone, adapter.scaled(spec.strength), home, seed),  # as the bot answers
         origin=corpus.origin,
         resumed_at=resumed_at,
+        steps=training.loop.state.step,
+        planned=training.loop.steps,
+        patience=spec.train.patience,
+        best_epoch=training.loop.state.best_epoch,
     )
     _write(result, spec, backbone, adapter, seed)
     remove_checkpoint(training.folder)

@@ -16,7 +16,7 @@ import pytest
 
 from adapterbot.bot import Bot
 from adapterbot.cli import main
-from adapterbot.cli.terminal import talk
+from adapterbot.cli.talk import talk
 from adapterbot.home import Home
 from adapterbot.storage.conversations import Store
 from adapterbot.turn import Reply
@@ -104,7 +104,7 @@ def test_respond_lets_the_manager_choose(run: Run) -> None:
 
 ERRORS: list[tuple[list[str], str]] = [
     (["respond", "Hi", "--skill", "wheather"], "unknown skill 'wheather'; did you mean"),
-    (["respond", "Hi", "--skill", "../../etc/passwd"], "unknown skill"),
+    (["respond", "Hi", "--skill", "../../etc/passwd"], "cannot name a skill"),
     (["respond", " "], "the message is empty"),
     (["respond", "Hi", "--skill", "chitchat", "--temperature", "-1"], "temperature=-1.0 is outside 0 to 5"),
     (["respond", "Hi", "--skill", "chitchat", "--temperature", "nan"], "temperature=nan"),
@@ -120,8 +120,16 @@ ERRORS: list[tuple[list[str], str]] = [
     (["train-skill", "wiki", "--data", "gone.jsonl"], "gone.jsonl does not exist"),
     (["train-skill", "wiki", "--data", "bad.json"], "bad.json:1: not JSON"),
     (["train-skill", "wiki", "--data", "hub:facebook/empathetic_dialogues"], "give files by --data"),
-    (["train-skill", "wiki", "--epochs", "0"], "epochs=0 is outside"),
-    (["evaluate", "wheather"], "did you mean"),
+    (["train-skill", "wiki", "--epochs", "0", "--force"], "epochs=0 is outside"),
+    (["evaluate", "wheather"], "unknown skill or target 'wheather'; did you mean 'weather'"),
+    (["evaluate", "manger"], "did you mean 'manager'"),
+    (["evaluate", "manager"], "needs --data FILE"),
+    (["evaluate", "styles", "--data", "gone"], "gone does not exist"),
+    (["evaluate", "claims"], "needs --data FOLDER"),
+    (["evaluate", "manager", "--data", "odd.json", "--html", "page.html"], "is about skills"),
+    (["chat", "--session", "../x"], "session id '../x'"),
+    (["chat", "--skill", "wheather"], "did you mean 'weather'"),
+    (["ui", "--backbone", "gpt5"], "unknown backbone"),
     (["sessions", "show", "nobody"], "unknown session 'nobody'"),
     (["sessions", "rm", "a/b"], "session id 'a/b'"),
 ]
@@ -263,17 +271,17 @@ def test_talking_in_the_terminal(
     tiny_bot: Bot, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     typed(monkeypatch, "Hello", "/skill persona", "Who are you?", "/skill [/dim]", "Hi", "", "/auto", "/undo", "/help")
-    talk(tiny_bot, "anna", "chitchat", seed=1)
+    talk(tiny_bot, "anna", "chitchat", {"seed": 1})
     out = capsys.readouterr().out
     assert "chitchat (forced)" in out
     assert "persona (forced)" in out
     assert "unknown skill '[/dim]'" in out
     assert "the message is empty" in out
     assert tiny_bot.session("anna").history.texts[0] == "Hello"
-    assert len(tiny_bot.session("anna").history) == 2, "the second exchange was taken back"
+    assert len(tiny_bot.session("anna").history) == 4, "the third exchange was taken back"
 
 
 def test_quit_ends_the_talk(tiny_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     typed(monkeypatch, "/quit", "Hello")
-    talk(tiny_bot, "anna", "chitchat", seed=1)
+    talk(tiny_bot, "anna", "chitchat", {"seed": 1})
     assert len(tiny_bot.session("anna").history) == 0

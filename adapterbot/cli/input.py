@@ -1,0 +1,62 @@
+"""What a command reads before it loads anything: the message, a history, settings."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from adapterbot.errors import InputError
+from adapterbot.turn import Decode
+
+MOST = 2**24  # bytes of a message or a history that are read
+
+
+def message(text: str | None) -> str:
+    """The message: `text`, or standard input where that is "-" or nothing was given and something is piped in.
+
+    Raises:
+        typer.BadParameter: there is neither. InputError: what is read is too long, no UTF-8, or empty.
+    """
+    if text is None and sys.stdin.isatty():
+        raise typer.BadParameter("give a text, or - to read it from standard input", param_hint="TEXT")
+    if text is None or text == "-":
+        raw = sys.stdin.buffer.read(MOST + 1)
+        if len(raw) > MOST:
+            raise InputError(f"standard input has more than {MOST // 2**20} MB; give a message")
+        try:
+            text = raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InputError(f"standard input is not UTF-8 (byte {error.start})") from None
+    if not text.strip():
+        raise InputError("the message is empty")
+    return text
+
+
+def history(path: Path | None) -> Any:
+    """The JSON value in a file; what it has to be is checked where it is used. None for no file.
+
+    Raises:
+        InputError: it cannot be read, is too large or is no JSON.
+    """
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MOST + 1)
+        if len(raw) > MOST:
+            raise InputError(f"{path}: more than {MOST // 2**20} MB; a history is a conversation of some exchanges")
+        return json.loads(raw.decode("utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+
+
+def check_decode(decode: Mapping[str, Any]) -> None:
+    """Whether each setting is in its range; raises SettingError, and what depends on the skill shows later."""
+    Decode().override(decode)
