@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from adapterbot.errors import InputError
+from adapterbot.home import read_most
 from adapterbot.turn import Decode
 
 MOST = 2**24  # bytes of a message or a history that are read
@@ -25,11 +26,10 @@ def message(text: str | None) -> str:
     if text is None and sys.stdin.isatty():
         raise typer.BadParameter("give a text, or - to read it from standard input", param_hint="TEXT")
     if text is None or text == "-":
-        raw = sys.stdin.buffer.read(MOST + 1)
-        if len(raw) > MOST:
-            raise InputError(f"standard input has more than {MOST // 2**20} MB; give a message")
         try:
-            text = raw.decode("utf-8-sig")
+            text = read_most(sys.stdin.buffer, MOST, "standard input").decode("utf-8-sig")
+        except OSError as error:
+            raise InputError(f"standard input: {error.strerror}") from None
         except UnicodeDecodeError as error:
             raise InputError(f"standard input is not UTF-8 (byte {error.start})") from None
     if not text.strip():
@@ -46,11 +46,8 @@ def history(path: Path | None) -> Any:
     if path is None:
         return None
     try:
-        with path.open("rb") as stream:
-            raw = stream.read(MOST + 1)
-        if len(raw) > MOST:
-            raise InputError(f"{path}: more than {MOST // 2**20} MB; a history is a conversation of some exchanges")
-        return json.loads(raw.decode("utf-8-sig"))
+        with path.open("rb") as stream:  # a pipe will do as well
+            return json.loads(read_most(stream, MOST, str(path)).decode("utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

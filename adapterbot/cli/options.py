@@ -73,7 +73,7 @@ def _option(name: str, kind: type, low: float, high: float, meaning: str) -> ins
     """The option of one setting; that its value is in range is checked where settings are made."""
     text = f"{meaning[0].upper()}{meaning[1:]}; {low:g} to {f'{high:,}' if isinstance(high, int) else f'{high:g}'}."
     option = typer.Option(f"--{name.replace('_', '-')}", help=text)
-    annotation: Any = Annotated[kind | None, option]  # type: ignore[valid-type]
+    annotation: Any = Annotated[kind | None, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from adapterbot.errors import KnowledgeError, shorten
-from adapterbot.home import opened, written_by_rename
+from adapterbot.home import DATA, Home, opened, written_by_rename
 from adapterbot.language.dates import listed
 
+IMPORTED = "graph.tsv"  # in the user's folder, and the one that ships
 LONGEST = 300  # characters of a name or relation
 LONGEST_LINE = 16 * LONGEST  # bytes
 BATCH = 10_000  # triples between two calls of `advance`
@@ -88,6 +89,21 @@ def import_triples(path: Path, target: Path, advance: Callable[[int], None]) -> 
         raise KnowledgeError(f"{target}: cannot be written: {error.strerror}") from None
     advance(count)
     return len(seen), len(names)
+
+
+def stock(home: Home, name: str) -> list[tuple[str, bool]]:
+    """What there is to answer from, in words, and whether it is the user's own."""
+    found = [(f"{_count(DATA / 'knowledge' / IMPORTED):,} triples that ship", False)]
+    own = home.knowledge / IMPORTED
+    if not own.is_file():
+        return found
+    count = _count(own)
+    return [*found, (f"{count:,} triple{'s' if count > 1 else ''} in {own}", True)]
+
+
+def _count(path: Path) -> int:
+    with path.open("rb") as stream:
+        return sum(1 for line in stream if line.strip())
 
 
 def _mark(text: str) -> bytes:

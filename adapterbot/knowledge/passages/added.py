@@ -10,19 +10,20 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from adapterbot.errors import KnowledgeError
-from adapterbot.home import Home, written_by_rename
+from adapterbot.errors import KnowledgeError, UnknownNameError
+from adapterbot.home import DATA, Home, written_by_rename
 from adapterbot.knowledge.passages.index import FORMAT, TABLES, Index, content_digest
 from adapterbot.knowledge.passages.readers import files_of, passages_of
 from adapterbot.knowledge.sqlite_cache import ABOUT, WAIT
 from adapterbot.language.markup import clean
 
 NAME = "passages.sqlite3"
+SHIPPED = DATA / "knowledge" / "passages.jsonl"
 STEP = 1_000  # passages between two reports
 PENDING = 2**26  # bytes of terms that SQLite gathers before it writes them
 SOURCES = """
@@ -87,7 +88,7 @@ def add(path: Path, home: Home, name: str, advance: Callable[[int], None] = lamb
     before = _identity(target)
     try:
         with written_by_rename(target) as temporary, contextlib.closing(sqlite3.connect(temporary)) as new:
-            _start(new, target, path, files)
+            _start(new, target, _replaced(target, path, files))
             added = _fill(new, files, advance)
             if not added:
                 raise KnowledgeError(f"{path}: holds no text, so there is no passage to add")
@@ -112,6 +113,56 @@ def remove(home: Home, name: str) -> bool:
     except OSError as error:
         raise KnowledgeError(f"{target}: cannot be removed: {error.strerror}") from None
     return True
+
+
+def remove_file(home: Home, file: Path) -> str:
+    """Remove the passages of one file, or of all files below a folder; says what is left.
+
+    `file` is the path that it was added from, also where nothing is there any more, or its name alone.
+
+    Raises:
+        UnknownNameError: no passages are of it; the message names the nearest file. KnowledgeError: the index is
+            damaged, or cannot be written; it is then as it was.
+    """
+    target = home.knowledge / NAME
+    known = added_files(home)
+    gone = [source for source in known if _is_replaced(source, file, {})]
+    gone = gone or [source for source in known if source.name == str(file)]
+    if not gone:
+        raise UnknownNameError("file of passages", str(file), [source.path for source in known])
+    removed = sum(source.last - source.first + 1 for source in gone)
+    if len(gone) == len(known):
+        remove(home, "passages")
+        return f"{removed:,} removed, none of yours left"
+    try:
+        with written_by_rename(target) as temporary, contextlib.closing(sqlite3.connect(temporary)) as new:
+            _start(new, target, gone)
+            left = _finish(new)
+    except (OSError, sqlite3.Error) as error:
+        raise KnowledgeError(f"{target}: cannot be written ({error}); the passages are as before") from None
+    return f"{removed:,} removed, {left:,} of yours left"
+
+
+def added_files(home: Home) -> list[Source]:
+    """The files that the user has added.
+
+    Raises:
+        KnowledgeError: the index is damaged or of another version.
+    """
+    target = home.knowledge / NAME
+    if not target.is_file():
+        return []
+    with contextlib.closing(_open(target)) as connection:
+        return sources(connection)
+
+
+def stock(home: Home, name: str) -> list[tuple[str, bool]]:
+    """What there is to answer from, in words, and whether it is the user's own."""
+    with SHIPPED.open("rb") as stream:
+        shipped = sum(1 for line in stream if line.strip())
+    counts = [(source.last - source.first + 1, source.path) for source in added_files(home)]
+    own = [(f"{count:,} passage{'s' if count > 1 else ''} of {path}", True) for count, path in counts]
+    return [(f"{shipped:,} passages that ship", False), *own]
 
 
 def sources(connection: sqlite3.Connection) -> list[Source]:
@@ -143,23 +194,28 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _start(new: sqlite3.Connection, target: Path, path: Path, files: Mapping[Path, str]) -> None:
-    """Make `new` what is to be added to: the passages in `target` without those that `path` and its `files` replace."""
-    replaced = list[Source]()
+def _replaced(target: Path, path: Path, files: Mapping[Path, str]) -> list[Source]:
+    """The files in `target` that `path` and its `files` replace."""
+    if not target.exists():
+        return []
+    with contextlib.closing(_open(target)) as old:
+        return [source for source in sources(old) if _is_replaced(source, path, files)]
+
+
+def _start(new: sqlite3.Connection, target: Path, without: Sequence[Source]) -> None:
+    """Make `new` what is to be added to: the passages in `target` but those of some files."""
+    dropped: Sequence[Source] = ()
     if target.exists():
         with contextlib.closing(_open(target)) as old:
-            known = sources(old)
-            replaced = [source for source in known if _is_replaced(source, path, files)]
-            if len(replaced) < len(known):
+            if len(without) < len(sources(old)):
                 old.backup(new)
-            else:
-                replaced = []
+                dropped = without
     new.execute("PRAGMA journal_mode = OFF")  # renamed into place only when whole
     new.execute("PRAGMA synchronous = OFF")
     if not new.execute("SELECT 1 FROM sqlite_master WHERE name = 'source'").fetchone():
         new.executescript(f"{ABOUT};{TABLES}{SOURCES}")
     new.execute("INSERT INTO passage (passage, rank) VALUES ('hashsize', ?)", (PENDING,))
-    for source in replaced:
+    for source in dropped:
         new.execute("DELETE FROM passage WHERE rowid BETWEEN ? AND ?", (source.first, source.last))
         new.execute("DELETE FROM vector WHERE passage BETWEEN ? AND ?", (source.first, source.last))
         new.execute("DELETE FROM source WHERE first = ?", (source.first,))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from adapterbot.errors import KnowledgeError, nearest, shorten
-from adapterbot.home import bounded_lines, opened, written_by_rename
+from adapterbot.home import DATA, Home, bounded_lines, opened, written_by_rename
 
 FORMAT = "rows 1"  # of the file; another one has to be imported again
 LONGEST = 300  # characters of a cell
@@ -88,6 +88,22 @@ def import_rows(path: Path, target: Path, like: Sequence[str], needed: Sequence[
             return fill(new, names, ordered, path, advance)
     except (OSError, sqlite3.Error) as error:
         raise KnowledgeError(f"{target}: cannot be written ({error})") from None
+
+
+def stock(home: Home, name: str) -> list[tuple[str, bool]]:
+    """What the skill `name` answers from, in words, and whether it is the user's own, which replaces what ships."""
+    own, shipped = home.knowledge / "tables" / f"{name}.sqlite3", DATA / "knowledge" / f"{name}.csv"
+    if own.is_file():
+        try:
+            with contextlib.closing(sqlite3.connect(f"{own.absolute().as_uri()}?mode=ro", uri=True)) as database:
+                count = int(database.execute("SELECT rows FROM about").fetchone()[0])
+        except (sqlite3.Error, TypeError) as error:
+            raise KnowledgeError(f"{own}: damaged ({error}); add the table again") from None
+        instead = ", in place of those that ship" if shipped.is_file() else ""
+        return [(f"{count:,} row{'s' if count > 1 else ''} in {own}{instead}", True)]
+    if shipped.is_file():
+        return [(f"{sum(1 for _ in _csv(shipped)) - 1:,} rows that ship, made up", False)]
+    return []
 
 
 def read_table(path: Path, name: str) -> tuple[list[str], Iterator[Line]]:

@@ -1,0 +1,41 @@
+"""What `--help` says of files is what is read."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from adapterbot.cli import formats
+from adapterbot.data.dialogue import parse
+from adapterbot.history import History
+from adapterbot.home import DATA
+from adapterbot.knowledge.table.source import SHIPPED, Table, _filled
+
+PAGE = (DATA.parent / "docs" / "formats.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("skill", formats.COLUMNS)
+def test_the_columns_are_those_of_the_shipped_tables(skill: str) -> None:
+    columns = Table(_filled(SHIPPED / f"{skill}.csv", skill)).columns
+    needed = {column.name for column in columns if column.kind in ("entity", "value", "time")}
+    needs, knows = (set(part.split(", ")) for part in formats.COLUMNS[skill])
+    assert needs == needed
+    assert knows == {column.name for column in columns} - needed
+
+
+def test_every_shipped_table_is_described() -> None:
+    assert set(formats.COLUMNS) == {path.stem for path in SHIPPED.glob("*.csv")}
+    for skill, (needs, knows) in formats.COLUMNS.items():
+        assert f"| `{skill}` | {needs} | {knows} |" in PAGE
+
+
+def test_the_examples_of_the_page_are_read() -> None:
+    examples = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
+    dialogue, message, history, passage = examples
+    assert parse(dialogue).turns[1].knowledge
+    assert History.from_list(message["history"]).texts == ("Hi!", "Hello.")
+    assert message.keys() == {"history", "message", "label", "kind"}
+    assert History.from_list(history).last_user
+    assert passage.keys() == {"title", "text"}
