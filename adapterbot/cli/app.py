@@ -39,7 +39,7 @@ app.add_typer(models.app)  # train-skill, train-manager, ..., pretrain, build, e
 def main() -> None:
     """Run the command line; an expected error is one line on stderr. Exit codes: 1 for it, 2 for wrong usage, 130."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="adapterbot", standalone_mode=False)
     except UsageError as error:
         _tell_usage(error)
         code = 2

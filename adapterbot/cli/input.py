@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Any
 import typer
 
 from adapterbot.errors import InputError
+from adapterbot.history import History, read_history
 from adapterbot.home import read_most
 from adapterbot.turn import Decode
 
-MOST = 2**24  # bytes of a message or a history that are read
+MOST = 2**24  # bytes of a message that are read
 
 
 def message(text: str | None) -> str:
@@ -37,21 +37,9 @@ def message(text: str | None) -> str:
     return text
 
 
-def history(path: Path | None) -> Any:
-    """The JSON value in a file; what it has to be is checked where it is used. None for no file.
-
-    Raises:
-        InputError: it cannot be read, is too large or is no JSON.
-    """
-    if path is None:
-        return None
-    try:
-        with path.open("rb") as stream:  # a pipe will do as well
-            return json.loads(read_most(stream, MOST, str(path)).decode("utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
+def history(path: Path | None) -> History | None:
+    """What was said before, as a file has it (see `read_history`); None for no file."""
+    return None if path is None else read_history(path)
 
 
 def check_decode(decode: Mapping[str, Any]) -> None:

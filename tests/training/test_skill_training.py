@@ -145,6 +145,19 @@ def test_backbone_and_all_other_skills_are_bit_identical_afterwards(tiny: Backbo
     assert all(p.grad is None for p in tiny.decoder.parameters())
 
 
+def test_why_a_training_ended_is_told(finished: tuple[TrainingResult, Home], tiny: Backbone, home: Home) -> None:
+    whole = finished[0]
+    assert whole.steps == whole.planned
+    assert not whole.stopped_early
+    assert whole.ending.startswith(f"all {whole.planned} steps done; best epoch ")
+    spec = write_skill(home)
+    still = spec.train.model_copy(update={"epochs": 9, "patience": 2, "lr": 1e-12})  # nothing changes, none improves
+    ended = train(spec.model_copy(update={"train": still}), tiny, home)
+    assert (ended.stopped_early, ended.best_epoch, ended.epochs) == (True, 1, 3)
+    where = f"stopped at step {ended.planned // 3} of {ended.planned}"
+    assert ended.ending == f"{where}: validation has not improved for 2 epochs; best epoch 1"
+
+
 def test_the_same_seed_gives_the_same_file_and_another_seed_another(tiny: Backbone, home: Home, tmp_path: Path) -> None:
     spec = write_skill(home)
     made = [
