@@ -155,7 +155,7 @@ def test_an_evaluation_that_is_stopped_keeps_what_was_judged(
 ) -> None:
     from adapterbot.evaluation import baselines
 
-    judge, judged = baselines.judge_named, list[str]()
+    judge, judged = baselines.evaluate_named, list[str]()
 
     def once(bot: Bot, name: str, *rest: Any, **options: Any) -> Any:
         if judged:
@@ -163,7 +163,7 @@ def test_an_evaluation_that_is_stopped_keeps_what_was_judged(
         judged.append(name)
         return judge(bot, name, *rest, **options)
 
-    monkeypatch.setattr(baselines, "judge_named", once)
+    monkeypatch.setattr(baselines, "evaluate_named", once)
     talks, figures = _talk(tmp_path / "talk.jsonl", 3), tmp_path / "figures.json"
     code, out, err = run("evaluate", "persona", "joy", "--data", talks, "--most", "1", "--json", figures)
     assert (code, err) == (130, "adapterbot: stopped; 1 of 2 were judged\n")
