@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from adapterbot.bot import Bot
 
 INTERRUPTED = 130  # the exit code of what Ctrl-C ended
-UsageError = typer.BadParameter.__bases__[0]  # of options that are not there and the like; typer does not export it
+# The base of what typer raises for options that are not there and the like; it does not export it.
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
     no_args_is_help=True,

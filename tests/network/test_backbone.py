@@ -16,7 +16,6 @@ from safetensors.torch import load_file, save_file
 from adapterbot.errors import BackboneError, MissingPartError, UnknownNameError
 from adapterbot.home import DATA
 from adapterbot.network.backbone import (
-    KNOWN,
     Backbone,
     fingerprint_of,
     load_backbone,
