@@ -22,6 +22,7 @@ from adapterbot.network.backbone import (
     pad_right,
     read_backbone,
 )  # fmt: skip
+from adapterbot.network.names import KNOWN
 
 EMBEDDED = DATA / "backbone"
 SMALL: dict[str, Any] = {"model_type": "gpt2", "n_positions": 16, "n_embd": 8, "n_layer": 1, "n_head": 2}
