@@ -15,8 +15,9 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, AnyStr, BinaryIO
+from typing import IO, AnyStr
 
 from adapterbot.errors import WriteError
 
@@ -193,7 +194,7 @@ def _about(error: OSError, path: Path, temporary: Path | None) -> bool:
     return named in {str(place) for place in around} or named.startswith(str(temporary or path))
 
 
-def opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> BufferedReader:
     """`path` open for reading, if it is a regular file; a pipe is not waited for, nor a device read.
 
     Raises:

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from adapterbot.errors import DataError, reason
 from adapterbot.home import bounded_lines, opened, read_most
@@ -97,7 +97,7 @@ def in_validation(dialogue_id: str, share: float = 0.1) -> bool:
 def objects(path: Path) -> Iterator[tuple[int, Any]]:
     """(line, JSON value) of a .jsonl, .jsonl.gz or .json file; raises DataError as `file:line: what is wrong`."""
     try:
-        with opened(path) as file, gzip.open(file) if path.suffix == ".gz" else file as stream:
+        with opened(path) as file, _unpacked(path, file) as stream:
             if path.name.removesuffix(".gz").endswith(".json"):
                 yield from _json_list(path, read_most(stream, MOST_BYTES, ""))
                 return
@@ -106,6 +106,10 @@ def objects(path: Path) -> Iterator[tuple[int, Any]]:
                     yield number, _json(path, number, raw)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {reason(error)}") from None
+
+
+def _unpacked(path: Path, file: IO[bytes]) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(file)) if path.suffix == ".gz" else file
 
 
 def _json_list(path: Path, raw: bytes) -> Iterator[tuple[int, Any]]:

@@ -28,6 +28,7 @@ from adapterbot.spec.tables import SkillSpec
 from adapterbot.turn import Fact
 
 SHIPPED = DATA / "knowledge"
+COMPARED = {"=": "=", ">=": ">=", "<=": "<="}  # a test as SQL
 COUNTED = 1000  # matches are counted up to here
 LONGEST_NAME = 6  # words
 MOST_WORDS = 200  # of a message that are looked up
@@ -217,7 +218,7 @@ def _where(wants: Mapping[str, Want]) -> tuple[str, list[Any]]:
     for want in wants.values():
         number = want.column.kind == "number"
         sql = f"CAST({want.column.sql} AS INTEGER)" if number and want.test != "=" else want.column.sql
-        parts.append(f"{sql} IN ({_marks(want.values)})" if want.test == "=" else f"{sql} {want.test} ?")
+        parts.append(f"{sql} IN ({_marks(want.values)})" if want.test == "=" else f"{sql} {COMPARED[want.test]} ?")
         values += [int(v) for v in want.values] if number and want.test != "=" else want.values
     return " AND ".join(parts), values
 

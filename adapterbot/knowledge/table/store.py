@@ -275,6 +275,11 @@ def _csv(path: Path) -> Iterator[Line]:
         raise KnowledgeError(f"{path}: cannot be read: {error.strerror}") from None
 
 
+def _quoted(table: str) -> str:
+    """A table's name, which the database itself gave, as an identifier."""
+    return '"' + table.replace('"', '""') + '"'
+
+
 class _Lines:
     """The lines of a CSV file; raises OSError when a row, whose `size` is set to 0 at its end, grows too long."""
 
@@ -307,8 +312,7 @@ def _sqlite(path: Path, name: str) -> Iterator[Line]:
             table = tables[0] if len(tables) == 1 else name
             if table not in tables:
                 raise KnowledgeError(f"{path}: a table {name!r} is expected; {nearest(name, tables)}")
-            select = 'SELECT * FROM "' + table.replace('"', '""') + '"'
-            rows = database.execute(select)
+            rows = database.execute(f"SELECT * FROM {_quoted(table)}")
             yield f"{path}: table {table}", [str(column[0]) for column in rows.description]
             for number, row in enumerate(rows, 1):
                 yield f"{path}: row {number}", ["" if v is None or isinstance(v, bytes) else str(v) for v in row]
