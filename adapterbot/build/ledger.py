@@ -63,6 +63,11 @@ class BuildFolder(Home):
         return self.backbone / "README.md"
 
     @property
+    def readme(self) -> Path:
+        """What people read first; only a checkout has it."""
+        return self.root / "README.md"
+
+    @property
     def weights(self) -> Path:
         """Where the rank heads lie."""
         return self.root / "manager" / "weights"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapterbot.build.ledger import BuildFolder, Figures, Ledger, Step
+from adapterbot.build.readme import write_figures
 from adapterbot.build.steps import BACKBONE, ENCODER, RANK_HEADS, BuildRun
 from adapterbot.errors import AdapterbotError, MissingPartError
 from adapterbot.home import DATA, Home, written_by_rename
@@ -241,15 +242,20 @@ def _manager(run: BuildRun, name: str, done: FiguresOf) -> Figures:
 
 
 def _cards(run: BuildRun, _: str, done: FiguresOf) -> Figures:
-    """Put the figures of the report into the cards of the backbone and of the skills."""
+    """Put the figures of the report into the cards of the backbone and of the skills, and into README.md."""
     report = json.loads(run.folder.report.read_text(encoding="utf-8"))
-    figures = done[BACKBONE]
-    rows = {"parameters": f"{figures['parameters']:,}", "trained on": f"{figures['tokens']:,} tokens"}
-    rows |= {f"bits per byte, {name}": f"{bits:.3f}" for name, bits in figures["bits_per_byte"].items()}
-    fill(run.folder.card, "The backbone", table(rows))
+    fill(run.folder.card, "The backbone", backbone_figures(done[BACKBONE]))
     for name, spec in run.trained.items():
         fill(run.folder.skills / name / "README.md", name, card_figures(spec, report[name]["said"], report[name]))
+    write_figures(run.folder.readme, report, done)
     return {}
+
+
+def backbone_figures(measured: Figures) -> str:
+    """What stands between the marks of the backbone's card, by what its training measured."""
+    rows = {"parameters": f"{measured['parameters']:,}", "trained on": f"{measured['tokens']:,} tokens"}
+    rows |= {f"bits per byte, {name}": f"{bits:.3f}" for name, bits in measured["bits_per_byte"].items()}
+    return table(rows)
 
 
 def _report(run: BuildRun, _: str, done: FiguresOf) -> Figures:

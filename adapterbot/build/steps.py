@@ -196,6 +196,7 @@ class BuildRun:
     def _cards(self) -> Step:
         """The trainings write the cards; what is left are the figures in them."""
         cards = [self.folder.card, *(self.folder.skills / name / "README.md" for name in self.trained)]
+        cards += [self.folder.readme] if self.folder.readme.is_file() else []
         return Step(
             "cards",
             kind="cards",

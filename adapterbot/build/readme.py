@@ -1,0 +1,137 @@
+"""The figures of README.md, written from the report and from what the trainings measured.
+
+`python -m adapterbot.build.readme` writes them anew from the files in data/; `adapterbot build` does so with the cards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adapterbot.home import DATA
+from adapterbot.training.card import BEGIN, fill
+
+STYLE = "style success, "  # what the figures of a style skill begin with in a report
+Report = Mapping[str, Any]
+SKILLS = (
+    "skill",
+    "perplexity, backbone alone",
+    "with its adapter",
+    "adapter",
+    "word F1 (95 % interval)",
+    "best constant reply",
+    "facts read out",
+    "relevance",
+    "people's",
+    "distinct-2",
+    "people's",
+)
+STYLES = (
+    "style",
+    "perplexity, backbone alone",
+    "with its adapter",
+    "in style: backbone alone",
+    "one draft",
+    "ten drafts",
+    "fluency: backbone alone",
+    "ten drafts",
+)
+
+
+def readme_figures(report: Report, trained: Mapping[str, Mapping[str, Any]]) -> str:
+    """Markdown with every figure that README.md gives.
+
+    `report` is data/report.json; `trained` has by step of the build what was measured when it was made
+    (data/models.json).
+    """
+    skills = {name: figures for name, figures in report.items() if f"skill {name}" in trained}
+    before_after = {name: _before_after(trained[f"skill {name}"]) for name in skills}
+    styles = [name for name, figures in skills.items() if f"{STYLE}bare" in figures]
+    size = report["backbone"]["parameters"]
+    of_styles = _table(STYLES, ([name, *before_after[name], *_style(skills[name])] for name in styles))
+    others = {name: figures for name, figures in skills.items() if name not in styles}
+    of_skills = _table(SKILLS, ([name, *before_after[name], *_skill(others[name], size)] for name in others))
+    counts = [min(f["replies"] for f in skills.values()), max(f["replies"] for f in skills.values())]
+    judged = " to ".join(f"{count:,.0f}" for count in dict.fromkeys(counts))
+    return "\n\n".join(
+        [
+            _models(report),
+            "Adapters on validation dialogues. Perplexities are those of all validation replies (`adapterbot "
+            f"train-skill NAME` prints them); the rest is measured on {judged} replies of each skill (`adapterbot "
+            f"evaluate NAME --data DIALOGUES --most {counts[-1]:.0f}`), so intervals are wide:",
+            of_skills,
+            "Styles, on as many replies: how many are in style, and their perplexity under the backbone alone "
+            f"(`adapterbot evaluate styles --data DIALOGUES --most {counts[-1]:.0f}`):",
+            of_styles,
+        ]
+    )
+
+
+def write_figures(readme: Path, report: Report, trained: Mapping[str, Mapping[str, Any]]) -> None:
+    """Put the figures between the marks of `readme`, by rename; a file without marks, or none, stays as it is."""
+    if readme.is_file() and BEGIN in readme.read_text(encoding="utf-8"):
+        fill(readme, "", readme_figures(report, trained))
+
+
+def _models(report: Report) -> str:
+    """A paragraph on the backbone, the manager and the ranker."""
+    backbone, wiki = report["backbone"], report.get("wiki", {})
+    said = [
+        f"The embedded backbone has {backbone['parameters'] / 1e6:.1f} million parameters and needs "
+        f"{backbone['bits_per_byte_mean']:.2f} bits per byte on the validation dialogues of "
+        f"{len(backbone['bits_per_byte'])} corpora."
+    ]
+    if manager := report["manager"].get("dialogue"):
+        by_hand = manager.get("judged_accuracy")
+        said.append(
+            f"The manager is right on {manager['accuracy']:.0%} of the corpora's validation messages"
+            + ("." if by_hand is None else f", and on {by_hand:.0%} of those written by hand.")
+        )
+    if ranker := report.get("ranker"):
+        said.append(
+            f"Of {ranker['candidates']} replies to a validation conversation the ranker puts the true one first in "
+            f"{ranker['first_among_candidates']:.0%} of the cases."
+        )
+    if "copied_4grams" in wiki:
+        said.append(f"`wiki` takes {wiki['copied_4grams']:.0%} of a fact's 4-grams over in a row, on average.")
+    return " ".join(said)
+
+
+def _before_after(figures: Mapping[str, Any]) -> list[str]:
+    """Perplexity of the backbone alone, and with the adapter."""
+    return [f"{figures['perplexity_before']:.2f}", f"{figures['perplexity_after']:.2f}"]
+
+
+def _skill(figures: Mapping[str, Any], size: int) -> list[str]:
+    """The other cells of a row of SKILLS; `size` is the number of the backbone's parameters."""
+    copied = figures.get("f1_copied_facts")
+    return [
+        f"{figures['parameters'] / size:.1%}",
+        f"{figures['f1']:.1f} ({figures['f1_low']:.0f} to {figures['f1_high']:.0f})",
+        f"{figures['f1_constant']:.1f}",
+        "" if copied is None else f"{copied:.1f}",
+        *(f"{figures[f'{name}{of}']:.2f}" for name in ("relevance", "distinct_2") for of in ("", "_reference")),
+    ]
+
+
+def _style(figures: Mapping[str, Any]) -> list[str]:
+    """The other cells of a row of STYLES."""
+    shares = [f"{figures[STYLE + way]:.0%}" for way in ("bare", "1 draft", "10 drafts")]
+    return [*shares, *(f"{figures[f'{STYLE}fluency, {way}']:.1f}" for way in ("bare", "10 drafts"))]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    ledger = json.loads((DATA / "models.json").read_text(encoding="utf-8"))
+    write_figures(
+        DATA.parent / "README.md",
+        json.loads((DATA / "report.json").read_text(encoding="utf-8")),
+        {name: step["figures"] for name, step in ledger.items()},
+    )
