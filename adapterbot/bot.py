@@ -1,58 +1,50 @@
-"""The turn, end to end: the only place where all parts meet.
+"""The turn, end to end: the only place where all rooms meet.
 
-message -> 1 history -> 2 manager -> 3 knowledge -> 4 prompt -> 5 generate -> 6 safety, rerank -> 7 Reply -> 8 store
+message -> 1 history -> 2 manager.pick -> 3 knowledge.retrieve -> 4 prompt -> 5 engine -> 6 reply -> 7 Reply
+        -> 8 storage
 """
 
 from __future__ import annotations
 
 import os
-import re
-import secrets
 import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from adapterbot.engine.generate import draft, generate, pieces, sample
-from adapterbot.engine.request import Request
 from adapterbot.errors import AdapterbotError, InputError, KnowledgeError, kept_to
+from adapterbot.facts import Fact
 from adapterbot.history import READ, History
 from adapterbot.home import Home
-from adapterbot.knowledge import Source, open_source
+from adapterbot.knowledge import Opening, Source, given_facts, open_source, source_class
 from adapterbot.manager.encoder import BACKBONE, Encoder
 from adapterbot.manager.router import Manager
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone, load_backbone
-from adapterbot.reply.grounding import Evidence
-from adapterbot.reply.openings import request
-from adapterbot.reply.prompt import encode
-from adapterbot.reply.rerank import best_first
+from adapterbot.reply.answer import Answer, Prepared, Responder
+from adapterbot.reply.rerank import Relevance
 from adapterbot.reply.safety import Guard
 from adapterbot.roster import Roster
 from adapterbot.session import Session
 from adapterbot.spec.tables import FALLBACK, SkillSpec
-from adapterbot.turn import Choice, Draft, Fact, Prompt, Reply, given_facts
+from adapterbot.turn import Choice, Reply
 
 if TYPE_CHECKING:
     from adapterbot.storage.conversations import Store
 
-ENCODED = ("passages", "claims")  # the sources that compare sentences
-RETRIES = 2  # fresh samples when no draft is acceptable
 REQUEST = ("message", "history", "skill", "seed", "facts")  # of one turn; any other name is a decode setting
 Past = History | Sequence[object] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A turn after stages 1 to 4: all that is known before the reply is generated."""
+    """A turn after stages 1 to 4; `history` is the whole conversation, the newest message last."""
 
     history: History
     choice: Choice
-    facts: tuple[Fact, ...]
-    prompt: Prompt
-    request: Request
+    prepared: Prepared
     warnings: tuple[str, ...]
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -60,9 +52,20 @@ class Turn:
 class Bot:
     """A frozen backbone, the adapters of all skills, and the manager over them. Safe to call from several threads."""
 
-    def __init__(self, backbone: Backbone, home: Home, *, log: bool = True, guard: Guard | None = None) -> None:
-        self.backbone, self.home, self.log = backbone, home, log
+    def __init__(
+        self,
+        backbone: Backbone,
+        home: Home,
+        *,
+        log: bool = True,
+        guard: Guard | None = None,
+        demo: bool = False,
+        place: str = "",
+    ) -> None:
+        """See `load`; `guard` checks what is said on both sides."""
+        self.backbone, self.home, self.log, self.demo, self.place = backbone, home, log, demo, place
         self.roster, self.guard = Roster.load(backbone, home), guard or Guard()
+        self.responder = Responder(backbone, self.bank, ranker=self._ranker, heads=self.roster.heads, guard=self.guard)
         self._lock = threading.Lock()  # over the registers below, never held while something is opened
         self._manager_lock = threading.Lock()
         self._manager: list[tuple[Manager | None, str]] = []  # with what is wrong with it, once it has been read
@@ -79,16 +82,21 @@ class Bot:
         device: str | None = None,
         *,
         log: bool = True,
+        demo: bool = False,
+        place: str = "",
     ) -> Bot:
         """A bot on the embedded backbone (or a known name, folder or hub id) with all skills that fit it.
 
         `home` is the user's folder (default $ADAPTERBOT_HOME, else ~/.adapterbot), `device` where it answers ("cuda";
-        default the processor); `log=False`: nothing is stored.
+        default the processor); `log=False`: nothing is stored; `demo`: a sample forecast and a sample calendar where
+        there is nothing real; `place`: where the user is, as a name.
 
         Raises:
             BackboneError, MissingPartError, UnknownNameError: the backbone cannot be loaded (see `load_backbone`).
         """
-        return cls(load_backbone(backbone, device), Home.at(home), log=log)
+        return cls(load_backbone(backbone, device), Home.at(home), log=log, demo=demo, place=place)
+
+    # -- one turn ---------------------------------------------------------------------------------------------------
 
     def respond(
         self,
@@ -97,7 +105,7 @@ class Bot:
         *,
         skill: str | None = None,
         seed: int | None = None,
-        facts: Sequence[str] | None = None,
+        facts: Sequence[str | Fact] | None = None,
         **decode: Any,
     ) -> Reply:
         """Answer `message`, said after `history`, with the named skill or the one that the manager picks.
@@ -110,10 +118,7 @@ class Bot:
             SettingError: a decode setting that does not exist or is out of range.
         """
         turn = self._prepare(message, history, skill, seed, facts, decode)
-        started = time.perf_counter()
-        drafts = generate(self.backbone, self.bank, [turn.request])[0]
-        turn.timings["generate"] = time.perf_counter() - started
-        return self._finish(turn, drafts)
+        return _reply(turn, self.responder.answer([turn.prepared])[0])
 
     def stream(
         self,
@@ -122,14 +127,15 @@ class Bot:
         *,
         skill: str | None = None,
         seed: int | None = None,
-        facts: Sequence[str] | None = None,
+        facts: Sequence[str | Fact] | None = None,
         **decode: Any,
     ) -> Generator[str, None, Reply]:
         """Like `respond`, but yields pieces of the reply as they come; the generator's return value is the Reply.
 
-        Closing the generator stops the work. With several drafts the best one comes word by word once it is chosen.
+        Closing the generator stops the work.
         """
-        return self._stream(self._prepare(message, history, skill, seed, facts, decode))
+        turn = self._prepare(message, history, skill, seed, facts, decode)
+        return self._stream(turn)
 
     def respond_batch(self, requests: Sequence[Mapping[str, Any]]) -> list[Reply | AdapterbotError]:
         """Answer several requests, `{"message", "history", "skill", "facts", "seed", <decode settings>}`, in one batch.
@@ -137,12 +143,8 @@ class Bot:
         Skills may differ from row to row. A row that cannot be answered holds its error; the others are served.
         """
         turns = [self._try_prepare(request) for request in requests]
-        ready = [turn for turn in turns if isinstance(turn, Turn)]
-        started = time.perf_counter()
-        drafts = iter(generate(self.backbone, self.bank, [turn.request for turn in ready]) if ready else [])
-        for turn in ready:
-            turn.timings["generate"] = time.perf_counter() - started
-        return [self._finish(turn, next(drafts)) if isinstance(turn, Turn) else turn for turn in turns]
+        answers = iter(self.responder.answer([turn.prepared for turn in turns if isinstance(turn, Turn)]))
+        return [_reply(turn, next(answers)) if isinstance(turn, Turn) else turn for turn in turns]
 
     def pick(self, message: str, history: Past = None) -> Choice:
         """Which skill would answer, and why, without answering."""
@@ -152,6 +154,56 @@ class Bot:
         """A conversation that remembers, keeps its order, and is stored in the user's home (unless `log=False`)."""
         with self._lock:
             return Session(self, id, self._session_locks.setdefault(id, threading.Lock()))
+
+    def _prepare(
+        self,
+        message: str,
+        history: Past,
+        skill: str | None,
+        seed: int | None,
+        facts: Sequence[str | Fact] | None,
+        decode: Mapping[str, Any],
+    ) -> Turn:
+        """Stages 1 to 4."""
+        clock = _Clock()
+        text, warnings = self.guard.message(message)
+        past = History.of(history)
+        recent, warnings = past.window(READ), (*warnings, *past.notes)
+        choice = self._choose(text, recent, skill)
+        if skill is None and self.manager_fault:
+            warnings = (*warnings, f"the manager cannot choose: {self.manager_fault}")
+        spec, now = self.roster.spec(choice.skill), recent.add_user(text)
+        settings = spec.decode.override({**decode, "seed": seed})
+        clock.note("route")
+        found = self.source(spec.name).retrieve(now) if facts is None else given_facts(facts, spec)
+        clock.note("knowledge")
+        prepared = self.responder.prepare(spec, now, found, settings)
+        clock.note("prompt")
+        return Turn(past.add_user(text), choice, prepared, warnings, clock.seconds)
+
+    def _try_prepare(self, request: Mapping[str, Any]) -> Turn | AdapterbotError:
+        try:
+            if not isinstance(request, Mapping) or "message" not in request:
+                raise InputError('a request is an object with a "message"')
+            given: dict[str, Any] = {key: request.get(key) for key in REQUEST}
+            return self._prepare(**given, decode={k: v for k, v in request.items() if k not in REQUEST})
+        except AdapterbotError as error:
+            return error
+
+    def _choose(self, message: str, history: History, skill: str | None) -> Choice:
+        """Stage 2: the caller's skill always wins, then the manager's choice, then the fallback."""
+        if skill is not None:
+            return Choice(self.roster.spec(skill).name, {}, "forced", "the caller asked for it")
+        if self.manager is None:
+            reason = self.manager_fault or "no manager was trained for this backbone: adapterbot train-manager"
+            return Choice(FALLBACK, dict.fromkeys(self.routable, 0.0), "only", reason)
+        return self.manager.pick(message, history, self.routable)
+
+    def _stream(self, turn: Turn) -> Generator[str, None, Reply]:
+        answer = yield from self.responder.stream(turn.prepared)
+        return _reply(turn, answer)
+
+    # -- what it has ------------------------------------------------------------------------------------------------
 
     @property
     def bank(self) -> AdapterBank:
@@ -207,113 +259,52 @@ class Bot:
         with lock:  # the turns of other skills go on meanwhile
             if skill not in self._sources:
                 spec = self.specs[skill]
-                encoder = self._sentence_encoder() if spec.knowledge.source in ENCODED else None
+                needs_encoder = source_class(spec.knowledge.source).needs_encoder
+                similarity = self._sentence_encoder() if needs_encoder else None
+                opening = Opening(spec, self.home, similarity, self.demo, self.place)
                 with kept_to(f"skill {skill!r}", KnowledgeError):
-                    self._sources[skill] = open_source(spec, self.home, encoder)
+                    self._sources[skill] = open_source(opening)
             return self._sources[skill]
+
+    def _ranker(self) -> Relevance | None:
+        """What chooses among drafts, where there is one."""
+        return self.manager.ranker if self.manager else None
 
     def _sentence_encoder(self) -> Encoder | None:
         """The manager's encoder, if it can re-rank: pooled states of a language model are all alike."""
         manager = self.manager
         return manager.sentences if manager and manager.sentences.name != BACKBONE else None
 
-    def _prepare(
-        self,
-        message: str,
-        history: Past,
-        skill: str | None,
-        seed: int | None,
-        facts: Sequence[str] | None,
-        decode: Mapping[str, Any],
-    ) -> Turn:
-        """Stages 1 to 4."""
-        clock = [time.perf_counter()]
-        (text, warnings), past = self.guard.message(message), History.of(history)
-        recent, warnings = past.window(READ), (*warnings, *past.notes)
-        choice = self._choose(text, recent, skill)
-        if skill is None and self.manager_fault:
-            warnings = (*warnings, f"the manager cannot choose: {self.manager_fault}")
-        spec, now, recent = self.roster.spec(choice.skill), past.add_user(text), recent.add_user(text)
-        settings = spec.decode.override({**decode, "seed": seed})
-        clock.append(time.perf_counter())
-        found = self.source(spec.name).retrieve(recent) if facts is None else given_facts(facts)
-        clock.append(time.perf_counter())
-        size, lines, texts = self.backbone.positions, [fact.text for fact in found], spec.heard(recent)
-        reserve = min(settings.max_tokens, size // 2)
-        prompt = encode(self.backbone.tokenizer, lines, texts, positions=size, reserve=reserve)
-        drawn = secrets.randbelow(2**31) if settings.seed is None else settings.seed
-        asked = request(self.backbone.tokenizer, prompt, self.roster.row(spec.name), settings, drawn, lines, texts)
-        clock.append(time.perf_counter())
-        stages = zip(("route", "knowledge", "prompt"), clock, clock[1:], strict=False)
-        return Turn(now, choice, tuple(found), prompt, asked, warnings, {name: b - a for name, a, b in stages})
 
-    def _try_prepare(self, request: Mapping[str, Any]) -> Turn | AdapterbotError:
-        try:
-            if not isinstance(request, Mapping) or "message" not in request:
-                raise InputError('a request is an object with a "message"')
-            given: dict[str, Any] = {key: request.get(key) for key in REQUEST}
-            return self._prepare(**given, decode={k: v for k, v in request.items() if k not in REQUEST})
-        except AdapterbotError as error:
-            return error
+class _Clock:
+    """Seconds per stage."""
 
-    def _choose(self, message: str, history: History, skill: str | None) -> Choice:
-        """Stage 2: the caller's skill always wins, then the manager's choice, then the fallback."""
-        if skill is not None:
-            return Choice(self.roster.spec(skill).name, {}, "forced", "the caller asked for it")
-        if self.manager is None:
-            reason = self.manager_fault or "no manager was trained for this backbone: adapterbot train-manager"
-            return Choice(FALLBACK, dict.fromkeys(self.routable, 0.0), "only", reason)
-        return self.manager.pick(message, history, self.routable)
+    def __init__(self) -> None:
+        self._last, self.seconds = time.perf_counter(), dict[str, float]()
 
-    def _stream(self, turn: Turn) -> Generator[str, None, Reply]:
-        """Stage 5 in pieces, then 6 and 7."""
-        started, shown = time.perf_counter(), ""
-        for samples in sample(self.backbone, self.bank, [turn.request]):
-            grown = samples[0]
-            at_once = len(grown) == 1 and not self.specs[turn.choice.skill].strict
-            piece = pieces(self.backbone, grown[0], shown) if at_once else ""
-            if piece and self.guard.draft(shown + piece) is None:
-                turn.timings.setdefault("first_token", time.perf_counter() - started)
-                shown += piece
-                yield piece
-        turn.timings["generate"] = time.perf_counter() - started
-        reply = self._finish(turn, [draft(self.backbone, s) for s in grown])
-        if not shown:
-            yield from re.findall(r"\S+\s*", reply.text)
-        return reply
+    def note(self, stage: str) -> None:
+        """The stage has ended."""
+        now = time.perf_counter()
+        self.seconds[stage] = now - self._last
+        self._last = now
 
-    def _finish(self, turn: Turn, drafts: Sequence[Draft]) -> Reply:
-        """Stages 6 and 7: the best acceptable draft as a Reply."""
-        started, warnings = time.perf_counter(), turn.warnings
-        ranked, attempt = self._ranked(turn, drafts), 0
-        while (best := self.guard.first(ranked)) is None and attempt < RETRIES:
-            attempt += 1
-            fresh = replace(turn.request, seed=turn.request.seed + attempt)
-            ranked = self._ranked(turn, generate(self.backbone, self.bank, [fresh])[0])
-        if best is None:
-            best = replace(ranked[0], text=self.guard.masked(ranked[0].text))
-            warnings = (*warnings, "no draft was acceptable; words were masked")
-        turn.timings["rerank"] = time.perf_counter() - started
-        total = sum(seconds for stage, seconds in turn.timings.items() if stage != "first_token")
-        return Reply(
-            text=best.text,
-            skill=turn.choice.skill,
-            scores=turn.choice.scores,
-            routed_by=turn.choice.routed_by,
-            reason=turn.choice.reason,
-            facts=turn.facts,
-            drafts=tuple(ranked),
-            dropped=turn.prompt.dropped,
-            warnings=warnings,
-            timings={**turn.timings, "total": total},
-            history=turn.history.add_bot(best.text, turn.choice.skill),
-            seed=turn.request.seed,
-        )
 
-    def _ranked(self, turn: Turn, drafts: Sequence[Draft]) -> list[Draft]:
-        """Drafts, best first; with several, by how well they go with what was said."""
-        manager = self.manager if len(drafts) > 1 else None
-        spec = self.specs[turn.choice.skill]
-        evidence = Evidence.of(spec, (fact.text for fact in turn.facts), self.backbone.tokenizer.everyday)
-        ranker, style = manager.ranker if manager else None, self.roster.style(spec)
-        return best_first(drafts, turn.history.window(READ).texts, ranker, evidence, style)
+def _reply(turn: Turn, answer: Answer) -> Reply:
+    """Stage 7."""
+    timings = turn.timings | answer.timings
+    total = sum(seconds for stage, seconds in timings.items() if stage != "first_token")
+    choice, prepared = turn.choice, turn.prepared
+    return Reply(
+        text=answer.text,
+        skill=choice.skill,
+        scores=choice.scores,
+        routed_by=choice.routed_by,
+        reason=choice.reason,
+        facts=prepared.facts,
+        drafts=answer.drafts,
+        dropped=prepared.prompt.dropped,
+        warnings=(*turn.warnings, *answer.warnings),
+        timings={**timings, "total": total},
+        history=turn.history.add_bot(answer.text, choice.skill),
+        seed=prepared.request.seed,
+    )

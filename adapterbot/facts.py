@@ -49,9 +49,9 @@ class Fact:
         return self.note
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form: `kind`, `line`, `heading` and every field of its own."""
+        """The JSON form: `kind`, `text` (the line), `title` (the heading), and every field of its own."""
         plain = {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
-        return {"kind": self.kind, "line": self.line, "heading": self.heading} | plain
+        return {"kind": self.kind, "text": self.line, "title": self.heading} | plain
 
 
 @dataclass(frozen=True, slots=True)

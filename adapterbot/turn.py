@@ -7,8 +7,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from adapterbot.errors import InputError, SettingError, nearest, shorten
+from adapterbot.errors import SettingError, nearest, shorten
+from adapterbot.facts import (
+    Count,
+    Event,
+    Fact,
+    Forecast,
+    Nothing,
+    Notice,
+    Passage,
+    PersonaLine,
+    Row,
+    Triple,
+    Verdict,
+)
 from adapterbot.history import History
+
+__all__ = [
+    "DECODE_SETTINGS",
+    "Choice",
+    "Count",
+    "Decode",
+    "Draft",
+    "Event",
+    "Fact",
+    "Forecast",
+    "Nothing",
+    "Notice",
+    "Passage",
+    "PersonaLine",
+    "Prompt",
+    "Reply",
+    "RoutedBy",
+    "Row",
+    "Triple",
+    "Verdict",
+]
 
 # name: (type, lowest, highest, what it does); the ranges are inclusive.
 DECODE_SETTINGS: dict[str, tuple[type, float, float, str]] = {
@@ -81,8 +115,6 @@ def _number(name: str, value: object, kind: type, low: float, high: float, meani
     return int(value) if kind is int else float(value)
 
 
-MOST_FACTS, MOST_TOLD = 1_000, 200_000  # facts of a caller's own, and their characters
-
 RoutedBy = Literal["forced", "manager", "fallback", "only"]
 
 
@@ -99,30 +131,6 @@ class Choice:
     scores: Mapping[str, float] = field(default_factory=dict)
     routed_by: RoutedBy = "forced"
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One line of evidence, with where it came from. `score` is the source's own (higher is better)."""
-
-    text: str
-    source: str
-    title: str = ""
-    score: float = 0.0
-
-
-def given_facts(facts: object) -> list[Fact]:
-    """The caller's own facts, a list of texts.
-
-    Raises:
-        InputError: it is something else, or more than a prompt could ever hold.
-    """
-    if not isinstance(facts, (list, tuple)) or not all(isinstance(fact, str) for fact in facts):
-        raise InputError("facts is a list of texts")
-    if len(facts) > MOST_FACTS or (size := sum(map(len, facts))) > MOST_TOLD:
-        given = f"{len(facts):,} facts" if len(facts) > MOST_FACTS else f"facts of {size:,} characters"
-        raise InputError(f"{given} were given; at most {MOST_FACTS:,} of {MOST_TOLD:,} characters in all are read")
-    return [Fact(fact.encode("utf-8", "replace").decode(), "caller") for fact in facts]  # no lone surrogates
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +178,6 @@ class Reply:
         """The JSON form that `adapterbot respond --json` prints."""
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         plain |= {"scores": dict(self.scores), "timings": dict(self.timings), "history": self.history.to_list()}
-        plain["facts"] = [dataclasses.asdict(fact) for fact in self.facts]
+        plain["facts"] = [fact.to_dict() for fact in self.facts]
         plain["drafts"] = [dataclasses.asdict(draft) for draft in self.drafts]
         return plain

@@ -48,4 +48,4 @@ def write(path: Path, passages: Sequence[tuple[str, str]] = THREE) -> Path:
 
 
 def titles(facts: Sequence[Fact]) -> list[str]:
-    return [fact.title for fact in facts]
+    return [fact.heading for fact in facts]

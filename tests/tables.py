@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from adapterbot.facts import Row
 from adapterbot.history import History
 from adapterbot.knowledge.table.source import TableSource
 from adapterbot.spec.tables import KnowledgeTable, SkillSpec
@@ -23,10 +24,12 @@ def talk(*turns: str) -> History:
 
 
 def names(source: TableSource, *turns: str, column: str = "name") -> list[str]:
-    """The names in the rows found, in order."""
-    cells = [dict(c.split(": ", 1) for c in f.text.split(", ")) for f in source.retrieve(talk(*turns))]
-    return [c[column] for c in cells]
+    """The names in the rows found, in order; nothing but rows may be found."""
+    facts = source.retrieve(talk(*turns))
+    rows = [fact for fact in facts if isinstance(fact, Row)]
+    assert len(rows) == len(facts)
+    return [dict(row.cells)[column] for row in rows]
 
 
 def texts(source: TableSource, *turns: str) -> list[str]:
-    return [fact.text for fact in source.retrieve(talk(*turns))]
+    return [fact.line for fact in source.retrieve(talk(*turns))]

@@ -91,11 +91,31 @@ def test_a_drained_stream_is_the_reply(shared_bot: Bot, skill: str) -> None:
         assert "first_token" in streamed.timings or len(pieces) == 1 or not at_once
 
 
-def test_with_several_drafts_the_best_is_streamed_word_by_word(shared_bot: Bot) -> None:
-    pieces, reply = drained(shared_bot.stream("Hello", skill="wiki", seed=0, drafts=3, max_tokens=8))
-    assert "".join(pieces) == reply.text
-    assert len(pieces) == len(reply.text.split())
-    assert essence(reply) == essence(shared_bot.respond("Hello", skill="wiki", seed=0, drafts=3, max_tokens=8))
+@pytest.mark.parametrize("skill", ["wiki", "chitchat", "empathetic"])
+def test_several_drafts_agree_on_the_beginning_which_comes_before_the_rest_is_made(
+    shared_bot: Bot, monkeypatch: pytest.MonkeyPatch, skill: str
+) -> None:
+    steps = list[int]()
+    forward = shared_bot.backbone.decoder.forward
+
+    def counted(*given: Any, **named: Any) -> Any:
+        steps.append(1)
+        return forward(*given, **named)
+
+    monkeypatch.setattr(shared_bot.backbone.decoder, "forward", counted)
+    how: dict[str, Any] = {"skill": skill, "seed": 0, "drafts": 4, "min_tokens": 12, "max_tokens": 16}
+    how |= (
+        {"facts": ["Old Mere is a town by the sea that lives on fish. It has a lighthouse."]} if skill == "wiki" else {}
+    )
+    stream = shared_bot.stream("Tell me more!", TALK, **how)
+    first, early = next(stream), len(steps)
+    pieces, streamed = drained(stream)
+    assert first.strip()
+    assert pieces, "the rest comes later"
+    assert early < len(steps) / 2, "most of the work is still to be done when the first words are there"
+    assert streamed.text == first + "".join(pieces)
+    assert essence(streamed) == essence(shared_bot.respond("Tell me more!", TALK, **how))
+    assert all(draft.text.startswith(first.strip()) for draft in streamed.drafts)
 
 
 def test_a_closed_stream_stops_and_the_next_request_is_served(shared_bot: Bot) -> None:
@@ -203,7 +223,7 @@ def test_an_adapter_without_effect_is_noted(tiny: Backbone, home: Home) -> None:
 
 def test_facts_of_the_caller_replace_retrieval(shared_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     given = shared_bot.respond("Who are you?", skill="persona", facts=["I am a lighthouse keeper."], seed=0, **SHORT)
-    assert [(f.text, f.source) for f in given.facts] == [("I am a lighthouse keeper.", "caller")]
+    assert [(f.line, f.source) for f in given.facts] == [("I am a lighthouse keeper.", "caller")]
     own = shared_bot.respond("Who are you?", skill="persona", seed=0, **SHORT)
     assert own.facts
     assert own.facts != given.facts
@@ -289,11 +309,11 @@ def test_lone_surrogates_everywhere_can_be_printed(shared_bot: Bot) -> None:
 def test_a_source_that_opens_slowly_stops_no_other_turn(tiny_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     opening, go_on, open_source = threading.Event(), threading.Event(), knowledge.open_source
 
-    def slow(spec: Any, *given: Any) -> Any:
-        if spec.name == "wiki":
+    def slow(given: knowledge.Opening) -> knowledge.Source:
+        if given.spec.name == "wiki":
             opening.set()
             assert go_on.wait(10)
-        return open_source(spec, *given)
+        return open_source(given)
 
     monkeypatch.setattr(bot_module, "open_source", slow)
     waiting = threading.Thread(target=tiny_bot.respond, args=("Hello",), kwargs={"skill": "wiki", **SHORT})

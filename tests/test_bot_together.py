@@ -14,9 +14,8 @@ from adapterbot.bot import Bot
 from adapterbot.errors import AdapterbotError, InputError, SettingError, UnknownNameError
 from adapterbot.history import History
 from adapterbot.home import Home
-from adapterbot.knowledge import NoSource
+from adapterbot.knowledge import Nowhere, Opening
 from adapterbot.network.backbone import Backbone
-from adapterbot.spec.tables import SkillSpec
 from adapterbot.turn import Reply
 
 TALK = History().add_user("Hi!").add_bot("Hello, how are you?")
@@ -137,9 +136,9 @@ def test_parts_are_loaded_once_however_many_ask_at_the_same_time(
 ) -> None:
     opened: list[str] = []
 
-    def open_source(spec: SkillSpec, *_: object) -> NoSource:
-        opened.append(spec.name)
-        return NoSource()
+    def open_source(opening: Opening) -> Nowhere:
+        opened.append(opening.spec.name)
+        return Nowhere()
 
     monkeypatch.setattr("adapterbot.bot.open_source", open_source)
     fresh = Bot(shared_bot.backbone, shared_bot.home)

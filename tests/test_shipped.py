@@ -55,7 +55,7 @@ def test_a_strict_skill_says_nothing_that_its_facts_do_not_hold(shipped: Bot, na
     assert shipped.specs[name].strict
     for i, message in enumerate(shipped.specs[name].routing.examples[:6]):
         reply = shipped.respond(message, skill=name, seed=i, drafts=4)
-        assert unsupported(reply.text, [fact.text for fact in reply.facts], [message]) == [], reply.text
+        assert unsupported(reply.text, [fact.line for fact in reply.facts], [message]) == [], reply.text
 
 
 def test_sources_find_facts(shipped: Bot) -> None:
@@ -70,7 +70,7 @@ def test_sources_find_facts(shipped: Bot) -> None:
     for name, message in asked.items():
         reply = shipped.respond(message, skill=name, seed=1, drafts=2)
         assert reply.facts, name
-        assert reply.facts[0].text != shipped.specs[name].knowledge.when_empty, name
+        assert reply.facts[0].line != shipped.specs[name].knowledge.when_empty, name
 
 
 KNOWN = {"empathetic", "persona"}  # the backbone has read their dialogues so often that an adapter gains under 2 %
@@ -111,7 +111,7 @@ def test_a_new_users_first_messages(shipped: Bot, message: str, skills: set[str]
     assert set(reply.scores) == set(shipped.routable)
     assert reply.text.strip()
     if reply.skill == "wiki":
-        assert [fact.title for fact in reply.facts] == ["Jazz"]
+        assert [fact.heading for fact in reply.facts] == ["Jazz"]
     if reply.skill == "weather":  # no forecast source: the reply says so and invents no number
         assert not any(character.isdigit() for character in reply.text)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from adapterbot.errors import SettingError
 from adapterbot.history import History
-from adapterbot.turn import DECODE_SETTINGS, Decode, Draft, Fact, Reply
+from adapterbot.turn import DECODE_SETTINGS, Decode, Draft, Passage, Reply
 
 OUTSIDE: list[tuple[str, Any]] = [
     ("temperature", -0.1), ("temperature", 5.1), ("temperature", 1e9), ("temperature", float("nan")),
@@ -72,7 +72,7 @@ def test_a_reply_becomes_plain_json() -> None:
         "Sunny.",
         "weather",
         scores={"weather": 0.9},
-        facts=(Fact("a", "caller"),),
+        facts=(Passage("", "a", source="caller"),),
         drafts=(Draft("Sunny."),),
         timings={"total": 0.1},
         history=History().add_user("Weather?").add_bot("Sunny."),

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
 
-from adapterbot.turn import Fact
+from adapterbot.facts import Fact, Triple
 
 MOST_EDGES, MOST_NODES = 8, 9
 LETTERS = 28  # of a name that are shown; the whole stands in its title
@@ -38,7 +38,7 @@ Edge = tuple[str, str, str]
 
 
 def picture(facts: Sequence[Fact]) -> str:
-    """An `<svg>` of those facts that are triples (subject TAB relation TAB object); empty when none is."""
+    """An `<svg>` of those facts that are triples; empty when none is."""
     edges = _edges(facts)
     if not edges:
         return ""
@@ -58,10 +58,13 @@ def _edges(facts: Sequence[Fact]) -> list[Edge]:
     """The triples that fit into the picture, each once."""
     chosen = dict[Edge, None]()
     for fact in facts:
-        parts = tuple(CONTROL.sub(" ", part).strip() for part in fact.text.split("\t"))
-        if len(parts) != 3 or not all(parts) or len(chosen) == MOST_EDGES:
+        if not isinstance(fact, Triple) or len(chosen) == MOST_EDGES:
             continue
-        subject, relation, other = parts
+        subject, relation, other = (
+            CONTROL.sub(" ", part).strip() for part in (fact.subject, fact.relation, fact.object)
+        )
+        if not (subject and relation and other):
+            continue
         nodes = {name for s, _, o in chosen for name in (s, o)} | {subject, other}
         if subject != other and len(nodes) <= MOST_NODES:
             chosen[subject, relation, other] = None
@@ -71,7 +74,7 @@ def _edges(facts: Sequence[Fact]) -> list[Edge]:
 def _middle(facts: Sequence[Fact], edges: Sequence[Edge]) -> str:
     """The name that most triples share; among equals the entity that the first fact is about."""
     counts = Counter(chain.from_iterable((subject, other) for subject, _, other in edges))
-    titles = [fact.title for fact in facts]
+    titles = [fact.note for fact in facts]
     return max(counts, key=lambda name: (counts[name], -titles.index(name) if name in titles else -len(titles)))
 
 

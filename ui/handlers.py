@@ -193,7 +193,7 @@ class Handlers:
         """The lines that the persona skill brings along: what the editor starts with."""
         for skill in self._speaking_as_somebody():
             with contextlib.suppress(AdapterbotError):  # said again, and shown, when the skill is asked
-                return "\n".join(fact.text for fact in self.bot.source(skill).retrieve(History()))
+                return "\n".join(fact.line for fact in self.bot.source(skill).retrieve(History()))
         return ""
 
     def _speaking_as_somebody(self) -> list[str]:

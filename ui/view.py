@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
+from adapterbot.facts import Fact
 from adapterbot.history import History
 from adapterbot.spec.tables import SkillSpec
-from adapterbot.turn import Draft, Fact, Reply, RoutedBy
+from adapterbot.turn import Draft, Reply, RoutedBy
 from adapterbot.ui.graph_picture import picture
 
 AUTO = ""  # value of "Auto" in the skill picker
@@ -116,15 +117,16 @@ def _bar(bar: Bar) -> str:
 
 def facts_html(facts: Sequence[Fact]) -> str:
     """The evidence, each line with its title and source; above triples of a graph a picture of them."""
-    return picture([fact for fact in facts if fact.source == "graph"]) + "".join(_fact(fact) for fact in facts)
+    return picture(facts) + "".join(_fact(fact) for fact in facts)
 
 
 def _fact(fact: Fact) -> str:
-    title = f"<b>{safe(fact.title)}</b> · " if fact.title else ""
+    heading = f"<b>{safe(fact.heading)}</b> · " if fact.heading else ""
+    note = f" · {safe(fact.note)}" if fact.note and fact.note != fact.heading else ""
     score = f" · score {fact.score:.2f}" if fact.score else ""
     return (
-        f'<figure class="ab-fact"><p dir="auto">{safe(fact.text)}</p>'
-        f"<figcaption>{title}{safe(fact.source)}{score}</figcaption></figure>"
+        f'<figure class="ab-fact"><p dir="auto">{safe(fact.line)}</p>'
+        f"<figcaption>{heading}{safe(fact.source)}{note}{score}</figcaption></figure>"
     )
 
 

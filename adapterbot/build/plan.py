@@ -271,14 +271,12 @@ def _report(run: BuildRun, _: str, done: FiguresOf) -> Figures:
     most, encoders = run.recipe.report.most, run.recipe.manager.encoders
     used = run.folder.classifier_folder(DIALOGUE if DIALOGUE in encoders else BACKBONE_ENCODER)
     bot = Bot(_model(run), replace(run.folder, used=used), log=False)
-    ranker = bot.manager.ranker if bot.manager else None
     scores = evaluate_backbone(bot, run.data, mixture=run.recipe.mixture, most=most)
     report: dict[str, Figures] = {"backbone": done[BACKBONE] | {k: v for k, v in scores.items() if k not in TEXTS}}
     for name in run.trained:
         spec = bot.roster.spec(name)
         corpus = load_corpus(run.specs[name], run.source(run.specs[name]))
-        style = bot.roster.style(spec)
-        made = evaluate_skill(spec, bot.backbone, bot.bank, corpus.valid, ranker=ranker, style=style, most=most)
+        made = evaluate_skill(spec, bot.responder, corpus.valid, most=most)
         said = [(m, bot.respond(m, skill=name, seed=i).text) for i, m in enumerate(spec.sample_messages)]
         report[name] = {"data": corpus.origin, **made.figures, "said": said}
         report[name].pop(SPEED)

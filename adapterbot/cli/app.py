@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,7 @@ import typer
 from adapterbot import __version__
 from adapterbot.cli import formats, input, knowledge, models, sessions
 from adapterbot.cli.names import check_backbone, check_session, check_skill
-from adapterbot.cli.options import Backbone, DecodeSettings, Demo, NoLog, Skill, with_decode_settings
+from adapterbot.cli.options import Backbone, DecodeSettings, Demo, NoLog, Place, Skill, with_decode_settings
 from adapterbot.cli.output import say, say_json, warn
 from adapterbot.cli.requirements import requires
 from adapterbot.cli.stopping import StoppedError
@@ -103,6 +102,7 @@ def respond(
     backbone: Backbone = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole Reply.")] = False,
     demo: Demo = False,
+    place: Place = "",
     *,
     decode: DecodeSettings,
 ) -> None:
@@ -110,7 +110,7 @@ def respond(
     message, past = input.message(text), input.history(history)
     input.check_decode(decode)
     check_skill(skill)
-    bot = _bot(backbone, log=False, demo=demo)
+    bot = _bot(backbone, log=False, demo=demo, place=place)
     reply = bot.respond(message, past, skill=skill, facts=fact, **decode)
     if as_json:
         say_json(reply.to_dict())
@@ -130,6 +130,7 @@ def chat(
     backbone: Backbone = None,
     no_log: NoLog = False,
     demo: Demo = False,
+    place: Place = "",
     *,
     decode: DecodeSettings,
 ) -> None:
@@ -137,7 +138,7 @@ def chat(
     check_session(session)
     input.check_decode(decode)
     check_skill(skill)
-    bot = _bot(backbone, log=session is not None and not no_log, demo=demo)
+    bot = _bot(backbone, log=session is not None and not no_log, demo=demo, place=place)
     from adapterbot.cli.talk import talk
 
     talk(bot, session or "terminal", skill, decode)
@@ -150,13 +151,14 @@ def ui(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser; the address is printed.")] = False,
     backbone: Backbone = None,
     demo: Demo = False,
+    place: Place = "",
 ) -> None:
     """Open the chat app in a browser, where there is a display."""
     requires("the chat app", "gradio")
     check_backbone(backbone)
     from adapterbot.ui.app import main as run
 
-    run(lambda: _bot(backbone, log=False, demo=demo), host=host, port=port, inbrowser=not no_browser)
+    run(lambda: _bot(backbone, log=False, demo=demo, place=place), host=host, port=port, inbrowser=not no_browser)
 
 
 @app.command()
@@ -194,13 +196,11 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-def _bot(backbone: str | None, *, log: bool, demo: bool = False) -> Bot:
+def _bot(backbone: str | None, *, log: bool, demo: bool = False, place: str = "") -> Bot:
     check_backbone(backbone)
     from adapterbot.bot import Bot
 
-    if demo:
-        os.environ["ADAPTERBOT_DEMO"] = "1"  # read by the sources of the weather and of the calendar
-    bot = Bot.load(backbone, log=log)
+    bot = Bot.load(backbone, log=log, demo=demo, place=place)
     for note in bot.roster.notes:
         warn(f"note: {note}")
     return bot

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from adapterbot.cli import formats
 from adapterbot.cli.output import say, say_json
-from adapterbot.errors import AdapterbotError, InputError, UnknownNameError
+from adapterbot.errors import InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from adapterbot.knowledge import Source
 
 app = typer.Typer(
     no_args_is_help=True, help="Add, list and remove knowledge of your own: triples, passages, tables, a calendar."
 )
-SOURCES = ("graph", "passages", "calendar")  # any other name is that of a skill with a table
-# Source -> the module that tells what it has; "table" is that of every skill with a table
-STOCKS = {"graph": "graph.triples", "passages": "passages.added", "calendar": "calendar.stock", "table": "table.store"}
 NOTHING = "nothing; adapterbot knowledge add {} FILE"
 
 Name = Annotated[str, typer.Argument(help="graph, passages, calendar, or a skill with a table, such as restaurant.")]
@@ -57,22 +54,20 @@ def add(
 
 @app.command("list")
 def list_all(
-    name: Annotated[
-        str | None, typer.Argument(help="graph, passages, calendar, or a skill with a table; left out, all.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="One of the names that `add` takes; left out, all.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """What there is to answer from: what ships, and your own files with how much each holds."""
     from adapterbot.home import Home
 
     home = Home.at()
-    names = [*SOURCES, *_tables()] if name is None else [name]
-    found = {each: _stock(each)(home, each) for each in names}
+    sources = _sources() if name is None else {name: _source(name)}
+    found = {each: source.stock(home, each) for each, source in sources.items()}
     if as_json:
-        say_json({each: [{"what": what, "own": own} for what, own in stock] for each, stock in found.items()})
+        say_json({each: [{"what": part.what, "own": part.own} for part in stock] for each, stock in found.items()})
         return
     for each, stock in found.items():
-        lines = [f"yours: {what}" if own else what for what, own in stock] or [NOTHING.format(each)]
+        lines = [f"yours: {part.what}" if part.own else part.what for part in stock] or [NOTHING.format(each)]
         for line in lines:
             say(f"{each:<11} {line}")
 
@@ -87,45 +82,28 @@ def remove(
     """Take away what was added; what ships with adapterbot stays."""
     from adapterbot.home import Home
 
-    source = _source(name)
-    if file is None:
-        removed = source.remove(Home.at(), name)
-        say(f"{name}: removed" if removed else f"{name}: nothing of your own was there")
-        return
-    if name != "passages":
-        raise AdapterbotError(f"{name} holds one file of yours at a time: adapterbot knowledge rm {name}")
-    from adapterbot.knowledge.passages.added import remove_file
-
-    say(f"{name}: {remove_file(Home.at(), file.expanduser())}")
+    say(f"{name}: {_source(name).remove(Home.at(), name, file.expanduser() if file else None)}")
 
 
-def _tables() -> list[str]:
-    """The skills that answer from a table."""
+def _sources() -> dict[str, type[Source]]:
+    """What files can be added to: the kinds of source that take some, and the skills that have a source of their own."""
     from adapterbot.home import Home
+    from adapterbot.knowledge import kinds, source_class
     from adapterbot.spec.folders import SkillFolders
 
+    shared = {kind: source for kind in kinds() if (source := source_class(kind)).files and not source.per_skill}
     specs = SkillFolders(Home.at()).load_all()
-    return [skill for skill, spec in specs.items() if spec.knowledge.source == "table"]
+    of_skills = {skill: source_class(spec.knowledge.source) for skill, spec in specs.items()}
+    return shared | {skill: source for skill, source in of_skills.items() if source.per_skill}
 
 
-def _kind(name: str) -> str:
-    """The kind of source that `name` adds to.
+def _source(name: str) -> type[Source]:
+    """The source that `name` adds to.
 
     Raises:
-        UnknownNameError: it is none, nor a skill with a table.
+        UnknownNameError: it is none that takes files, nor a skill that has files of its own.
     """
-    if name in SOURCES:
-        return name
-    tables = _tables()
-    if name not in tables:
-        raise UnknownNameError("knowledge", name, [*SOURCES, *tables])
-    return "table"
-
-
-def _source(name: str) -> ModuleType:
-    return import_module(f"adapterbot.knowledge.{_kind(name)}.source")
-
-
-def _stock(name: str) -> Callable[..., list[tuple[str, bool]]]:
-    found: Callable[..., list[tuple[str, bool]]] = import_module(f"adapterbot.knowledge.{STOCKS[_kind(name)]}").stock
-    return found
+    sources = _sources()
+    if name not in sources:
+        raise UnknownNameError("knowledge", name, sources)
+    return sources[name]

@@ -45,6 +45,7 @@ Drafts = Annotated[
 ]
 Page = Annotated[Path, typer.Option(help="For 'backbone': the Markdown page of replies to write.")]
 Recipe = Annotated[Path | None, typer.Option(help="The recipe (TOML); left out, the one that ships.")]
+Place = Annotated[str, typer.Option(help="Where you are: the place whose weather is meant when none is named.")]
 Demo = Annotated[
     bool, typer.Option("--demo", help="Answer from a sample forecast and a sample calendar where there is no other.")
 ]

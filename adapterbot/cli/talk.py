@@ -62,7 +62,7 @@ def _say(session: Session, message: str, skill: str | None, decode: Mapping[str,
         reply: Reply = end.value
         console.print(f"\n{reply.skill} ({reply.routed_by})", style="dim")
         for fact in reply.facts:
-            console.print(f"  from {fact.source}: {fact.title or fact.text}", style="dim")
+            console.print(f"  from {fact.source}: {fact.heading or fact.line}", style="dim")
         for warning in reply.warnings:
             console.print(f"  note: {warning}", style="yellow")
     except KeyboardInterrupt:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from adapterbot.engine.request import Request, Sample, _samples
+from adapterbot.engine.request import Request, Sample, _samples, agreement
 from adapterbot.engine.sampling import next_tokens
 from adapterbot.network.adapters import Memory
 from adapterbot.network.adapters.bank import AdapterBank
@@ -37,9 +37,16 @@ def sample(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -
         logits, memory = logits[owner], memory.select(owner.to(backbone.device)) if memory else None
         adapters = bank.select([s.request.adapter for s in rows])
         del prompts
+    step = 0
     while True:
         with torch.inference_mode():
             tokens = next_tokens(logits, rows, backbone.tokenizer.separator)
+            step += 1
+            if any(request.agree == step for request in requests):
+                index = _agreed(samples, step)
+                room = max(s.limit for s in rows) - step
+                tokens, cache = tokens[torch.tensor(index)], cache.fork(index, room + 1)
+                memory = memory.select(torch.tensor(index, device=backbone.device)) if memory else None
         for drafts in samples:
             _drop_stragglers(drafts)
         yield samples
@@ -51,16 +58,21 @@ def sample(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -
             logits = next_logits(backbone, adapters, hidden, ids, memory)[:, -1].cpu()
 
 
-def generate(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -> list[list[Draft]]:
-    """All drafts of all requests, in order."""
+def grow(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -> list[list[Sample]]:
+    """All drafts of all requests, in order, grown to their ends."""
     *_, samples = sample(backbone, bank, requests)
-    return [[draft(backbone, s) for s in drafts] for drafts in samples]
+    return samples
 
 
 def draft(backbone: Backbone, grown: Sample) -> Draft:
     """A finished sample as a Draft."""
     text = backbone.tokenizer.decode(grown.ids).strip()
     return Draft(text, grown.logprob / max(grown.steps, 1), len(grown.ids), grown.finished)
+
+
+def agreed_text(backbone: Backbone, grown: Sample) -> str:
+    """The whole words that all drafts of a request begin with, since they agreed; the last one may go on."""
+    return backbone.tokenizer.decode(grown.ids[: grown.agreed]).strip().rpartition(" ")[0]
 
 
 def pieces(backbone: Backbone, grown: Sample, shown: str) -> str:
@@ -72,6 +84,20 @@ def pieces(backbone: Backbone, grown: Sample, shown: str) -> str:
     if not grown.done:
         text = text.rstrip("\ufffd").rstrip()
     return text[len(shown) :] if text.startswith(shown) else ""
+
+
+def _agreed(samples: Sequence[Sequence[Sample]], step: int) -> list[int]:
+    """The row that each of the B rows goes on from, after the drafts of the requests that agree now have agreed."""
+    index = list[int]()
+    for drafts in samples:
+        start = len(index)
+        leader = agreement(drafts) if drafts[0].request.agree == step else None
+        for i, draft in enumerate(drafts):
+            index.append(start + i if leader is None else start + leader)
+            if leader is not None:
+                draft.go_on_from(drafts[leader])
+                draft.agreed = step
+    return index
 
 
 def _drop_stragglers(drafts: Sequence[Sample]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -24,11 +25,16 @@ class Request:
     seed: int
     facts: int = 0  # so many of the first ids are those of the facts
     openings: Sequence[Sequence[int]] = ()
+    agree: int = 0  # after so many tokens all drafts go on from one beginning (see `agreement`); 0: never
+    beginnings: Sequence[Sequence[int]] = ()  # the drafts agree on the beginning of one of these alone; empty: on any
 
 
 @dataclass(slots=True)
 class Sample:
-    """One draft while it grows: `ids` without the separator, `logprob` summed over what was sampled, `steps` tokens."""
+    """One draft while it grows: `ids` without the separator, `logprob` summed over what was sampled, `steps` tokens.
+
+    Its first `agreed` tokens are those of all drafts of its request.
+    """
 
     request: Request
     generator: torch.Generator
@@ -38,6 +44,12 @@ class Sample:
     steps: int = 0
     finished: bool = False
     opening: Sequence[int] = ()
+    agreed: int = 0
+
+    def go_on_from(self, other: Sample) -> None:
+        """Take over what `other` has so far; what follows is drawn by the own generator."""
+        self.ids, self.logprob, self.steps = list(other.ids), other.logprob, other.steps
+        self.opening, self.finished = other.opening, other.finished
 
     @property
     def done(self) -> bool:
@@ -54,3 +66,19 @@ def _samples(backbone: Backbone, request: Request) -> list[Sample]:
         Sample(request, torch.Generator().manual_seed((request.seed + i * 0x9E3779B9) % 2**63), limit, opening=start)
         for i, start in enumerate(starts)
     ]
+
+
+def agreement(drafts: Sequence[Sample]) -> int | None:
+    """The number of the draft whose beginning the others of its request take over now; None for no agreement.
+
+    It is the beginning that most of the drafts that go on have, the likeliest among equals. There is none where half of
+    the drafts have ended already, or where no draft begins as one of the request's `beginnings` does.
+    """
+    request = drafts[0].request
+    going = [i for i, draft in enumerate(drafts) if not draft.done and len(draft.ids) == request.agree]
+    if len(drafts) < 2 or 2 * len(going) <= len(drafts):
+        return None
+    allowed = {tuple(ids[: request.agree]) for ids in request.beginnings}
+    going = [i for i in going if not allowed or tuple(drafts[i].ids) in allowed]
+    counts = Counter(tuple(drafts[i].ids) for i in going)
+    return max(going, key=lambda i: (counts[tuple(drafts[i].ids)], drafts[i].logprob), default=None)

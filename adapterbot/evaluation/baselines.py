@@ -22,6 +22,7 @@ from adapterbot.network.backbone import Backbone, freeze
 from adapterbot.network.device import mixed_precision, on_fastest
 from adapterbot.network.likelihood import label_batch, perplexity
 from adapterbot.network.tokenizer import IGNORE
+from adapterbot.reply.answer import Responder
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.training.corpus import Corpus, load_corpus
 from adapterbot.training.logistic import ByMeaning
@@ -68,20 +69,17 @@ def evaluate_named(
     total = most * (1 + len(comparison.kinds))
     judged = evaluate_skill(
         spec,
-        bot.backbone,
-        bot.bank,
+        bot.responder,
         dialogues,
-        ranker=bot.manager.ranker if bot.manager else None,
-        style=bot.roster.style(spec),
         most=most,
         seed=comparison.seed,
         advance=lambda done: comparison.advance(done, total),
     )
-    return replace(compare(judged, bot.backbone, comparison, corpus), origin=origin)
+    return replace(compare(judged, bot.responder, comparison, corpus), origin=origin)
 
 
 def compare(
-    judged: SkillEvaluation, backbone: Backbone, comparison: Comparison, corpus: Corpus | None = None
+    judged: SkillEvaluation, responder: Responder, comparison: Comparison, corpus: Corpus | None = None
 ) -> SkillEvaluation:
     """`judged` with the figures, on the same evaluation set, of the bare backbone (`<name>_backbone`) and of the full
     one (`_full`).
@@ -91,16 +89,21 @@ def compare(
     """
     figures = dict(judged.figures)
     evaluation_set = judged.evaluation_set
+    backbone = responder.backbone
     nobody = AdapterBank(backbone)
     if BARE in comparison.kinds:
         figures |= {
-            f"{name}_backbone": value for name, value in evaluate_replies(evaluation_set, backbone, nobody)[0].items()
+            f"{name}_backbone": value
+            for name, value in evaluate_replies(evaluation_set, responder.over(backbone, nobody))[0].items()
         }
     if corpus is not None:
         full = train_all_weights(
             evaluation_set.spec, backbone, corpus, comparison.epochs, comparison.seed, comparison.advance
         )
-        figures |= {f"{name}_full": value for name, value in evaluate_replies(evaluation_set, full, nobody)[0].items()}
+        figures |= {
+            f"{name}_full": value
+            for name, value in evaluate_replies(evaluation_set, responder.over(full, nobody))[0].items()
+        }
         figures["parameters_full"] = backbone.parameter_count
         bare, own, whole = (math.log(figures[f"perplexity{who}"]) for who in ("_backbone", "", "_full"))
         if whole < bare < math.inf and own < math.inf:

@@ -17,6 +17,7 @@ import numpy as np
 from adapterbot.bot import Bot
 from adapterbot.errors import DataError, MissingPartError
 from adapterbot.evaluation.metrics import spread
+from adapterbot.facts import Verdict
 from adapterbot.history import History
 from adapterbot.knowledge import Source
 from adapterbot.network.likelihood import perplexity
@@ -62,8 +63,8 @@ def judge_claims(
 def verdict(source: Source, text: str) -> str:
     """`supported` or `contradicted`, or "" where the source has no verdict."""
     facts = source.retrieve(History().add_user(text)) if text.strip() else []
-    said = facts[0].text.removeprefix("verdict: ") if facts else ""
-    return said if said in LABELS.values() else ""
+    labels = (fact.label for fact in facts if isinstance(fact, Verdict))
+    return next((label for label in labels if label in LABELS.values()), "")
 
 
 def text_perplexity(bot: Bot, text: str) -> float:

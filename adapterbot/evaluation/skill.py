@@ -9,18 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapterbot.data.dialogue import Dialogue, read_dialogues
-from adapterbot.engine.generate import generate
-from adapterbot.engine.request import Request
 from adapterbot.errors import DataError
 from adapterbot.evaluation.metrics import Prediction, measures, require_libraries, spread, yardsticks
+from adapterbot.knowledge import given_facts
 from adapterbot.network.adapters import BatchAdapters
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone
 from adapterbot.network.likelihood import perplexity_of, total_nats
-from adapterbot.reply.grounding import Evidence
-from adapterbot.reply.openings import request
-from adapterbot.reply.prompt import encode
-from adapterbot.reply.rerank import Relevance, Style, best_first
+from adapterbot.reply.answer import Responder
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.training.corpus import load_corpus
 from adapterbot.training.windows import Window, encode_windows, replies
@@ -36,8 +32,6 @@ class EvaluationSet:
     spec: SkillSpec
     windows: Sequence[Window]
     dialogues: Sequence[int]
-    ranker: Relevance | None = None
-    style: Style | None = None
     seed: int = 0
     advance: Callable[[int], None] = lambda _: None
 
@@ -105,36 +99,30 @@ def held_out_dialogues(spec: SkillSpec, data: str | None) -> tuple[SkillSpec, li
 
 def evaluate_skill(
     spec: SkillSpec,
-    backbone: Backbone,
-    bank: AdapterBank,
+    responder: Responder,
     dialogues: Sequence[Dialogue],
     *,
-    ranker: Relevance | None = None,
-    style: Style | None = None,
     most: int = 200,
     seed: int = 0,
     advance: Callable[[int], None] = lambda _: None,
 ) -> SkillEvaluation:
     """Judge one skill by at most `most` replies, spread evenly; the facts are those of the dialogues.
 
-    Replies are sampled and chosen as in a chat: with the skill's own settings, its drafts ranked by `ranker` and
-    `style`. Figures: `replies`, `parameters` of the adapter, those of `likelihood_figures` for the skill and, with
-    `_backbone`, for the bare backbone, `seconds_per_reply` (wall time, TOGETHER at a time), and those of
-    `metrics.measures` and `metrics.yardsticks`.
+    Replies are those of a chat: `responder` gives them, with the skill's own settings. Figures: `replies`, `parameters`
+    of the adapter, those of `likelihood_figures` for the skill and with `_backbone` for the bare backbone,
+    `seconds_per_reply` (wall time, TOGETHER at a time), and those of `metrics.measures` and `metrics.yardsticks`.
 
     Raises:
         DataError: no system reply to score. MissingPartError: a library that the measures need is not installed.
     """
     require_libraries()
-    evaluation_set = replace(
-        EvaluationSet.of(spec, dialogues, most), ranker=ranker, style=style, seed=seed, advance=advance
-    )
-    before = likelihood_figures(backbone, None, evaluation_set.windows)
+    evaluation_set = replace(EvaluationSet.of(spec, dialogues, most), seed=seed, advance=advance)
+    before = likelihood_figures(responder.backbone, None, evaluation_set.windows)
     if not before:
         raise DataError(f"no system reply to score for skill {spec.name!r}")
-    figures, predictions = evaluate_replies(evaluation_set, backbone, bank)
+    figures, predictions = evaluate_replies(evaluation_set, responder)
     return SkillEvaluation(
-        {"replies": len(predictions), "parameters": parameters(bank, spec.name)}
+        {"replies": len(predictions), "parameters": parameters(responder.bank, spec.name)}
         | figures
         | {f"{name}_backbone": value for name, value in before.items()}
         | yardsticks(predictions, grounded=spec.grounded, seed=seed),
@@ -143,17 +131,15 @@ def evaluate_skill(
     )
 
 
-def evaluate_replies(
-    evaluation_set: EvaluationSet, backbone: Backbone, bank: AdapterBank
-) -> tuple[dict[str, float], list[Prediction]]:
-    """The figures that depend on the model, and its replies; without an adapter in `bank`, the backbone's own."""
-    name = evaluation_set.spec.name if evaluation_set.spec.name in bank.rows else None
-    figures = likelihood_figures(backbone, bank.select([name]), evaluation_set.windows)
+def evaluate_replies(evaluation_set: EvaluationSet, responder: Responder) -> tuple[dict[str, float], list[Prediction]]:
+    """The figures that depend on the model, and its replies; without an adapter in its bank, the backbone's own."""
+    name = evaluation_set.spec.name if evaluation_set.spec.name in responder.bank.rows else None
+    figures = likelihood_figures(responder.backbone, responder.bank.select([name]), evaluation_set.windows)
     began = time.perf_counter()
     texts = [
         text
         for start in range(0, len(evaluation_set.windows), TOGETHER)
-        for text in _answers(evaluation_set, backbone, bank, start)
+        for text in _answers(evaluation_set, responder, start)
     ]
     figures["seconds_per_reply"] = (time.perf_counter() - began) / max(1, len(texts))
     nothing = (evaluation_set.spec.knowledge.when_empty,)  # the line that stands for "nothing was found" is no fact
@@ -169,20 +155,14 @@ def parameters(bank: AdapterBank, skill: str) -> int:
     return bank.parameters(skill)
 
 
-def _answers(exam: EvaluationSet, backbone: Backbone, bank: AdapterBank, start: int) -> list[str]:
+def _answers(exam: EvaluationSet, responder: Responder, start: int) -> list[str]:
     """The replies to one batch of windows, from number `start` on."""
     spec = exam.spec
     part = exam.windows[start : start + TOGETHER]
-    name = spec.name if spec.name in bank.rows else None
-    size = backbone.positions
-    reserve = min(spec.decode.max_tokens, size // 2)
-    requests, texts = list[Request](), list[str]()
-    for i, w in enumerate(part, exam.seed + start):
-        prompt = encode(backbone.tokenizer, w.facts, w.utterances[:-1], positions=size, reserve=reserve)
-        requests.append(request(backbone.tokenizer, prompt, name, spec.decode, i, w.facts, w.utterances[:-1]))
-    made = generate(backbone, bank, requests)
-    for drafts, w in zip(made, part, strict=True):
-        evidence = Evidence.of(spec, w.facts, backbone.tokenizer.everyday)
-        texts.append(best_first(drafts, w.utterances[:-1], exam.ranker, evidence, exam.style)[0].text)
+    turns = []
+    for seed, window in enumerate(part, exam.seed + start):
+        facts, history = given_facts(window.facts, spec), window.history
+        turns.append(responder.prepare(spec, history, facts, spec.decode.override({"seed": seed})))
+    texts = [answer.text for answer in responder.answer(turns)]
     exam.advance(len(part))
     return texts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 NUMBER = r"\d+(?::\d\d)+|\d{1,3}(?:,\d{3})+|\d+"  # a time is one value, its hour is none; so is 384,000
 PART = re.compile(rf"{NUMBER}|[^\W\d_]+")  # "12F" is 12 and F
@@ -22,19 +22,16 @@ VALUES = frozenset(
     """)
 )
 # One thing under several names: whoever has one of a group has all of them.
-ALIKE = tuple(
-    frozenset(group.split())
-    for group in (
-        "rain rainy raining drizzle drizzling",
-        "snow snowy snowing blizzard",
-        "hail hailing",
-        "fog foggy mist misty",
-        "storm stormy thunderstorm",
-        "frost frosty",
-        "centre center",
-        "moderate moderately",
-        "sunny sun",
-    )
+ALIKE = (
+    frozenset({"rain", "rainy", "raining", "drizzle", "drizzling"}),
+    frozenset({"snow", "snowy", "snowing", "blizzard"}),
+    frozenset({"hail", "hailing"}),
+    frozenset({"fog", "foggy", "mist", "misty"}),
+    frozenset({"storm", "stormy", "thunderstorm"}),
+    frozenset({"frost", "frosty"}),
+    frozenset({"centre", "center"}),
+    frozenset({"moderate", "moderately"}),
+    frozenset({"sunny", "sun"}),
 )
 Everyday = Callable[[str], bool]
 
@@ -48,14 +45,8 @@ def unsupported(
     VALUES and, with `everyday`, every word that is none of everyday language. A name at the start of a sentence can be
     told from another word by `everyday` alone.
     """
-    known = _known([*facts, *utterances])
-    return [value for value in _values(text, everyday) if value.lower() not in known]
-
-
-def invented(text: str, sources: Iterable[str]) -> list[str]:
-    """The numbers in digits and the names inside a sentence of `text` that stand in none of `sources`, in order."""
-    known = parts(sources)
-    return [value for value in named(text) if value.lower() not in known]
+    known = with_synonyms(parts([*facts, *utterances]))
+    return [value for value in values(text, everyday) if value.lower() not in known]
 
 
 def parts(texts: Iterable[str]) -> set[str]:
@@ -66,11 +57,12 @@ def parts(texts: Iterable[str]) -> set[str]:
 
 def named(text: str) -> list[str]:
     """Numbers in digits, and names inside a sentence."""
-    return [value[0] for value in VALUE.finditer(text) if value[0][0].isdigit() or _is_name(value)]
+    return [value[0] for value in VALUE.finditer(text) if value[0][0].isdigit() or is_name(value)]
 
 
-def _known(texts: Sequence[str]) -> set[str]:
-    known = parts(texts)
+def with_synonyms(known: Iterable[str]) -> set[str]:
+    """Parts of texts (see `parts`) and what else says the same: "rainy" and "raining", "three" and 3."""
+    known = set(known)
     for group in ALIKE:
         if known & group:
             known |= group
@@ -78,16 +70,18 @@ def _known(texts: Sequence[str]) -> set[str]:
     return known | {word for word, digit in DIGITS.items() if digit in known}
 
 
-def _values(text: str, everyday: Everyday | None) -> list[str]:
+def values(text: str, everyday: Everyday | None = None) -> list[str]:
+    """The values of a text in order (see `unsupported`)."""
     found = []
     for value in VALUE.finditer(text):
         word = value[0].lower()
         rare = everyday is not None and len(word) > 2 and not word[0].isdigit() and not everyday(word)
-        if word[0].isdigit() or word in DIGITS or word in VALUES or rare or _is_name(value):
+        if word[0].isdigit() or word in DIGITS or word in VALUES or rare or is_name(value):
             found.append(value[0])
     return found
 
 
-def _is_name(word: re.Match[str]) -> bool:
+def is_name(word: re.Match[str]) -> bool:
+    """Whether a word found in a text has a capital inside a sentence; "I" is no name."""
     inside = re.search(r"[^\s.!?][^.!?]*$", word.string[: word.start()])
     return bool(inside) and word[0][0].isupper() and word[0] != "I"

@@ -1,21 +1,18 @@
 """6 · Whether a reply keeps to what a passage says, as far as its words can tell.
 
 `strayed` is how much of it the passage lacks; `mixed`, `misplaced` and `turned` find true words in false company, which
-is how a small model gets a passage wrong; `faithful` is all of it, and `quotation` what to say where no draft is.
+is how a small model gets a passage wrong; `faithful` is all of it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from adapterbot.language.sentences import split_sentences
-from adapterbot.language.values import NUMBER, invented, named, parts
-from adapterbot.language.words import terms, word_f1
-from adapterbot.reply.grounding import ROW
+from adapterbot.language.text import STEM, Text, all_parts
+from adapterbot.language.values import NUMBER
+from adapterbot.language.words import bag_f1
 
-SPACED = re.compile(r"\s+([,.;:!?])")  # of text that was split into tokens
-STEM = 5  # letters; content words that begin alike are one: "discovered" and "discovery"
 TELLING = 0.2  # word F1 of a reply and the fact that it tells, at least
 NEGATION = re.compile(
     r"\b(?:no|not(?! only\b)|never|none|nothing|without|cannot|neither|nor)\b|n['’]t\b", re.IGNORECASE
@@ -28,80 +25,73 @@ TOKEN = re.compile(rf"{NUMBER}|[^\W\d_]+|[.!?]")
 PREPOSITIONS = frozenset(["around", "at", "by", "from", "in", "of", "on", "since", "to", "until"])
 
 
-def faithful(reply: str, facts: Sequence[str], utterances: Sequence[str]) -> bool:
-    """Whether a reply tells one of its facts, and no more than facts and conversation hold."""
+def faithful(reply: Text, facts: Sequence[Text], read: Sequence[Text], utterances: Sequence[Text]) -> bool:
+    """Whether a reply tells one of its `facts`, and no more than facts and conversation hold; `read` are those of the
+    facts that are passages."""
     sources = [*facts, *utterances]
-    if invented(reply, sources) or mixed(reply, facts) or misplaced(reply, facts) or turned(reply, facts):
+    if invented(reply, sources) or mixed(reply, read) or misplaced(reply, read) or turned(reply, read):
         return False
-    return strayed(reply, sources) <= LOOSE and any(word_f1(reply, fact) >= TELLING for fact in facts)
+    return strayed(reply, sources) <= LOOSE and any(bag_f1(reply.bag, fact.bag) >= TELLING for fact in facts)
 
 
-def quotation(
-    facts: Iterable[str], fits: Callable[[Sequence[str]], Sequence[float]], said: Callable[[str], bool]
-) -> str:
-    """The sentence of the facts that fits best and was not `said`; "" when all were. The first of equals wins."""
-    clean = (SPACED.sub(r"\1", " ".join(fact.split())) for fact in prose(facts))
-    left = [sentence for fact in clean for sentence in split_sentences(fact) if not said(sentence)]
-    return max(zip(fits(left), left, strict=True), key=lambda pair: pair[0])[1] if left else ""
+def invented(reply: Text, sources: Iterable[Text]) -> list[str]:
+    """The numbers in digits and the names inside a sentence of a reply that stand in none of `sources`, in order."""
+    known = all_parts(sources)
+    return [value for value in reply.named if value.lower() not in known]
 
 
-def strayed(reply: str, sources: Iterable[str]) -> float:
-    """The share of a reply's content words (`query.terms`) that stand in none of `sources`, 0 to 1."""
-    known, said = _stems(*sources), [word[:STEM] for word in terms(reply)]
-    return sum(word not in known for word in said) / max(1, len(said))
+def strayed(reply: Text, sources: Iterable[Text]) -> float:
+    """The share of a reply's content words that stand in none of `sources`, 0 to 1."""
+    known = frozenset[str]().union(*(source.stems for source in sources))
+    return sum(word[:STEM] not in known for word in reply.terms) / max(1, len(reply.terms))
 
 
-def mixed(reply: str, facts: Iterable[str]) -> list[str]:
-    """Names and numbers of a reply that stand in another sentence of a fact than the one that it tells.
+def mixed(reply: Text, read: Iterable[Text]) -> list[str]:
+    """Names and numbers of a reply that stand in another sentence of a passage than the one that it tells.
 
     "The Eiffel Tower is the capital of France", from "Paris is the capital of France. It has the Eiffel Tower." The
-    name that a fact begins with is what it is about, and goes with all of it. Rows and triples are no sentences.
+    name that a passage begins with is what it is about, and goes with all of it.
     """
     found = list[str]()
-    for said, told, sentences in _told(reply, facts):
-        about = SUBJECT.match(sentences[0])
-        elsewhere = parts(sentences) - parts([told, about[0] if about else ""])
-        found += [value for value in named(said) if value.lower() in elsewhere]
+    for said, told, sentences in _told(reply, read):
+        about = SUBJECT.match(sentences[0].text)
+        subject = Text(about[0] if about else "")
+        elsewhere = all_parts(sentences) - told.parts - subject.parts
+        found += [value for value in said.named if value.lower() in elsewhere]
     return found
 
 
-def misplaced(reply: str, facts: Iterable[str]) -> list[str]:
-    """Numbers of a reply that stand in its facts, but never before or after the same word: "it is 1889 tall"."""
+def misplaced(reply: Text, read: Iterable[Text]) -> list[str]:
+    """Numbers of a reply that stand in its passages, but never before or after the same word: "it is 1889 tall"."""
     known: dict[str, set[str]] = {}
-    for fact in prose(facts):
-        for number, places in _numbers(fact):
+    for passage in read:
+        for number, places in _numbers(passage.text):
             known.setdefault(number, set()).update(places)
-    return [number for number, places in _numbers(reply) if known.get(number) and known[number].isdisjoint(places)]
+    numbers = _numbers(reply.text)
+    return [number for number, places in numbers if known.get(number) and known[number].isdisjoint(places)]
 
 
-def turned(reply: str, facts: Iterable[str]) -> list[str]:
-    """Sentences of a reply that deny what a fact says, or say what it denies: "light can escape"."""
+def turned(reply: Text, read: Iterable[Text]) -> list[str]:
+    """Sentences of a reply that deny what a passage says, or say what it denies: "light can escape"."""
     found = list[str]()
-    for said, told, _ in _told(reply, facts):
-        denials = list(NEGATION.finditer(told))
-        denied = _stems(*(" ".join(told[no.end() :].split()[:REACH]) for no in denials))
-        says_no = bool(NEGATION.search(said))
-        if (says_no and not denials) or (not says_no and denied & _stems(said)):
-            found.append(said)
+    for said, told, _ in _told(reply, read):
+        denials = list(NEGATION.finditer(told.text))
+        denied = frozenset[str]().union(
+            *(Text(" ".join(told.text[no.end() :].split()[:REACH])).stems for no in denials)
+        )
+        says_no = bool(NEGATION.search(said.text))
+        if (says_no and not denials) or (not says_no and denied & said.stems):
+            found.append(said.text)
     return found
 
 
-def _told(reply: str, facts: Iterable[str]) -> Iterator[tuple[str, str, list[str]]]:
-    """Each sentence of a reply that tells a fact, the sentence of the fact that it tells, and all of the fact's."""
-    for sentences in map(split_sentences, prose(facts)):
-        for said in split_sentences(reply):
-            told = max(sentences, key=lambda sentence: word_f1(said, sentence), default="")
-            if word_f1(said, told) >= TELLING:
-                yield said, told, sentences
-
-
-def _stems(*texts: str) -> set[str]:
-    return {word[:STEM] for text in texts for word in terms(text, most=None)}
-
-
-def prose(facts: Iterable[str]) -> Iterator[str]:
-    """The facts that are sentences, not rows or triples."""
-    return (fact for fact in facts if "\t" not in fact and not ROW.match(fact))
+def _told(reply: Text, read: Iterable[Text]) -> Iterator[tuple[Text, Text, tuple[Text, ...]]]:
+    """Each sentence of a reply that tells a passage, the sentence that it tells, and all of the passage's."""
+    for passage in read:
+        for said in reply.sentences:
+            told = max(passage.sentences, key=lambda sentence: bag_f1(said.bag, sentence.bag), default=Text(""))
+            if bag_f1(said.bag, told.bag) >= TELLING:
+                yield said, told, passage.sentences
 
 
 def _numbers(text: str) -> Iterator[tuple[str, set[str]]]:

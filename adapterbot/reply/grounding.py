@@ -1,6 +1,6 @@
 """6 · What a grounded reply may say: every number, name, time and place of it stands in its facts or was said before.
 
-`unsupported` lists what does not; `read_out` is a reply that holds nothing but the facts.
+`Evidence.against` lists what does not; `read_out` is a reply that holds nothing but the facts.
 """
 
 from __future__ import annotations
@@ -8,9 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 
+from adapterbot.facts import Count, Fact, Nothing, Passage, Verdict
+from adapterbot.knowledge import source_class
+from adapterbot.language.text import Text, all_parts
 from adapterbot.language.values import (
     DIGITS,
     NUMBER,
@@ -18,23 +21,18 @@ from adapterbot.language.values import (
     SPELT,
     VALUE,
     VALUES,
-    WORD,
     Everyday,
-    _is_name,
-    _known,
+    is_name,
     parts,
-    unsupported,
+    values,
+    with_synonyms,
 )
 from adapterbot.spec.tables import SkillSpec
 
-ROW = re.compile(r"^[a-z][\w ]*: \S")  # how a row begins: "name: ..., area: ..."
-CELL = re.compile(r", (?=[A-Za-z][\w ]*: )")
 # How many things there are is no cell of a row: "there are 52 parks" cannot be had from "52 Tannery Lane".
-COUNT = re.compile(
+COUNTED = re.compile(
     rf"\b(?:there are|have|found|see|one of) (?:about |over )?(\d+|{'|'.join(SPELT)})\b(?!:)", re.IGNORECASE
 )
-FOUND = re.compile(r"(?<=: )\d+(?= found$)")  # the fact of a table that was asked too little: how many rows fit
-EMPTY = re.compile(r"(\w+): (?:none|no such \w+|not available|nothing (?:was )?found)$")  # the fact of an empty hand
 DENIAL = re.compile(r"\b(?:no|not|none|nothing|cannot|unfortunately)\b|n't\b", re.IGNORECASE)
 # "I don't know", "I've never heard of it", "I can't tell you".
 IGNORANCE = re.compile(
@@ -51,83 +49,100 @@ MISSING = {
     "forecast": (re.compile(r"\b(?:forecast|weather)", re.IGNORECASE), "I am sorry, I have no forecast for that."),
 }
 ELSE = (OVERALL, "I am sorry, I found nothing like that.")
-HEADS = ("name", "poi", "event", "location", "trainID", "trainid")  # the cells that a row goes by
-NOTHING = "I have nothing on that."
-VERDICT = "verdict: "  # how the fact begins that says whether a claim is supported, contradicted or not known
+NO_FACT = "I have nothing on that."
 FIRST = {"yes": "supported", "no": "contradicted"}  # what a reply's first word says of a claim
 WHOLE = 1  # pieces: what is said of a claim keeps to words that are written in one, or to those of the evidence
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Evidence:
-    """What a reply has to keep to. `strict`: a draft with an unsupported value is never shown. `read`: the facts come
-    from passages or triples, and a draft that gets a passage wrong gives way to one that does not, or to a sentence
-    of it; who asks and is found nothing for is told so.
+    """What a reply has to keep to; every fact is split into words and values once.
 
-    `everyday` tells whether a word in lower case is one of everyday language; others count as names.
+    `strict`: a draft with an unsupported value is never shown. `is_read`: the facts come from passages or triples, and
+    a draft that gets a passage wrong gives way to one that does not, or to a sentence of it; who asks and is found
+    nothing for is told so. `everyday` tells whether a word in lower case is one of everyday language; others count as
+    names.
     """
 
-    facts: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()
     strict: bool = False
     everyday: Everyday | None = None
-    read: bool = False
+    is_read: bool = False
 
     @classmethod
-    def of(cls, spec: SkillSpec, facts: Iterable[str], everyday: Callable[..., bool]) -> Evidence | None:
+    def of(cls, spec: SkillSpec, facts: Iterable[Fact], everyday: Callable[..., bool]) -> Evidence | None:
         """What replies of this skill have to keep to; None for a skill that is not grounded.
 
         `everyday` tells of a word, and of a number of pieces, whether it is written in so few (`Tokenizer.everyday`).
         """
-        words = partial(everyday, pieces=WHOLE) if spec.knowledge.source == "claims" else everyday
-        read = spec.knowledge.source in ("passages", "graph") and not spec.strict
-        return cls(tuple(facts), spec.strict, words, read) if spec.grounded else None
+        if not spec.grounded:
+            return None
+        facts = tuple(facts)
+        words = partial(everyday, pieces=WHOLE) if any(isinstance(fact, Verdict) for fact in facts) else everyday
+        is_read = source_class(spec.knowledge.source).is_read and not spec.strict
+        return cls(facts, spec.strict, words, is_read)
+
+    @cached_property
+    def lines(self) -> tuple[Text, ...]:
+        """The facts as texts."""
+        return tuple(Text(fact.line) for fact in self.facts)
+
+    @cached_property
+    def passages(self) -> tuple[Text, ...]:
+        """Those of the lines that are sentences, not rows or triples."""
+        return tuple(line for fact, line in zip(self.facts, self.lines, strict=True) if isinstance(fact, Passage))
 
     @property
-    def found(self) -> tuple[str, ...]:
-        """The facts without those that say that there are none."""
-        return tuple(fact for fact in self.facts if not EMPTY.match(fact))
+    def found(self) -> bool:
+        """Whether there is a fact other than those that say that there are none."""
+        return any(not isinstance(fact, Nothing) for fact in self.facts)
 
     @property
     def missing(self) -> str:
         """What was looked for and not found (`forecast`, `calendar`, ...), where values are never invented; else ""."""
-        empty = next(filter(None, map(EMPTY.match, self.facts)), None) if self.strict else None
-        return empty[1] if empty else ""
+        topics = (fact.topic for fact in self.facts if isinstance(fact, Nothing))
+        return next(topics, "") if self.strict else ""
 
-    def against(self, text: str, utterances: Sequence[str]) -> list[str]:
+    def against(self, reply: Text, utterances: Sequence[Text]) -> list[str]:
         """The values of a draft that nothing supports. Of several rows one has to support them all: the one that the
         draft names, or any when it names none; a draft that names several may tell of each."""
-        if denied := against_verdict(text, self.facts):
+        if denied := self._against_verdict(reply):
             return denied
         if self.missing:
-            return against_nothing(text, self.missing) or unsupported(text, self.facts, utterances[-1:], self.everyday)
-        rows = [fact for fact in self.facts if len(_cells(fact)) > 1]
-        others = [fact for fact in self.facts if fact not in rows]
+            wrong = against_nothing(reply.text, self.missing)
+            return wrong or self._unsupported(reply.text, all_parts([*self.lines, *utterances[-1:]]))
+        text, said = reply.text, all_parts(utterances)
+        rows = [(fact, line) for fact, line in zip(self.facts, self.lines, strict=True) if len(fact.row) > 1]
+        others = [(fact, line) for fact, line in zip(self.facts, self.lines, strict=True) if len(fact.row) <= 1]
+        told = all_parts(line for _, line in others)
         if self.strict:  # counts are looked at here, and then count no more
-            if counted := _miscounted(text, len(rows), [*others, *utterances]):
+            if counted := _miscounted(text, len(rows), told | said):
                 return counted
-            if welded := _welded(text, [*self.facts, *utterances]):
+            if welded := _welded(text, [*self.lines, *utterances]):
                 return welded
-            text = COUNT.sub("", text)
-            others = [FOUND.sub("", fact) for fact in others]
-        said = parts([text])
-        named = [row for row in rows if any(said.issuperset(parts([cell])) for cell in heads(row))]
+            text = COUNTED.sub("", text)
+            told = all_parts(Text(f"{fact.of}: found") if isinstance(fact, Count) else line for fact, line in others)
+        told |= said
+        named = [line for fact, line in rows if any(reply.parts >= parts([name]) for name in fact.names)]
         if len(rows) < 2 or len(named) > 1:
-            return unsupported(text, [*rows, *others], utterances, self.everyday)
-        tried = (unsupported(text, [row, *others], utterances, self.everyday) for row in named or rows)
+            return self._unsupported(text, told | all_parts(line for _, line in rows))
+        tried = (self._unsupported(text, told | line.parts) for line in named or [line for _, line in rows])
         return min(tried, key=len)
 
+    def _unsupported(self, text: str, known: Iterable[str]) -> list[str]:
+        known = with_synonyms(known)
+        return [value for value in values(text, self.everyday) if value.lower() not in known]
 
-def against_verdict(text: str, facts: Sequence[str]) -> list[str]:
-    """What a reply says or leaves out against the verdict among its facts; nothing where there is none.
+    def _against_verdict(self, reply: Text) -> list[str]:
+        """What a reply says or leaves out against the verdict among its facts; nothing where there is none.
 
-    A verdict that is known has to be named, and a first "yes" or "no" must not go against it.
-    """
-    verdict = next((fact.removeprefix(VERDICT) for fact in facts if fact.startswith(VERDICT)), None)
-    if verdict is None:
-        return []
-    words = [word.lower() for word in WORD.findall(text)]
-    wrong = [word for word in words[:1] if FIRST.get(word, verdict) != verdict]
-    return wrong or [verdict for known in FIRST.values() if known == verdict and verdict not in words]
+        A verdict that is known has to be named, and a first "yes" or "no" must not go against it.
+        """
+        label = next((fact.label for fact in self.facts if isinstance(fact, Verdict)), None)
+        if label is None:
+            return []
+        wrong = [word for word in reply.tokens[:1] if FIRST.get(word, label) != label]
+        return wrong or [label for known in FIRST.values() if known == label and label not in reply.tokens]
 
 
 def against_nothing(text: str, topic: str) -> list[str]:
@@ -139,45 +154,37 @@ def against_nothing(text: str, topic: str) -> list[str]:
     if not DENIAL.search(text) or not MISSING.get(topic, ELSE)[0].search(text):
         return ["no"]
     too_much = [found[0] for pattern in (ANSWERED, AFTER_ALL) for found in pattern.finditer(text)]
-    return too_much + re.findall(rf"\b{topic}\b", text.lower())[1:]
+    return too_much + re.findall(rf"\b{re.escape(topic)}\b", text.lower())[1:]
 
 
-def read_out(facts: Sequence[str]) -> str:
+def read_out(facts: Sequence[Fact]) -> str:
     """The first fact as a reply, so that nothing in it is made up; rows become clauses."""
-    fact = " ".join(facts[0].split()) if facts else ""
-    if fact.startswith(VERDICT):
-        return " ".join([f"That is {fact.removeprefix(VERDICT)}.", *(" ".join(f.split()) for f in facts[1:])])
-    if found := FOUND.search(fact):
-        return f"I have {found[0]} that I could offer. Tell me more about what you are looking for."
-    if empty := EMPTY.match(fact):
-        return MISSING.get(empty[1], ELSE)[1]
-    if not ROW.match(fact):
-        return fact or NOTHING
-    return f"Here is what I have: {', '.join(f'{name} {value}' for name, value in _cells(fact))}."
+    if not facts:
+        return NO_FACT
+    fact = facts[0]
+    match fact:
+        case Verdict():
+            more = (" ".join(other.line.split()) for other in facts[1:])
+            return " ".join(filter(None, [f"That is {fact.label}.", " ".join(fact.evidence.split()), *more]))
+        case Count():
+            return f"I have {fact.n} that I could offer. Tell me more about what you are looking for."
+        case Nothing():
+            return MISSING.get(fact.topic, ELSE)[1]
+    if fact.row:
+        return f"Here is what I have: {', '.join(f'{name} {value}' for name, value in fact.row)}."
+    return " ".join(fact.line.split()) or NO_FACT
 
 
-def _cells(fact: str) -> list[tuple[str, str]]:
-    """Name and value of each cell of a row; empty for a fact that is no row."""
-    if not ROW.match(fact):
-        return []
-    return [(name, value) for name, _, value in (cell.partition(": ") for cell in CELL.split(fact))]
-
-
-def heads(row: str) -> list[str]:
-    """What a row goes by."""
-    return [value for name, value in _cells(row) if name in HEADS]
-
-
-def _miscounted(text: str, rows: int, told: Sequence[str]) -> list[str]:
+def _miscounted(text: str, rows: int, told: Iterable[str]) -> list[str]:
     """The numbers of things in `text` that are neither how many rows there are nor told of elsewhere."""
-    counts = [count[1].lower() for count in COUNT.finditer(text)]
-    known = _known(told) | {str(rows)}
+    counts = [count[1].lower() for count in COUNTED.finditer(text)]
+    known = with_synonyms(told) | {str(rows)}
     return [count for count in counts if DIGITS.get(count, count) not in known]
 
 
-def _welded(text: str, told: Sequence[str]) -> list[str]:
+def _welded(text: str, told: Sequence[Text]) -> list[str]:
     """Names of two words that stand nowhere next to each other: "QX Tree" of "QX Hotel" and "Tree House"."""
-    names = [value for value in VALUE.finditer(text) if _is_name(value) and value[0].lower() not in VALUES]
+    names = [value for value in VALUE.finditer(text) if is_name(value) and value[0].lower() not in VALUES]
     pairs = [(a, b) for a, b in pairwise(names) if text[a.end() : b.start()] == " "]
-    known = {pair for one in told for pair in pairwise(part.lower() for part in PART.findall(one))}
+    known = {pair for one in told for pair in pairwise(part.lower() for part in PART.findall(one.text))}
     return [f"{a[0]} {b[0]}" for a, b in pairs if (a[0].lower(), b[0].lower()) not in known]

@@ -9,13 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from adapterbot.engine.request import Request
+from adapterbot.facts import Fact, Passage, PersonaLine, Triple, Verdict
 from adapterbot.knowledge.graph.relations import told
-from adapterbot.language.sentences import split_sentences
-from adapterbot.network.tokenizer import Tokenizer
-from adapterbot.reply.faithfulness import SPACED
-from adapterbot.reply.grounding import ROW, heads
-from adapterbot.turn import Decode, Prompt
+from adapterbot.language.sentences import detokenized, split_sentences
 
 SHARES = (0.6, 0.45, 0.3)  # of a sentence's words at most; the rest is the model's
 JOINTS = frozenset(
@@ -28,34 +24,29 @@ JOINTS = frozenset(
 OPEN = JOINTS | {"a", "an", "the"}  # words that nothing can end on
 
 
-def openings(facts: Iterable[str], said: Sequence[str], most: int) -> list[str]:
+def openings(facts: Iterable[Fact], said: Sequence[str], most: int) -> list[str]:
     """At most `most` beginnings: of sentences a part, the longest first, of triples all, of rows the name or the like.
 
     With few sentences each gives several beginnings, with many each gives one. None stands in `said`.
     """
     facts = list(facts)
-    lines = [fact for fact in facts if not ROW.match(fact)]
-    texts = [SPACED.sub(r"\1", " ".join(line.split())) for line in lines if "\t" not in line]
+    texts = [detokenized(text) for fact in facts if (text := _prose(fact))]
     sentences = [sentence for text in texts for sentence in split_sentences(text)][:most]
     begun = [_beginning(sentence.split(), share) for share in SHARES for sentence in sentences]
-    begun += [told(line) for line in lines if "\t" in line]
-    begun += [name for fact in facts for name in heads(fact)]
+    begun += [told(fact) for fact in facts if isinstance(fact, Triple)]
+    begun += [name for fact in facts for name in fact.names]
     known = "\n".join(said).lower()
     return [text for text in dict.fromkeys(begun) if text and text.lower() not in known][:most]
 
 
-def request(
-    tokenizer: Tokenizer,
-    prompt: Prompt,
-    adapter: str | None,
-    decode: Decode,
-    seed: int,
-    facts: Iterable[str],
-    said: Sequence[str],
-) -> Request:
-    """The request for `prompt`, with the openings that `decode` wants from its `facts`; `said` as in `openings`."""
-    texts = openings(facts, said, min(decode.openings, decode.drafts - 1))
-    return Request(prompt.ids, adapter, decode, seed, prompt.facts, [tokenizer.encode(text) for text in texts])
+def _prose(fact: Fact) -> str:
+    """The sentences of a fact; "" where it has none."""
+    match fact:
+        case Passage() | PersonaLine():
+            return fact.text
+        case Verdict():
+            return fact.evidence
+    return ""
 
 
 def _beginning(words: Sequence[str], share: float) -> str:

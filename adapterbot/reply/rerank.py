@@ -10,10 +10,17 @@ from itertools import pairwise
 from typing import Protocol, TypeAlias
 
 from adapterbot.knowledge.query import asks
-from adapterbot.language.values import invented, named, parts
-from adapterbot.language.words import copied, terms, word_f1
-from adapterbot.manager.training.typing_noise import SENTENCE_END
-from adapterbot.reply.faithfulness import faithful, misplaced, mixed, prose, quotation, strayed, turned
+from adapterbot.language.sentences import detokenized, split_sentences
+from adapterbot.language.text import Text, all_parts
+from adapterbot.language.words import bag_f1, copied, terms
+from adapterbot.reply.faithfulness import (
+    faithful,
+    invented,
+    misplaced,
+    mixed,
+    strayed,
+    turned,
+)
 from adapterbot.reply.grounding import AFTER_ALL, IGNORANCE, Evidence, read_out
 from adapterbot.turn import Draft
 
@@ -43,7 +50,7 @@ CLOSED = re.compile(r"(?:^|[.,;!?]\s+|\b(?:so|and|but) )(?:did|are|is|was|were) 
 
 
 Style = Callable[[Sequence[str]], list[float]]
-Sentences: TypeAlias = set[tuple[str, ...]]
+Sentences: TypeAlias = frozenset[tuple[str, ...]]
 
 
 class Relevance(Protocol):
@@ -58,84 +65,109 @@ def best_first(
     ranker: Relevance | None,
     evidence: Evidence | None = None,
     style: Style | None = None,
+    begun: str = "",
 ) -> list[Draft]:
     """Drafts of the reply to `utterances` (newest last), best first; a single draft costs no ranking.
 
-    `style` says in nats how well a text has the style that is wanted (`heads`). With `evidence` drafts that invent
-    names or numbers go back, those that tell a name or more of the facts come forward. When it is strict, drafts
-    without any unsupported value come first, when it was read, those that are faithful; where there is none, the facts
-    are read out, or a sentence of what was read. Ranked drafts are `tidied`.
+    `style` says in nats how well a text has the style that is wanted. With `evidence` drafts that invent names or
+    numbers go back, those that tell a name or more of the facts come forward. When it is strict, drafts without any
+    unsupported value come first, when it was read, those that are faithful; where there is none, the facts are read
+    out, or a sentence of what was read. Ranked drafts are `tidied`. All of them begin with `begun`, and so does what is
+    read out instead.
     """
-    texts, before = [draft.text for draft in drafts], _sentences(*utterances)
-    gains = [0.0] * len(texts)
-    if len(texts) > 1:
-        if evidence and evidence.missing:  # that nothing was found is best said in the usual words, each of them once
-            gains = [-AGAIN * _again(text) for text in texts]
-        elif ranker:
-            gains = [RELEVANCE * nats for nats in ranker.relevance(utterances, texts)]
-        gains = [
-            g - SAID * bool(_sentences(t) & before) - ASKED * _asked_back(t, utterances[-1:])
-            for g, t in zip(gains, texts, strict=True)
-        ]
-        if evidence and evidence.facts:
-            gains = [g + _grounding(t, evidence, utterances) for g, t in zip(gains, texts, strict=True)]
-        if style:
-            gains = [g + s for g, s in zip(gains, style(texts), strict=True)]
-    ranked = rank(drafts, gains)
-    if len(ranked) > 1:
-        ranked = [replace(d, text=tidied(d.text)) if d.finished else d for d in ranked]
-    if not evidence or not (evidence.strict or (evidence.read and len(ranked) > 1)):
+    said = [Text(utterance) for utterance in utterances]
+    before = frozenset[tuple[str, ...]]().union(*(text.repeatable for text in said))
+    ranked = list(drafts)
+    if len(drafts) > 1:
+        ranked = rank(drafts, _gains([Text(draft.text) for draft in drafts], said, before, ranker, evidence, style))
+        ranked = [replace(draft, text=tidied(draft.text, whole=draft.finished)) for draft in ranked]
+    else:
+        ranked = rank(drafts)
+    if not evidence or not (evidence.strict or (evidence.is_read and len(ranked) > 1)):
         return ranked
-    sound = [draft for draft in ranked if draft.finished and _sound(draft.text, evidence, utterances, before)]
+    sound = [draft for draft in ranked if draft.finished and is_sound(Text(draft.text), evidence, said, before)]
     if not sound:
-        sound = [Draft(text)] if (text := _instead(evidence, utterances, before, ranker)) else []
+        text = _instead(evidence, utterances, ranker, begun)
+        sound = [Draft(text)] if text else []
     return [*sound, *(draft for draft in ranked if draft not in sound)]
 
 
-def _sound(text: str, evidence: Evidence, utterances: Sequence[str], before: Sentences) -> bool:
+def _gains(
+    drafts: Sequence[Text],
+    said: Sequence[Text],
+    before: Sentences,
+    ranker: Relevance | None,
+    evidence: Evidence | None,
+    style: Style | None,
+) -> list[float]:
+    """What each draft gains over its likelihood, in nats."""
+    gains = [0.0] * len(drafts)
+    texts = [draft.text for draft in drafts]
+    if evidence and evidence.missing:  # that nothing was found is best said in the usual words, each of them once
+        gains = [-AGAIN * _again(draft) for draft in drafts]
+    elif ranker:
+        gains = [RELEVANCE * nats for nats in ranker.relevance([text.text for text in said], texts)]
+    told = frozenset(term for text in said[-1:] for term in text.terms)
+    for i, draft in enumerate(drafts):
+        gains[i] -= SAID * bool(draft.repeatable & before) + ASKED * _asked_back(draft.text, told)
+        if evidence and evidence.facts:
+            gains[i] += _grounding(draft, evidence, said)
+    if style:
+        gains = [gain + nats for gain, nats in zip(gains, style(texts), strict=True)]
+    return gains
+
+
+def is_sound(draft: Text, evidence: Evidence, said: Sequence[Text], before: Sentences) -> bool:
     """Whether a reply may be shown, or, if only read, shown before others."""
     if evidence.strict:
-        return not evidence.against(text, utterances)
+        return not evidence.against(draft, said)
     if not evidence.found:  # who asks is told that nothing was found, and not what the model makes up
-        return not asks(" ".join(utterances[-1:])) or bool(IGNORANCE.search(text) and not AFTER_ALL.search(text))
-    if not any(prose(evidence.facts)):
+        asked = asks(" ".join(text.text for text in said[-1:]))
+        return not asked or bool(IGNORANCE.search(draft.text) and not AFTER_ALL.search(draft.text))
+    if not evidence.passages:
         return True
-    sentences = _sentences(text)
-    return not (sentences and sentences <= before) and faithful(text, evidence.facts, utterances)
+    repeated = bool(draft.repeatable) and draft.repeatable <= before
+    return not repeated and faithful(draft, evidence.lines, evidence.passages, said)
 
 
-def _instead(evidence: Evidence, utterances: Sequence[str], before: Sentences, ranker: Relevance | None) -> str:
+def quotable(evidence: Evidence, utterances: Sequence[str]) -> list[str]:
+    """The sentences of passages that were read and not said yet: what is read out where no draft is sound."""
+    said = frozenset[tuple[str, ...]]().union(*(Text(utterance).repeatable for utterance in utterances))
+    sentences = (s for passage in evidence.passages for s in split_sentences(detokenized(passage.text)))
+    return [s for s in sentences if said.isdisjoint(Text(s).repeatable)] if evidence.is_read else []
+
+
+def _instead(evidence: Evidence, utterances: Sequence[str], ranker: Relevance | None, begun: str) -> str:
     """What is said where no draft is sound: the facts, or that there are none; "" where they were all said before."""
     if evidence.strict or not evidence.found:
         return read_out(evidence.facts)
 
-    def fits(texts: Sequence[str]) -> Sequence[float]:
-        return ranker.relevance(utterances, texts) if ranker and texts else [0.0] * len(texts)
-
-    return quotation(evidence.facts, fits, lambda sentence: not before.isdisjoint(_sentences(sentence)))
-
-
-def _grounding(text: str, evidence: Evidence, utterances: Sequence[str]) -> float:
-    facts = evidence.facts
-    new = parts(facts[:1]) - parts(utterances)
-    names = any(value.lower() in new and not value[0].isdigit() for value in named(text))
-    telling = 0.0 if evidence.strict else _telling(text, facts)  # rows are told in words that they do not hold
-    passages = list(prose(facts)) if evidence.read else []
-    read = _reading(text, passages, utterances) if passages else 0.0
-    return telling + read + NAMED * names - INVENTED * len(invented(text, [*facts, *utterances]))
+    left = [sentence for sentence in quotable(evidence, utterances) if sentence.startswith(begun)]
+    fits = ranker.relevance(utterances, left) if ranker and left else [0.0] * len(left)
+    return max(zip(fits, left, strict=True), key=lambda pair: pair[0])[1] if left else ""
 
 
-def _telling(text: str, facts: Sequence[str]) -> float:
+def _grounding(draft: Text, evidence: Evidence, said: Sequence[Text]) -> float:
+    new = all_parts(evidence.lines[:1]) - all_parts(said)
+    names = any(value.lower() in new and not value[0].isdigit() for value in draft.named)
+    telling = 0.0 if evidence.strict else _telling(draft, evidence.lines)  # rows are told in words of their own
+    read = evidence.passages if evidence.is_read else ()
+    reading = _reading(draft, read, said) if read else 0.0
+    return telling + reading + NAMED * names - INVENTED * len(invented(draft, [*evidence.lines, *said]))
+
+
+def _telling(draft: Text, facts: Sequence[Text]) -> float:
     """How much a reply says of one of its facts, without reading it out."""
-    return TOLD * max(word_f1(text, fact) for fact in facts) - QUOTED * max(0.0, (copied(text, facts) or 0.0) - FREE)
+    quoted = copied(draft.text, [fact.text for fact in facts]) or 0.0
+    return TOLD * max(bag_f1(draft.bag, fact.bag) for fact in facts) - QUOTED * max(0.0, quoted - FREE)
 
 
-def _reading(text: str, passages: Sequence[str], utterances: Sequence[str]) -> float:
+def _reading(draft: Text, read: Sequence[Text], said: Sequence[Text]) -> float:
     """How well a reply tells of passages what was asked, less what it costs to tell what they do not say."""
-    told = parts([text]) & parts(passages) - parts(utterances)
-    counted = any(map(COUNTED.search, utterances[-1:])) and any(part[0].isdigit() for part in told)
-    wrong = len(mixed(text, passages)) + len(misplaced(text, passages)) + len(turned(text, passages))
-    return ANSWERED * counted - STRAYED * strayed(text, [*passages, *utterances]) - WRONG * wrong
+    told = draft.parts & all_parts(read) - all_parts(said)
+    counted = any(COUNTED.search(text.text) for text in said[-1:]) and any(part[0].isdigit() for part in told)
+    wrong = len(mixed(draft, read)) + len(misplaced(draft, read)) + len(turned(draft, read))
+    return ANSWERED * counted - STRAYED * strayed(draft, [*read, *said]) - WRONG * wrong
 
 
 def rank(drafts: Sequence[Draft], relevance: Sequence[float] | None = None) -> list[Draft]:
@@ -151,40 +183,32 @@ def rank(drafts: Sequence[Draft], relevance: Sequence[float] | None = None) -> l
     return sorted(scored, key=lambda d: (_readable(d.text), d.finished, d.score), reverse=True)
 
 
-def tidied(text: str) -> str:
-    """The text with capitals where sentences begin and for "I", and with a mark at its end, not before its start."""
+def tidied(text: str, whole: bool = True) -> str:
+    """The text with capitals where sentences begin and for "I", without marks at its start; if it is `whole`, with one
+    at its end.
+    """
     text = re.sub(r"^[\s,.;:!?)]+(?=\w)", "", text.rstrip())
     text = BEGINNING.sub(lambda letter: letter[0].upper(), text)
-    return text + "." if re.search(r"\w$", text) else text
+    return text + "." if whole and re.search(r"\w$", text) else text
 
 
 def _readable(text: str) -> bool:
     return "\ufffd" not in text and bool(re.search(r"\w", text))
 
 
-def _sentences(*texts: str) -> Sentences:
-    """The words of each sentence that has more than two: "I see." and "Thank you!" may be said again."""
-    return {words for text in texts for part in SENTENCE_END.split(text) if len(words := _words(part)) > 2}
-
-
-def _asked_back(text: str, told: Sequence[str]) -> int:
+def _asked_back(text: str, told: frozenset[str]) -> int:
     """How many questions of `text` ask what was `told`: "Did you pass?" of "I passed my test!"."""
-    known = {word for message in told for word in terms(message)}
     asked = (terms(question[1]) for question in CLOSED.finditer(text))
-    return sum(bool(words) and all(known & {w, f"{w}d", f"{w}ed"} for w in words) for words in asked)
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"\w+", text.lower()))
+    return sum(bool(words) and all(told & {w, f"{w}d", f"{w}ed"} for w in words) for words in asked)
 
 
 def _score(draft: Draft) -> float:
-    words = _words(draft.text)
+    words = Text(draft.text).tokens
     pairs = list(pairwise(words))
     repeated = 1 - len(set(pairs)) / len(pairs) if pairs else 0.0
     return draft.logprob - REPETITION * repeated
 
 
-def _again(text: str) -> int:
+def _again(draft: Text) -> int:
     """How often a longer word of the text was in it before: "a forecast for the forecast"."""
-    return sum(count - 1 for word, count in Counter(_words(text)).items() if len(word) >= LONG)
+    return sum(count - 1 for word, count in Counter(draft.tokens).items() if len(word) >= LONG)

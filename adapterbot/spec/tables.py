@@ -83,7 +83,7 @@ class RoutingTable(Table):
 class KnowledgeTable(Table):
     """The source of facts. `when_empty` is the fact line that stands for 'nothing was found'."""
 
-    source: Literal["none", "persona", "passages", "graph", "table", "weather", "calendar", "claims"] = "none"
+    source: str = Field("none", pattern=r"[a-z][a-z0-9_]*")  # a folder of adapterbot/knowledge, or none
     file: str = ""
     lines: tuple[str, ...] = ()
     limit: int = Field(5, ge=1, le=20)  # facts given to the model at most

@@ -13,11 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from adapterbot.engine.generate import generate
 from adapterbot.errors import SettingError, SpecError
 from adapterbot.history import History
 from adapterbot.home import Home
-from adapterbot.knowledge import open_source
+from adapterbot.knowledge import Opening, open_source
 from adapterbot.manager.router import Manager
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import AdapterFile, save_adapter
@@ -26,10 +25,7 @@ from adapterbot.network.backbone import Backbone
 from adapterbot.network.checkpoint import Checkpoint, checkpoint_of, remove_checkpoint, save_checkpoint
 from adapterbot.network.device import mixed_precision, on_fastest
 from adapterbot.network.likelihood import perplexity, reply_nats
-from adapterbot.reply.grounding import Evidence
-from adapterbot.reply.openings import request
-from adapterbot.reply.prompt import encode
-from adapterbot.reply.rerank import best_first
+from adapterbot.reply.answer import Responder
 from adapterbot.reply.style_heads import load_heads
 from adapterbot.spec.tables import AdapterTable, SkillSpec
 from adapterbot.training.card import write_card
@@ -284,21 +280,19 @@ def reply_loss(backbone: Backbone, adapter: Adapter, batch: Sequence[Prompt]) ->
 def _replies(
     spec: SkillSpec, backbone: Backbone, adapter: AdapterFile, home: Home, seed: int
 ) -> tuple[tuple[str, str], ...]:
-    """(message, reply) for a few messages of the spec's own: what the card and the terminal show."""
-    bank = AdapterBank(backbone, {spec.name: adapter})
-    source = open_source(spec, home, None)
-    manager = Manager.sound(home, backbone)
-    heads = load_heads(backbone, home)
-    ranker = manager.ranker if manager else None
-    style = heads.style(spec.rerank) if heads and spec.rerank else None
-    shown = []
-    for i, message in enumerate(spec.sample_messages):
-        facts = [fact.text for fact in source.retrieve(History().add_user(message))]
-        size = backbone.positions
-        reserve = spec.decode.max_tokens
-        prompt = encode(backbone.tokenizer, facts, [message], positions=size, reserve=reserve)
-        asked = request(backbone.tokenizer, prompt, spec.name, spec.decode, seed + i, facts, [message])
-        drafts = generate(backbone, bank, [asked])[0]
-        evidence = Evidence.of(spec, facts, backbone.tokenizer.everyday)
-        shown.append((message, best_first(drafts, [message], ranker, evidence, style)[0].text))
-    return tuple(shown)
+    """(message, reply) for a few messages of the spec's own, as the bot will answer: what card and terminal show."""
+    source, manager = open_source(Opening(spec, home)), Manager.sound(home, backbone)
+    responder = Responder(
+        backbone,
+        AdapterBank(backbone, {spec.name: adapter}),
+        ranker=lambda: manager.ranker if manager else None,
+        heads=load_heads(backbone, home),
+    )
+    messages = spec.sample_messages
+    turns = []
+    for i, message in enumerate(messages):
+        history = History().add_user(message)
+        turns.append(
+            responder.prepare(spec, history, source.retrieve(history), spec.decode.override({"seed": seed + i}))
+        )
+    return tuple((message, answer.text) for message, answer in zip(messages, responder.answer(turns), strict=True))

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import random_adapter
+from drafts import generate
 from torch import Tensor
 
-from adapterbot.engine.generate import ENOUGH, _drop_stragglers, draft, generate, pieces, sample
+from adapterbot.engine.generate import ENOUGH, _drop_stragglers, draft, pieces, sample
 from adapterbot.engine.request import Request, Sample
 from adapterbot.engine.sampling import next_tokens
 from adapterbot.network.adapters.bank import AdapterBank

@@ -10,10 +10,11 @@ from itertools import chain
 import pytest
 import torch
 from conftest import PLACES, Place, fresh_adapter, placed
+from drafts import generate
 from elsewhere import pretending
 from torch import Tensor
 
-from adapterbot.engine.generate import generate, sample
+from adapterbot.engine.generate import sample
 from adapterbot.engine.request import Request
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import AdapterFile

@@ -37,6 +37,7 @@ from adapterbot.home import DATA, Home
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone, fingerprint_of
 from adapterbot.network.likelihood import perplexity
+from adapterbot.reply.answer import Responder
 from adapterbot.training.corpus import Corpus, load_corpus
 from adapterbot.training.skill import reply_loss
 from adapterbot.training.windows import training_rows, validation_rows
@@ -142,7 +143,7 @@ def test_the_number_of_drafts_can_be_chosen(bot: Bot) -> None:
     assert judged.figures["seconds_per_reply"] > 0
     assert spec.decode.drafts == 1, "the skill's own setting stays"
     dialogues = list(read_dialogues(Path(talk(bot, "talker"))))[:2]
-    evaluate_skill(judged.evaluation_set.spec, bot.backbone, bot.bank, dialogues, ranker=Counting())
+    evaluate_skill(judged.evaluation_set.spec, Responder(bot.backbone, bot.bank, ranker=Counting), dialogues)
     assert set(asked) == {3}
 
 
@@ -154,10 +155,8 @@ def test_all_compared_are_asked_the_same(bot: Bot, judged: dict[str, SkillEvalua
         assert all(f"{name}{end}" in figures for end in MODELS.values()), name
     bare = evaluate_skill(
         bot.specs["talker"],
-        bot.backbone,
-        AdapterBank(bot.backbone),
+        bot.responder.over(bot.backbone, AdapterBank(bot.backbone)),
         load_corpus(bot.specs["talker"]).valid,
-        ranker=bot.manager.ranker if bot.manager else None,
         most=24,
     ).figures
     for name in ("perplexity", "bits_per_byte", "f1", "distinct_2", "f1_constant"):
@@ -262,7 +261,7 @@ def test_the_command_writes_figures_and_page(
 
 
 def test_what_cannot_work_shows_before_the_work(bot: Bot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapterbot.evaluation.skill.generate", lambda *_: pytest.fail("it began to reply"))
+    monkeypatch.setattr("adapterbot.reply.answer.grow", lambda *_: pytest.fail("it began to reply"))
     with pytest.raises(UnknownNameError, match="did you mean 'reader'"):
         evaluate_all(bot, ["talker", "raeder"], talk(bot, "talker"), None, 5, 0)
     with pytest.raises(AdapterbotError, match="is about skills"):

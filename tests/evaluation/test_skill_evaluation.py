@@ -22,6 +22,7 @@ from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import AdapterFile, load_adapter
 from adapterbot.network.backbone import Backbone
 from adapterbot.network.likelihood import perplexity
+from adapterbot.reply.answer import Responder
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.training.windows import replies
@@ -67,22 +68,22 @@ def test_a_skill_is_scored_on_its_dialogues(tiny: Backbone, home: Home, tmp_path
     random_adapter(tiny, path, 0)
     bank = AdapterBank(tiny, {"empathetic": load_adapter(path, tiny.shape, tiny.fingerprint)})
     told: list[int] = []
-    figures = evaluate_skill(spec, tiny, bank, dialogues, most=5, seed=3, advance=told.append).figures
+    figures = evaluate_skill(spec, Responder(tiny, bank), dialogues, most=5, seed=3, advance=told.append).figures
     assert figures["replies"] == sum(told) == 5
     assert figures["perplexity"] != figures["perplexity_backbone"]
     assert all(math.isfinite(v) and v >= 0 for v in figures.values())
     assert 0 < figures["distinct_1"] <= 1
-    again = evaluate_skill(spec, tiny, bank, dialogues, most=5, seed=3).figures
+    again = evaluate_skill(spec, Responder(tiny, bank), dialogues, most=5, seed=3).figures
     assert figures.pop("seconds_per_reply") > 0 < again.pop("seconds_per_reply")
     assert figures == again
-    bare = evaluate_skill(spec, tiny, AdapterBank(tiny), dialogues, most=5, seed=3).figures
+    bare = evaluate_skill(spec, Responder(tiny, AdapterBank(tiny)), dialogues, most=5, seed=3).figures
     assert bare["perplexity"] == pytest.approx(bare["perplexity_backbone"])
 
 
 def test_dialogues_without_a_reply_are_refused(tiny: Backbone, home: Home) -> None:
     alone = [Dialogue("d", (Utterance("user", "Hi!"),))]
     with pytest.raises(DataError, match="no system reply to score for skill 'empathetic'"):
-        evaluate_skill(SkillFolders(home).load("empathetic"), tiny, AdapterBank(tiny), alone)
+        evaluate_skill(SkillFolders(home).load("empathetic"), Responder(tiny, AdapterBank(tiny)), alone)
 
 
 def test_bits_per_byte_are_those_of_the_replies(tiny: Backbone, home: Home) -> None:
@@ -132,7 +133,7 @@ def test_a_file_is_judged_whole_and_as_it_is(shared_bot: Bot, tmp_path: Path) ->
     spec, dialogues, origin = held_out_dialogues(shared_bot.specs["wiki"], str(path))
     assert [d.id for d in dialogues] == [f"d{i}" for i in range(23)]
     assert origin == f"{path} (23 dialogues, all of them)"
-    judged = evaluate_skill(quick(spec), shared_bot.backbone, shared_bot.bank, dialogues, most=500)
+    judged = evaluate_skill(quick(spec), shared_bot.responder, dialogues, most=500)
     assert judged.figures["replies"] == 23
     assert {"relevance", "relevance_reference", "f1_copied_facts", "knowledge_f1", "unsupported"} <= set(judged.figures)
     assert [s.facts for s in judged.predictions] == [(f"{i} comes before {i + 1}.",) for i in range(23)]
@@ -172,9 +173,9 @@ def test_other_data_is_judged_by_its_validation_part(shared_bot: Bot, tmp_path: 
 
 def test_the_line_for_nothing_found_is_no_fact(shared_bot: Bot) -> None:
     weather = shared_bot.specs["weather"]
-    alone = [Dialogue("d", (Utterance("user", "Rain in Oslo?"), Utterance("system", "I do not know.")))]
-    judged = evaluate_skill(quick(weather), shared_bot.backbone, shared_bot.bank, alone)
-    assert judged.evaluation_set.windows[0].facts == (weather.knowledge.when_empty,)
-    assert judged.predictions[0].facts == ()
+    alone = [Dialogue("d", (Turn("user", "Rain in Oslo?"), Turn("system", "I do not know.")))]
+    judged = evaluate_skill(quick(weather), shared_bot.responder, alone)
+    assert judged.exam.windows[0].facts == (weather.knowledge.when_empty,)
+    assert judged.said[0].facts == ()
     assert "knowledge_f1" not in judged.figures
     assert "unsupported" in judged.figures

@@ -117,7 +117,7 @@ def answers(dialogue: Dialogue) -> Iterator[tuple[tuple[str, ...], str, list[str
 
 
 def test_the_right_passage_is_found_for_most_questions(passages: PassageSource) -> None:
-    found = {q: [fact.title for fact in passages.retrieve(History().add_user(q))] for q, _ in QUESTIONS}
+    found = {q: [fact.heading for fact in passages.retrieve(History().add_user(q))] for q, _ in QUESTIONS}
     missed = [(question, found[question]) for question, title in QUESTIONS if found[question] != [title]]
     assert len(missed) <= len(QUESTIONS) // 10, missed
 
@@ -174,7 +174,7 @@ def test_every_claim_has_both_sides_and_no_phrasing_stands_twice() -> None:
     phrasings = list(read_claims(CLAIMS / "claims.jsonl"))
     sides: dict[str, set[str]] = {}
     for p in phrasings:
-        sides.setdefault(p.claim.title, set()).add(p.verdict)
+        sides.setdefault(p.claim.title, set()).add(p.label)
     assert len(sides) >= 200
     assert [title for title, has in sides.items() if not {"supported", "contradicted"} <= has] == []
     assert len({(p.said.text.lower(), p.said.negative) for p in phrasings}) == len(phrasings)

@@ -5,16 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from evidence import evidence, texts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapterbot.reply.faithfulness import faithful, misplaced, mixed, quotation, strayed, turned
-from adapterbot.reply.grounding import ELSE, NOTHING, Evidence
-from adapterbot.reply.rerank import ANSWERED, STRAYED, WRONG, best_first
+from adapterbot.language.text import Text
+from adapterbot.reply import faithfulness
+from adapterbot.reply.grounding import ELSE, NO_FACT
+from adapterbot.reply.rerank import ANSWERED, STRAYED, WRONG, best_first, quotable
 from adapterbot.turn import Draft
 
 BROME = "The Brome is a long river in Tarland. Its only bridge, of iron, was built in 1742 by Ida Holm."
 ROW = "name: Brome, area: north"
+
+
+def strayed(reply: str, sources: Sequence[str]) -> float:
+    return faithfulness.strayed(Text(reply), texts(sources))
+
+
+def mixed(reply: str, lines: Sequence[str]) -> list[str]:
+    return faithfulness.mixed(Text(reply), evidence(*lines).passages)
+
+
+def misplaced(reply: str, lines: Sequence[str]) -> list[str]:
+    return faithfulness.misplaced(Text(reply), evidence(*lines).passages)
+
+
+def turned(reply: str, lines: Sequence[str]) -> list[str]:
+    return faithfulness.turned(Text(reply), evidence(*lines).passages)
+
+
+def faithful(reply: str, lines: Sequence[str], said: Sequence[str]) -> bool:
+    read = evidence(*lines)
+    return faithfulness.faithful(Text(reply), read.lines, read.passages, texts(said))
 
 
 def test_what_the_sources_lack_has_strayed() -> None:
@@ -51,7 +74,7 @@ def test_words_of_another_sentence_are_mixed_in(reply: str, found: list[str]) ->
         ("It was built in 1742.", []),
         ("It dates from 1742.", []),  # one preposition is as good as another
         ("1742 by Ida.", []),
-        ("It is 99 long.", []),  # in no fact: `support.invented` finds it
+        ("It is 99 long.", []),  # in no fact: `invented` finds it
         ("It is 1742 long, built in 1742.", ["1742"]),
     ],
 )
@@ -96,23 +119,34 @@ def test_any_text_can_be_looked_at(reply: str, facts: list[str]) -> None:
     assert strayed(reply, [reply]) == 0.0
 
 
-def test_a_quotation_is_the_sentence_that_fits_best_and_is_news() -> None:
-    def alike(texts: Sequence[str]) -> list[float]:
-        return [0.0] * len(texts)
-
+def test_what_can_be_quoted_is_every_sentence_that_was_read_and_is_news() -> None:
     first, second = BROME.split(". ")[0] + ".", BROME.split(". ")[1]
-    assert quotation([BROME], alike, lambda _: False) == first
-    assert quotation([BROME], lambda texts: range(len(texts)), lambda _: False) == second
-    assert quotation([BROME], alike, lambda sentence: "river" in sentence) == second
-    assert quotation([BROME], alike, lambda _: True) == quotation([], alike, lambda _: False) == ""
-    assert quotation(["Mills , too , grind ."], alike, lambda _: False) == "Mills, too, grind."
-    assert quotation([ROW], alike, lambda _: False) == "", "a row is no sentence"
+    read = evidence(BROME, is_read=True)
+    assert quotable(read, []) == [first, second]
+    assert quotable(read, [f"Well. {first}"]) == [second]
+    assert quotable(read, [first, second]) == quotable(evidence(is_read=True), []) == []
+    assert quotable(evidence("Mills , too , grind .", is_read=True), []) == ["Mills, too, grind."]
+    assert quotable(evidence(ROW, is_read=True), []) == [], "a row is no sentence"
+    assert quotable(evidence(BROME), []) == [], "who need not read need not quote"
+
+
+def test_the_sentence_that_fits_best_is_read_out() -> None:
+    class Last:
+        def relevance(self, utterances: Sequence[str], replies: Sequence[str]) -> list[float]:
+            return [float(i) for i in range(len(replies))]
+
+    wrong = [Draft("The bridge is 1742.", -0.1), Draft("Its bridge was built by Tarland.", -0.1)]
+    read = evidence(BROME, is_read=True)
+    assert best_first(wrong, ["Well?"], None, read)[0].text == "The Brome is a long river in Tarland."
+    assert best_first(wrong, ["Well?"], Last(), read)[0].text.startswith("Its only bridge, of iron")
+    begun = [Draft("Its only bridge is 1742.", -0.1), Draft("Its only bridge was built by Tarland.", -0.1)]
+    assert best_first(begun, ["Well?"], None, read, begun="Its only")[0].text.startswith("Its only bridge, of iron")
 
 
 def test_unfaithful_drafts_give_way_to_a_faithful_one_then_to_the_passage() -> None:
     wrong, right = Draft("Its only bridge was built by Tarland.", -0.1), Draft("It's a river in Tarland.", -0.5)
     asked = ["What is the Brome?"]
-    read = Evidence((BROME,), read=True)
+    read = evidence(BROME, is_read=True)
     assert best_first([wrong, right], asked, None, read)[0].text == right.text
     chosen = best_first([wrong, Draft("Well, the bridge is 1742.", -0.2)], asked, None, read)
     assert chosen[0].text == "The Brome is a long river in Tarland."
@@ -125,30 +159,30 @@ def test_unfaithful_drafts_give_way_to_a_faithful_one_then_to_the_passage() -> N
 
 
 def test_who_asks_is_told_that_nothing_was_read() -> None:
-    nothing = Evidence((), read=True)
+    nothing = evidence(is_read=True)
     made_up, honest = Draft("He was a rapper.", -0.1), Draft("I don't know him.", -2.0)
     assert best_first([made_up, honest], ["Who was Ida Holm?"], None, nothing)[0].text == honest.text
     but = Draft("I don't know, but there are 12.", -0.1)
-    assert best_first([made_up, but], ["Who was Ida Holm?"], None, nothing)[0].text == NOTHING
+    assert best_first([made_up, but], ["Who was Ida Holm?"], None, nothing)[0].text == NO_FACT
     assert best_first([made_up, honest], ["I like Ida Holm."], None, nothing)[0].text == made_up.text, "no question"
-    graph = Evidence(("graph: nothing found",), read=True)
+    graph = evidence("graph: nothing found", is_read=True)
     assert best_first([made_up, made_up], ["Who was Ida Holm?"], None, graph)[0].text == ELSE[1]
     assert best_first([made_up, honest], ["Who was Ida Holm?"], None, graph)[0].text == honest.text
 
 
 def test_what_was_said_already_gives_way_to_news() -> None:
     again = Draft("The Brome is a long river.", -0.1)
-    read = Evidence((BROME,), read=True)
+    read = evidence(BROME, is_read=True)
     asked = ["What is it?", again.text, "Is it deep?"]
     assert best_first([again, again], asked[:1], None, read)[0].text == again.text
     assert best_first([again, again], asked, None, read)[0].text == "The Brome is a long river in Tarland."
-    short = Evidence(("Long river, Brome.",), read=True)
+    short = evidence("Long river, Brome.", is_read=True)
     assert best_first([Draft("Long river.", -0.1)] * 2, ["What is it?"], None, short)[0].text == "Long river."
 
 
 def test_where_a_number_is_asked_for_a_draft_with_one_comes_forward() -> None:
     plain, number = Draft("Ida Holm built its only bridge.", -0.1), Draft("Its bridge was built in 1742.", -0.2)
-    read = Evidence((BROME,), read=True)
+    read = evidence(BROME, is_read=True)
     scores = [
         {d.text: d.score for d in best_first([plain, number], [asked], None, read)}
         for asked in ("When was it built?", "Who built it?")
@@ -162,8 +196,8 @@ def test_what_unfaithfulness_costs() -> None:
         Draft("The Brome is a long river in Ida Holm, full of crocodiles.", -0.5),
         Draft("It's a river in Tarland.", -0.5),
     ]
-    free = {d.text: d.score for d in best_first(drafts, ["What?"], None, Evidence((BROME,)))}
-    read = {d.text: d.score for d in best_first(drafts, ["What?"], None, Evidence((BROME,), read=True))}
+    free = {d.text: d.score for d in best_first(drafts, ["What?"], None, evidence(BROME))}
+    read = {d.text: d.score for d in best_first(drafts, ["What?"], None, evidence(BROME, is_read=True))}
     assert read[drafts[1].text] == free[drafts[1].text]
     cost = STRAYED * strayed(drafts[0].text, [BROME, "What?"]) + WRONG * 2
     assert read[drafts[0].text] == pytest.approx(free[drafts[0].text] - cost)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from evidence import against, evidence, facts, texts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapterbot.language.values import invented, unsupported
+from adapterbot.language.text import Text
+from adapterbot.language.values import unsupported
 from adapterbot.network.tokenizer import Tokenizer
-from adapterbot.reply.grounding import NOTHING, Evidence, read_out
+from adapterbot.reply.faithfulness import invented
+from adapterbot.reply.grounding import NO_FACT, read_out
 from adapterbot.reply.rerank import best_first
 from adapterbot.turn import Draft
 
@@ -47,19 +50,20 @@ def test_what_is_copied_is_supported(words: list[str]) -> None:
 
 @given(st.text(max_size=80), st.lists(st.text(max_size=40), max_size=3))
 def test_what_is_invented_is_unsupported_too(text: str, facts: list[str]) -> None:
-    assert set(invented(text, facts)) <= set(unsupported(text, facts)) | {w for w in ("two",) if w in text}
+    assert set(invented(Text(text), texts(facts))) <= set(unsupported(text, facts)) | {w for w in ("two",) if w in text}
 
 
-@pytest.mark.parametrize("facts", [[ROW], ["forecast: not available"], ["Plain words about a fig."], [], ["a\nb: c"]])
-def test_facts_that_are_read_out_hold_nothing_else(facts: list[str]) -> None:
-    told = read_out(facts)
-    assert told == NOTHING if not facts else told
-    assert unsupported(told, facts) == []
+@pytest.mark.parametrize("lines", [[ROW], ["forecast: not available"], ["Plain words about a fig."], [], ["a\nb: c"]])
+def test_facts_that_are_read_out_hold_nothing_else(lines: list[str]) -> None:
+    told = read_out(facts(lines))
+    assert (told == NO_FACT) == (not lines)
+    assert unsupported(told, lines) == []
 
 
 def test_a_strict_skill_never_shows_an_unsupported_value() -> None:
     made = [Draft("Try the Silver Fig in the north.", -0.1), Draft("The Golden Fig is cheap.", -3.0)]
-    loose, strict = Evidence((ROW,)), Evidence((ROW,), strict=True, everyday=everyday)
+    loose = evidence(ROW)
+    strict = evidence(ROW, strict=True, everyday=everyday)
     assert best_first(made, ASKED, None, strict)[0].text == "The Golden Fig is cheap."
     only = best_first(made[:1], ASKED, None, strict)
     assert unsupported(only[0].text, [ROW]) == []
@@ -74,12 +78,12 @@ def test_values_of_one_row_do_not_support_another() -> None:
         "poi: Bean Harbor, address: 296 Finch Lane",
         "restaurant: 40 found",
     )
-    evidence = Evidence(rows, strict=True)
-    assert evidence.against("The Tea Shed is at 700 Elm Drive.", ()) == []
-    assert evidence.against("The Tea Shed is at 296 Finch Lane.", ()) == ["296", "Finch", "Lane"]
-    assert evidence.against("Tea Shed is at 700 Elm Drive, Bean Harbor at 296 Finch Lane.", ()) == []
-    assert evidence.against("It is at 296 Elm Drive.", ()) != []
-    assert evidence.against("It is at 296 Finch Lane, one of 40.", ()) == []
+    kept = evidence(*rows, strict=True)
+    assert against(kept, "The Tea Shed is at 700 Elm Drive.", ()) == []
+    assert against(kept, "The Tea Shed is at 296 Finch Lane.", ()) == ["296", "Finch", "Lane"]
+    assert against(kept, "Tea Shed is at 700 Elm Drive, Bean Harbor at 296 Finch Lane.", ()) == []
+    assert against(kept, "It is at 296 Elm Drive.", ()) != []
+    assert against(kept, "It is at 296 Finch Lane, one of 40.", ()) == []
 
 
 def test_style_decides_among_drafts() -> None:
@@ -116,13 +120,13 @@ def embedded() -> Tokenizer:
     ],
 )
 def test_a_reply_keeps_to_the_verdict(text: str, verdict: str, wrong: list[str]) -> None:
-    facts = (f"verdict: {verdict}", "Garlic protects nobody.")
-    assert Evidence(facts, strict=True).against(text, ["Does garlic protect people?"]) == wrong
+    lines = (f"verdict: {verdict}", "Garlic protects nobody.")
+    assert against(evidence(*lines, strict=True), text, ["Does garlic protect people?"]) == wrong
 
 
 def test_a_verdict_is_read_out_with_its_evidence() -> None:
     assert (
-        read_out(["verdict: contradicted", "Garlic protects nobody."])
+        read_out(facts(["verdict: contradicted", "Garlic protects nobody."]))
         == "That is contradicted. Garlic protects nobody."
     )
 
@@ -143,7 +147,7 @@ ROWS = ("address: 52 Tannery Lane, area: south, name: Rivermead Park", "address:
     ],
 )
 def test_a_count_is_that_of_the_rows(text: str, wrong: list[str]) -> None:
-    assert Evidence(ROWS, strict=True).against(text, ["parks in the south for 4 people"]) == wrong
+    assert against(evidence(*ROWS, strict=True), text, ["parks in the south for 4 people"]) == wrong
 
 
 @pytest.mark.parametrize(
@@ -158,7 +162,7 @@ def test_a_count_is_that_of_the_rows(text: str, wrong: list[str]) -> None:
 )
 def test_a_name_of_two_words_is_not_put_together(text: str, wrong: list[str]) -> None:
     said = ["a park in the south for Ada Stone, not in Market Street"]
-    assert Evidence(ROWS, strict=True).against(text, said) == wrong
+    assert against(evidence(*ROWS, strict=True), text, said) == wrong
 
 
 def test_the_hour_of_a_time_is_no_number_of_its_own() -> None:
@@ -169,12 +173,12 @@ def test_the_hour_of_a_time_is_no_number_of_its_own() -> None:
 
 
 def test_how_many_were_found_is_no_time_and_no_price() -> None:
-    evidence = Evidence(("train: 168 found",), strict=True)
-    assert evidence.against("There are 168 trains. Where do you leave from?", []) == []
-    assert evidence.against("The next train leaves at 168.", []) == ["168"]
-    assert evidence.against("There are 12 trains.", []) == ["12"]
-    assert "168" in read_out(evidence.facts)
-    assert evidence.against(read_out(evidence.facts), []) == []
+    kept = evidence("train: 168 found", strict=True)
+    assert against(kept, "There are 168 trains. Where do you leave from?", []) == []
+    assert against(kept, "The next train leaves at 168.", []) == ["168"]
+    assert against(kept, "There are 12 trains.", []) == ["12"]
+    assert "168" in read_out(kept.facts)
+    assert against(kept, read_out(kept.facts), []) == []
 
 
 @pytest.mark.parametrize(
@@ -196,10 +200,10 @@ def test_how_many_were_found_is_no_time_and_no_price() -> None:
     ],
 )
 def test_when_nothing_was_found_a_reply_has_to_say_so(fact: str, text: str, wrong: list[str]) -> None:
-    evidence = Evidence((fact,), strict=True, everyday=everyday)
-    assert evidence.against(text, ["Tell me of Bergen.", "Something in the west or in Oslo?"]) == wrong
-    assert evidence.against(read_out([fact]), [""]) == []
+    kept = evidence(fact, strict=True, everyday=everyday)
+    assert against(kept, text, ["Tell me of Bergen.", "Something in the west or in Oslo?"]) == wrong
+    assert against(kept, read_out(facts([fact])), [""]) == []
 
 
 def test_a_skill_that_is_not_strict_may_talk_on_when_nothing_was_found() -> None:
-    assert Evidence(("graph: nothing found",), everyday=everyday).against("What do you like to read?", [""]) == []
+    assert against(evidence("graph: nothing found", everyday=everyday), "What do you like to read?", [""]) == []

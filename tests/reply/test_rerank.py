@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from evidence import evidence
+from evidence import texts as split
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapterbot.language.values import invented
+from adapterbot.language.text import Text
 from adapterbot.language.words import word_f1
-from adapterbot.reply.grounding import Evidence
+from adapterbot.reply.faithfulness import invented
 from adapterbot.reply.rerank import FREE, INVENTED, NAMED, QUOTED, REPETITION, TOLD, best_first, rank, tidied
 from adapterbot.turn import Draft
 
@@ -75,7 +77,7 @@ def test_that_nothing_was_found_is_said_in_the_likeliest_words() -> None:
             return [-9.0, -0.1]
 
     plain, odd = Draft("I have no forecast for that day.", -0.5), Draft("I have no forecast of umbrellas.", -0.9)
-    nothing, rain = Evidence(("forecast: not available",), strict=True), Evidence(("It rains.",))
+    nothing, rain = evidence("forecast: not available", strict=True), evidence("It rains.")
     assert best_first([plain, odd], ["Will it rain?"], Chatty(), nothing)[0].text == plain.text
     assert best_first([plain, odd], ["Will it rain?"], Chatty(), rain)[0].text == odd.text
     twice = Draft("I have no forecast for the forecast.", -0.2)
@@ -91,16 +93,16 @@ def test_ties_keep_their_order_and_one_draft_is_fine() -> None:
 
 def test_names_and_numbers_that_nothing_supports_are_found() -> None:
     facts = ["The Quellmar is 240 km long.", "location: oslo, monday: dry, low of 12F"]
-    assert invented("Well, the Quellmar is 240 km long, in Oslo and 12F.", facts) == []
-    assert invented("It is the Danube, 99 km long. I like it!", facts) == ["Danube", "99"]
-    assert invented("Danube. What a river! Is it Ruritania's?", facts) == ["Ruritania"]
-    assert invented("I'd say it's dry, I think.", ()) == []
+    assert invented(Text("Well, the Quellmar is 240 km long, in Oslo and 12F."), split(facts)) == []
+    assert invented(Text("It is the Danube, 99 km long. I like it!"), split(facts)) == ["Danube", "99"]
+    assert invented(Text("Danube. What a river! Is it Ruritania's?"), split(facts)) == ["Ruritania"]
+    assert invented(Text("I'd say it's dry, I think."), ()) == []
 
 
 def test_a_draft_that_invents_goes_back() -> None:
     made = [Draft("It is in Rome.", -0.5), Draft("It is in Oslo.", -1.0)]
     assert best_first(made, ["Where is it?"], None)[0].text == "It is in Rome."
-    ranked = best_first(made, ["Where is it?"], None, Evidence(("place: oslo",)))
+    ranked = best_first(made, ["Where is it?"], None, evidence("place: oslo"))
     assert [d.text for d in ranked] == ["It is in Oslo.", "It is in Rome."]
     assert ranked[1].score == -0.5 - INVENTED
 
@@ -108,22 +110,22 @@ def test_a_draft_that_invents_goes_back() -> None:
 def test_a_draft_that_tells_a_new_name_of_the_best_fact_comes_forward() -> None:
     made = [Draft("It was Anna Lund.", -0.4), Draft("It was Ida Holm.", -0.5)]
     facts = ("Tide\tdirected_by\tIda Holm", "Tide\tstarred_actors\tAnna Lund")
-    ranked = best_first(made, ["Who directed Tide?"], None, Evidence(facts))
+    ranked = best_first(made, ["Who directed Tide?"], None, evidence(*facts))
     assert [d.text for d in ranked] == ["It was Ida Holm.", "It was Anna Lund."]
     assert ranked[0].score - ranked[1].score == pytest.approx(NAMED - 0.1)
-    said_before = best_first(made, ["Who directed Tide, Ida Holm?"], None, Evidence(facts))
+    said_before = best_first(made, ["Who directed Tide, Ida Holm?"], None, evidence(*facts))
     assert said_before[0].text == "It was Anna Lund.", "it is no news"
 
 
 def test_a_draft_that_tells_more_comes_forward_but_no_quotation() -> None:
     fact = "The old mill by the river grinds rye and oats for nine farms every autumn"
     little, more = Draft("It is a mill.", -0.5), Draft("It grinds rye and oats.", -0.5)
-    assert best_first([little, more], ["What is it?"], None, Evidence((fact,)))[0].text == more.text
+    assert best_first([little, more], ["What is it?"], None, evidence(fact))[0].text == more.text
     (half, whole), rows = (
         [Draft(" ".join(fact.split()[:n]) + ".", -0.5) for n in (7, 15)],
-        Evidence((fact,), strict=True),
+        evidence(fact, strict=True),
     )
-    scores = {d.text: d.score for d in best_first([half, whole], ["What is it?"], None, Evidence((fact,)))}
+    scores = {d.text: d.score for d in best_first([half, whole], ["What is it?"], None, evidence(fact))}
     told = {text: TOLD * word_f1(text, fact) for text in scores}
     assert scores[half.text] == pytest.approx(told[half.text] - 0.5), "a third of it is free"
     assert scores[whole.text] == pytest.approx(told[whole.text] - 0.5 - QUOTED * (1 - FREE))
@@ -154,5 +156,9 @@ def test_no_draft_is_lost_or_changed(drafts: list[Draft]) -> None:
 def test_sentences_begin_with_a_capital_and_the_last_ends_with_a_mark(text: str, tidy: str) -> None:
     assert tidied(text) == tidy
     drafts = [Draft(text, -0.1), Draft(text, -0.2, finished=False)]
-    assert [d.text for d in best_first(drafts, [""], None)] == [tidy, text], "a cut-off draft has no end to mark"
+    assert [d.text for d in best_first(drafts, [""], None)] == [
+        tidy,
+        tidied(text, whole=False),
+    ], "a cut-off draft has no end to mark"
+    assert tidied(text, whole=False).rstrip(".") == tidy.rstrip(".")
     assert best_first(drafts[:1], [""], None)[0].text == text, "a single one is shown while it grows"

@@ -14,12 +14,19 @@ from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.storage import conversations as store
 from adapterbot.storage.conversations import Store, check_session_id
-from adapterbot.turn import Fact, Reply
+from adapterbot.turn import Passage, Reply
 
 REPLY = Reply(
-    "Hello there.", "wiki", {"wiki": 0.9}, "manager", "clear", (Fact("Jazz is music.", "passages", "Jazz", 0.8),),
-    timings={"total": 0.5}, seed=7, warnings=("careful",),
-)  # fmt: skip
+    "Hello there.",
+    "wiki",
+    {"wiki": 0.9},
+    "manager",
+    "clear",
+    (Passage("Jazz", "Jazz is music.", source="passages", score=0.8),),
+    timings={"total": 0.5},
+    seed=7,
+    warnings=("careful",),
+)
 
 
 def test_what_was_appended_is_read_in_order(home: Home) -> None:
@@ -37,7 +44,7 @@ def test_export_has_everything_the_reply_said(home: Home) -> None:
     kept.append("a", "hi", REPLY)
     (turn,) = kept.export("a")["turns"]
     assert (turn["message"], turn["reply"], turn["skill"], turn["routed_by"]) == ("hi", REPLY.text, "wiki", "manager")
-    assert turn["facts"] == [{"text": "Jazz is music.", "source": "passages", "title": "Jazz", "score": 0.8}]
+    assert turn["facts"] == [REPLY.facts[0].to_dict()]
     assert (turn["scores"], turn["seed"], turn["timings"], turn["warnings"]) == (
         {"wiki": 0.9},
         7,
@@ -125,7 +132,9 @@ def test_any_text_survives(message: str, reply: str) -> None:
 
 def test_lone_surrogates_and_quotes_are_stored(home: Home) -> None:
     kept = Store(home.database)
-    kept.append("a", "x\ud800'); DROP TABLE turn; --", Reply('"\udfff', "wiki", facts=(Fact("\ud800", "caller"),)))
+    kept.append(
+        "a", "x\ud800'); DROP TABLE turn; --", Reply('"\udfff', "wiki", facts=(Passage("", "\ud800", source="caller"),))
+    )
     assert kept.history("a").texts == ("x?'); DROP TABLE turn; --", '"?')
 
 

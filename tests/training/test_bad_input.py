@@ -33,7 +33,7 @@ def _next_message_is_served(shared_bot: Bot) -> Iterator[None]:
 
 def separators(shared_bot: Bot, reply: Reply) -> int:
     """Real separators in the prompt that a reply was made from."""
-    lines = [f.text for f in reply.facts]
+    lines = [f.line for f in reply.facts]
     texts = History(reply.history.utterances[:-1]).window(shared_bot.specs[reply.skill].turns).texts
     made = encode(shared_bot.backbone.tokenizer, lines, texts, positions=10_000_000)
     return made.ids.count(shared_bot.backbone.tokenizer.separator) - bool(lines)

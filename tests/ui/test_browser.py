@@ -15,8 +15,9 @@ import uvicorn
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from adapterbot.bot import Bot
+from adapterbot.facts import Passage
 from adapterbot.history import History
-from adapterbot.turn import Fact, Reply
+from adapterbot.turn import Reply
 from adapterbot.ui import app
 from adapterbot.ui.handlers import SLIDERS
 
@@ -166,7 +167,7 @@ def test_hostile_text_of_users_models_and_facts_is_inert(
     visit: Callable[..., Page], tiny_bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def reply(history: History) -> Reply:
-        fact = Fact(HOSTILE, HOSTILE, HOSTILE)
+        fact = Passage(HOSTILE, HOSTILE, source=HOSTILE)
         return Reply(
             HOSTILE, "wiki", {"wiki": 1.0, HOSTILE: 0.5}, "manager", HOSTILE, (fact,), history=history.add_bot(HOSTILE)
         )

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapterbot.turn import Fact, Reply
+from adapterbot.facts import Fact, Nothing, Passage, Triple
+from adapterbot.turn import Reply
 from adapterbot.ui import view
 from adapterbot.ui.graph_picture import ANGLES, HEIGHT, LETTERS, MOST_EDGES, MOST_NODES, WIDTH, picture
 
@@ -18,7 +19,7 @@ HOSTILE = ["<img src=x onerror=alert(1)>", '"><script>alert(1)</script>', "</svg
 
 
 def fact(subject: str, relation: str, other: str, title: str = "") -> Fact:
-    return Fact(f"{subject}\t{relation}\t{other}", "graph", title or subject)
+    return Triple(subject, relation, other, source="graph", note=title or subject)
 
 
 def parsed(facts: list[Fact]) -> ElementTree.Element:
@@ -54,7 +55,7 @@ def test_an_arrow_points_at_the_object() -> None:
 
 def test_what_is_no_triple_is_not_drawn() -> None:
     assert picture([]) == ""
-    assert picture([Fact("graph: nothing found", "graph"), Fact("a\tb", "graph"), Fact("a\t\tb", "graph")]) == ""
+    assert picture([Nothing("graph"), Passage("a", "a\tb\tc"), Triple("a", "", "b")]) == ""
     assert picture([fact("Ouroboros", "eats", "Ouroboros")]) == ""
 
 
@@ -107,5 +108,5 @@ def test_the_inspector_draws_triples_of_a_graph_above_the_facts() -> None:
     triple = fact("Jaws", "directed_by", "Steven Spielberg")
     shown = view.inspector_html(Reply("Steven Spielberg did.", "graph", facts=(triple,)), {})
     assert 0 < shown.index("<svg") < shown.index('class="ab-fact"')
-    other = Fact(triple.text, "passages", "Jaws")
+    other = Passage("Jaws", triple.line, source="passages")
     assert "<svg" not in view.inspector_html(Reply("He did.", "wiki", facts=(other,)), {})

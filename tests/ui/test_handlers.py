@@ -280,7 +280,7 @@ def test_edited_persona_lines_are_facts_of_the_persona_skill_only(handlers: Hand
     other = say(handlers, Visitor(), "Who are you?", skill="empathetic", **edited).visitor.last
     own = say(handlers, Visitor(), "Who are you?", skill="persona").visitor.last
     assert persona is not None
-    assert [fact.text for fact in persona.facts] == ["I am a lighthouse keeper.", "I have one goat."]
+    assert [fact.line for fact in persona.facts] == ["I am a lighthouse keeper.", "I have one goat."]
     assert other is not None
     assert other.facts == ()
     assert own is not None

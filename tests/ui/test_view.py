@@ -9,9 +9,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from adapterbot.facts import Passage
 from adapterbot.history import History
 from adapterbot.spec.tables import SkillSpec
-from adapterbot.turn import Draft, Fact, Reply, RoutedBy
+from adapterbot.turn import Draft, Reply, RoutedBy
 from adapterbot.ui import view
 
 PAYLOADS = [
@@ -44,7 +45,7 @@ REPLY = Reply(
     scores={"weather": 0.004, "wiki": 0.93, "persona": 0.066},
     routed_by="manager",
     reason="wiki is well ahead",
-    facts=(Fact("Jazz grew out of the blues.", "passages", "Jazz", 7.314),),
+    facts=(Passage("Jazz", "Jazz grew out of the blues.", source="passages", score=7.314),),
     timings={"route": 0.0214, "first_token": 1.5},
     seed=4711,
 )
@@ -71,7 +72,7 @@ class Page(HTMLParser):
 
 def hostile(payload: str) -> Reply:
     """A reply in which every text that is not ours is the payload."""
-    fact = Fact(payload, payload, payload, 1.0)
+    fact = Passage(payload, payload, source=payload, note=payload, score=1.0)
     return Reply(
         text=payload,
         skill=payload,

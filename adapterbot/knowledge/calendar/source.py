@@ -9,25 +9,28 @@ from __future__ import annotations
 import html
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from itertools import chain
 from pathlib import Path
 
 from adapterbot.errors import KnowledgeError
+from adapterbot.facts import Cells, Event, Fact, Notice
 from adapterbot.history import History
-from adapterbot.home import DATA, Home, is_inside, switched_on, written_by_rename
-from adapterbot.knowledge import Similarity
+from adapterbot.home import DATA, Home, is_inside, written_by_rename
+from adapterbot.knowledge import Advance, Opening, Source, Stock
+from adapterbot.knowledge.calendar import stock
 from adapterbot.knowledge.calendar.ics import CalendarFile, Happening, Series, read_calendar
 from adapterbot.knowledge.calendar.question import EVENTS, Question, asks_for_change, read_questions
+from adapterbot.knowledge.lines import read_row
 from adapterbot.language.dates import DAYS, MONTHS, Span, listed
-from adapterbot.spec.tables import SkillSpec
-from adapterbot.turn import Fact
 
 SAMPLE = DATA / "knowledge" / "calendar.ics"
-READ_ONLY = "calendar: can only be read"
+READ_ONLY = Notice("calendar", "can only be read")
 NEAR, AHEAD, FAR = (timedelta(days=n) for n in (7, 60, 366))  # how far "what is next" looks, and a named event
 MARGIN = 0.3  # an event that the words name worse than the best by more than this is another one
+SHORTEST = 3  # letters of a title that is looked for in a message, more than these
 CLEAR = 27  # days ahead in which "the 5th" can only be one day
 MOST = {"event": 60, "room": 60, "agenda": 80, "party": 60}  # characters of a cell
 
@@ -40,41 +43,6 @@ WITH = re.compile(
 LOWER = EVENTS | frozenset(listed("appointment activity practice session with and for at the of in"))
 
 
-def open_source(spec: SkillSpec, home: Home, similarity: Similarity | None) -> CalendarSource:
-    """The user's calendar; with ADAPTERBOT_DEMO=1 and none of their own, the sample calendar."""
-    return CalendarSource(home, limit=spec.knowledge.limit)
-
-
-def add(path: Path, home: Home, name: str, advance: Callable[[int], None] = lambda done: None) -> str:
-    """Make `path` the user's calendar in place of the one before; says what is in it.
-
-    Raises:
-        KnowledgeError: it is no calendar, or has no event that can be read.
-    """
-    calendar = read_calendar(path, advance)
-    left_out = f"{calendar.broken:,} broken left out (the first: {calendar.fault})" if calendar.broken else ""
-    if not calendar.series:
-        raise KnowledgeError(
-            f"{path}: no event can be read{': ' * bool(left_out)}{left_out}; export the calendar again"
-        )
-    target = _own(home)
-    try:
-        with written_by_rename(target) as temporary:
-            temporary.write_bytes(path.read_bytes())
-    except OSError as error:
-        raise KnowledgeError(f"{target}: cannot be written: {error.strerror}") from None
-    repeating = sum(s.unfold is not None for s in calendar.series)
-    return f"{len(calendar.series):,} events, {repeating:,} of them repeating" + (f"; {left_out}" if left_out else "")
-
-
-def remove(home: Home, name: str) -> bool:
-    """Take the user's calendar away; False when there was none."""
-    target = _own(home)
-    there = target.is_file()
-    target.unlink(missing_ok=True)
-    return there
-
-
 def _own(home: Home) -> Path:
     """Where the user's calendar is kept; raises KnowledgeError when a link leads elsewhere."""
     path = home.knowledge / "calendar.ics"
@@ -85,38 +53,104 @@ def _own(home: Home) -> Path:
     return path
 
 
-class CalendarSource:
-    """Rows for the events that the newest user turn is about. Safe to use from several threads.
+class CalendarSource(Source):
+    """The events that the newest user turn is about. Safe to use from several threads.
 
     `now` says the local time; where its result has a time zone, events are shown in that. A file that changes is read
     again.
     """
 
-    def __init__(self, home: Home, *, limit: int = 3, now: Callable[[], datetime] = datetime.now) -> None:
-        self._home, self._limit, self._now = home, limit, now
+    files = "an .ics file"
+
+    def __init__(
+        self, home: Home, *, limit: int = 3, demo: bool = False, now: Callable[[], datetime] = datetime.now
+    ) -> None:
+        self._home, self._limit, self._demo, self._now = home, limit, demo, now
         self._lock = threading.Lock()
         self._read: tuple[object, CalendarFile] | None = None  # what file it was, and what is in it
 
+    @classmethod
+    def open(cls, opening: Opening) -> CalendarSource:
+        """The user's calendar; with `demo` and none of their own, the sample calendar."""
+        return cls(opening.home, limit=opening.spec.knowledge.limit, demo=opening.demo)
+
+    @classmethod
+    def read_line(cls, line: str) -> Fact:
+        """An event as cells, or that there is none."""
+        return READ_ONLY if line == READ_ONLY.line else read_row(line, "calendar")
+
+    @classmethod
+    def add(cls, path: Path, home: Home, name: str, advance: Advance = lambda count: None) -> str:
+        """Make `path` the user's calendar in place of the one before; says what is in it.
+
+        Raises:
+            KnowledgeError: it is no calendar, or has no event that can be read.
+        """
+        calendar = read_calendar(path, advance)
+        left_out = f"{calendar.broken:,} broken left out (the first: {calendar.fault})" if calendar.broken else ""
+        if not calendar.series:
+            raise KnowledgeError(
+                f"{path}: no event can be read{': ' * bool(left_out)}{left_out}; export the calendar again"
+            )
+        target = _own(home)
+        try:
+            with written_by_rename(target) as temporary:
+                temporary.write_bytes(path.read_bytes())
+        except OSError as error:
+            raise KnowledgeError(f"{target}: cannot be written: {error.strerror}") from None
+        repeating = sum(s.unfold is not None for s in calendar.series)
+        count = f"{len(calendar.series):,} events, {repeating:,} of them repeating"
+        return count + (f"; {left_out}" if left_out else "")
+
+    @classmethod
+    def _forget(cls, home: Home, name: str) -> bool:
+        """Take the user's calendar away; False when there was none."""
+        target = _own(home)
+        there = target.is_file()
+        target.unlink(missing_ok=True)
+        return there
+
+    @classmethod
+    def stock(cls, home: Home, name: str) -> Sequence[Stock]:
+        """The user's calendar."""
+        return [Stock(what, own) for what, own in stock.stock(home, name)]
+
+    def mentions(self, text: str) -> tuple[str, ...]:
+        """The titles of events that stand in `text`."""
+        path = self._file()
+        if path is None:
+            return ()
+        lower = text.lower()
+        with self._lock:
+            titles = {title for series in self._series(path) for title in series.texts[:1] if len(title) > SHORTEST}
+        return tuple(sorted(title for title in titles if title.lower() in lower))
+
+    def _file(self) -> Path | None:
+        """The calendar to read; None where there is none."""
+        own = _own(self._home)
+        if own.is_file():
+            return own
+        return SAMPLE if self._demo else None
+
     def retrieve(self, history: History) -> list[Fact]:
-        """At most `limit` rows, best first; the row `READ_ONLY` for a wish to change something.
+        """At most `limit` events, best first; `READ_ONLY` for a wish to change something.
 
         Raises:
             KnowledgeError: the calendar's file has become unreadable.
         """
-        path, source = _own(self._home), "calendar"
-        if not path.is_file():
-            path, source = SAMPLE, "sample calendar"
-            if not switched_on("ADAPTERBOT_DEMO"):
-                return []
+        path = self._file()
+        if path is None:
+            return []
+        source = "sample calendar" if path == SAMPLE else "calendar"
         if asks_for_change(history.last_user):
-            return [Fact(READ_ONLY, source)]
+            return [replace(READ_ONLY, source=source)]
         moment = self._now()
         today = moment.date()
         with self._lock:
             search = _Search(self._series(path), moment)
             for question in read_questions(history, today):
                 if found := search.find(question, self._limit):
-                    return [Fact(row(h, today), source, _clean(h.title), round(score, 4)) for score, h in found]
+                    return [_event(h, today, source, round(score, 4)) for score, h in found]
         return []
 
     def _series(self, path: Path) -> tuple[Series, ...]:
@@ -206,8 +240,21 @@ def _once(found: Iterable[Happening]) -> list[Happening]:
     return list({h.series: h for h in reversed(list(found))}.values())[::-1]
 
 
-def row(happening: Happening, today: date) -> str:
-    """One happening as a row; cells that it lacks are left out."""
+def _event(happening: Happening, today: date, source: str, score: float) -> Event:
+    return Event(
+        _clean(happening.title),
+        happening.start,
+        happening.end,
+        _clean(happening.place),
+        happening.all_day,
+        said=event_cells(happening, today),
+        source=source,
+        score=score,
+    )
+
+
+def event_cells(happening: Happening, today: date) -> Cells:
+    """One happening as cells; those that it lacks are left out."""
     title, people = _clean(happening.title), [_clean(p) for p in happening.people]
     if not people and (found := WITH.match(title)):
         title, people = found[1], [found[2]]
@@ -220,7 +267,7 @@ def row(happening: Happening, today: date) -> str:
         "agenda": re.split(r"(?<=[.!?])\s", _clean(happening.notes))[0].rstrip("."),
         "party": " and ".join(p for p in people if p),
     }
-    return ", ".join(f"{name}: {_cut(value, MOST.get(name, 80))}" for name, value in cells.items() if value)
+    return tuple((name, _cut(value, MOST.get(name, 80))) for name, value in cells.items() if value)
 
 
 def spoken_time(moment: datetime) -> str:
@@ -248,3 +295,6 @@ def _clean(text: str) -> str:
 def _cut(text: str, most: int) -> str:
     """`text` up to the last whole word within `most` characters."""
     return text if len(text) <= most else (text[:most].rsplit(" ", 1)[0] or text[:most]).rstrip(" ,;-") + " …"
+
+
+SOURCE = CalendarSource

@@ -15,24 +15,23 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adapterbot.errors import KnowledgeError
+from adapterbot.facts import Fact, Label, Passage, Verdict
 from adapterbot.history import History
 from adapterbot.home import Home, written_by_rename
-from adapterbot.knowledge import Similarity, skill_file
+from adapterbot.knowledge import Opening, Similarity, Source, skill_file
 from adapterbot.knowledge.claims.statements import ENOUGH, Statement, content, read, statements
-from adapterbot.spec.tables import SkillSpec
-from adapterbot.turn import Fact
 
-Verdict = Literal["supported", "contradicted", "not known"]
 Rows: TypeAlias = NDArray[np.float32]
 
-KINDS: Mapping[str, Verdict] = {"true": "supported", "false": "contradicted", "open": "not known"}
-OPPOSITE: Mapping[Verdict, Verdict] = {
+KINDS: Mapping[str, Label] = {"true": "supported", "false": "contradicted", "open": "not known"}
+LABELS: Mapping[str, Label] = {label: label for label in KINDS.values()}
+OPPOSITE: Mapping[Label, Label] = {
     "supported": "contradicted",
     "contradicted": "supported",
     "not known": "not known",
@@ -63,38 +62,23 @@ class Phrasing:
     """One way to say something that the claim's evidence has a verdict on."""
 
     claim: Claim
-    verdict: Verdict
+    label: Label
     said: Statement
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A verdict on what was said."""
+class Match:
+    """The nearest phrasing of what was said: a verdict on it, and how near it is."""
 
     score: float
-    verdict: Verdict
+    label: Label
     claim: Claim
 
-    def facts(self) -> list[Fact]:
-        """The verdict as a fact line, then its evidence."""
-        texts = (f"verdict: {self.verdict}", self.claim.text)
-        return [Fact(text, "claims", self.claim.title, round(self.score, 4)) for text in texts]
 
-
-def open_source(spec: SkillSpec, home: Home, similarity: Similarity | None) -> ClaimSource:
-    """The claims of the spec's `file`.
-
-    Raises:
-        KnowledgeError: the file cannot be used, or `knowledge.limit` leaves no place for the evidence.
-    """
-    table = spec.knowledge
-    if table.limit < 2:
-        raise KnowledgeError(f"{spec.folder / 'skill.toml'}: knowledge.limit: a verdict and its evidence need 2")
-    return ClaimSource(skill_file(spec), home, similarity, threshold=table.threshold)
-
-
-class ClaimSource:
+class ClaimSource(Source):
     """The verdict on what the user last said, and its evidence. Safe to use from several threads."""
+
+    needs_encoder = True
 
     def __init__(
         self, path: Path, home: Home, similarity: Similarity | None = None, *, threshold: float | None = None
@@ -113,35 +97,50 @@ class ClaimSource:
         self._rare = math.log(1 + len(self.phrasings))
         self._lock, self._kept = threading.Lock(), list[Rows]()
 
+    @classmethod
+    def open(cls, opening: Opening) -> ClaimSource:
+        """The claims of the spec's `file`."""
+        spec = opening.spec
+        return cls(skill_file(spec), opening.home, opening.similarity, threshold=spec.knowledge.threshold)
+
+    @classmethod
+    def read_line(cls, line: str) -> Fact:
+        """A verdict, with its evidence where that follows, or the evidence alone."""
+        head, _, evidence = line.partition("\n")
+        label = LABELS.get(head.removeprefix("verdict: "))
+        return Verdict("", label, evidence) if label and head.startswith("verdict: ") else Passage("", line)
+
     def retrieve(self, history: History) -> list[Fact]:
-        """The fact `verdict: ...` and its evidence, or nothing; `Fact.score` is the score of the nearest phrasing."""
+        """The verdict with its evidence, or nothing; `Fact.score` is the score of the nearest phrasing."""
         said = [u.text for u in history if u.speaker == "user"]
         for text in reversed(said[-1 - OLDER :]):
-            judged = [j for statement in statements(text) if (j := self.judge(statement))]
-            if judged:
-                return max(judged, key=lambda j: j.score).facts()
+            matches = [match for statement in statements(text) if (match := self.judge(statement))]
+            if matches:
+                best = max(matches, key=lambda match: match.score)
+                title, evidence = best.claim.title, best.claim.text
+                return [Verdict(title, best.label, evidence, source="claims", score=round(best.score, 4))]
             if len(content(text)) >= ENOUGH:  # it is about something else, not "is that true?"
                 break
         return []
 
-    def judge(self, statement: Statement) -> Judged | None:
+    def judge(self, statement: Statement) -> Match | None:
         """The verdict of the nearest phrasing; None when none is near, or two are that differ."""
-        best: dict[Verdict, Judged] = {}
+        best: dict[Label, Match] = {}
         for phrasing, likeness in zip(self.phrasings, self._likeness(statement), strict=True):
             if likeness >= self._threshold and statement.agrees(phrasing.said):
                 found = self._judged(statement, phrasing, likeness)
                 if found.score >= self._threshold:
-                    best[found.verdict] = max(found, best.get(found.verdict, found), key=lambda j: j.score)
+                    best[found.label] = max(found, best.get(found.label, found), key=lambda j: j.score)
         ranked = sorted(best.values(), key=lambda j: -j.score)
         if not ranked or any(ranked[0].score - other.score < MARGIN for other in ranked[1:]):
             return None
         return ranked[0]
 
-    def _judged(self, statement: Statement, phrasing: Phrasing, likeness: float) -> Judged:
+    def _judged(self, statement: Statement, phrasing: Phrasing, likeness: float) -> Match:
         denied = statement.denies(phrasing.said)
         score = likeness - UNKNOWN * self._share(statement.words, phrasing.claim.words)
         score -= MISSING * self._share(phrasing.said.words, statement.words) + DENIED * denied
-        return Judged(score, OPPOSITE[phrasing.verdict] if denied else phrasing.verdict, phrasing.claim)
+        return Match(score, OPPOSITE[phrasing.label] if denied else phrasing.label, phrasing.claim)
 
     def _likeness(self, statement: Statement) -> Sequence[float]:
         if self._similarity is None:
@@ -217,7 +216,7 @@ def _parse(raw: bytes, where: str) -> Iterator[Phrasing]:
         raise KnowledgeError(
             f'{where}: a claim is an object {{"title", "text", "true", "false"}} with a title and a text'
         )
-    said: list[tuple[Statement, Verdict]] = []
+    said: list[tuple[Statement, Label]] = []
     for key, verdict in KINDS.items():
         phrasings = item.get(key, [])
         if not isinstance(phrasings, list) or not all(map(_line, phrasings)):
@@ -262,3 +261,6 @@ def _kept_rows(path: Path, about: dict[str, str]) -> NDArray[np.float16] | None:
             return rows
     except (SafetensorError, OSError):
         return None
+
+
+SOURCE = ClaimSource

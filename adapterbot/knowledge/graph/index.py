@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from adapterbot.errors import KnowledgeError
+from adapterbot.facts import Triple
 from adapterbot.knowledge.graph.entity_linking import ALIAS, SURNAME, Entity, keys_of_name
 from adapterbot.knowledge.graph.relations import RANKS, ROLES, canonical
-from adapterbot.knowledge.graph.triples import Triple, read_triples
+from adapterbot.knowledge.graph.triples import read_triples
 from adapterbot.knowledge.passages.index import content_digest
 from adapterbot.knowledge.sqlite_cache import opened
 
@@ -72,9 +73,9 @@ class Edge:
     object: Entity
 
     @property
-    def line(self) -> str:
+    def fact(self) -> Triple:
         """The triple as a fact."""
-        return Triple(self.subject.name, self.relation, self.object.name).line
+        return Triple(self.subject.name, self.relation, self.object.name)
 
     def other(self, entity: Entity) -> Entity:
         """The end that is not `entity`."""

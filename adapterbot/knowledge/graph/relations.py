@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from adapterbot.facts import Triple
+
 FILM, BOOK, MUSIC, PERSON, GENRE = "film", "book", "music", "person", "genre"
 
 # relation (lower case, spaces): kinds of its subject and its object; "" where it tells nothing
@@ -125,14 +127,10 @@ def canonical(relation: str) -> str:
     return " ".join(relation.replace("_", " ").lower().split())
 
 
-def told(triple: str) -> str:
+def told(triple: Triple) -> str:
     """'Tide<TAB>directed_by<TAB>Ida Holm' as 'Tide was directed by Ida Holm'; "" for a relation that TOLD has not."""
-    parts = triple.split("\t")
-    if len(parts) < 3:
-        return ""
-    subject, relation, thing = parts[:3]
-    plain = {"s": KIND.sub("", subject), "o": KIND.sub("", thing)}
-    return TOLD.get(canonical(relation), "").format_map(plain)
+    plain = {"s": KIND.sub("", triple.subject), "o": KIND.sub("", triple.object)}
+    return TOLD.get(canonical(triple.relation), "").format_map(plain)
 
 
 def stem(word: str) -> str:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
 from adapterbot.errors import KnowledgeError
+from adapterbot.facts import Fact, Passage, Triple
 from adapterbot.history import History
 from adapterbot.home import DATA, Home, is_inside
-from adapterbot.knowledge import Similarity, skill_file
+from adapterbot.knowledge import Advance, Opening, Source, Stock, skill_file
+from adapterbot.knowledge.graph import triples
 from adapterbot.knowledge.graph.entity_linking import Entity, mentions, words_of
 from adapterbot.knowledge.graph.index import Edge, Link, TripleIndex
 from adapterbot.knowledge.graph.relations import (
@@ -32,9 +34,8 @@ from adapterbot.knowledge.graph.relations import (
     media,
 )
 from adapterbot.knowledge.graph.triples import import_triples
+from adapterbot.knowledge.lines import read_nothing
 from adapterbot.language.words import REFERRING
-from adapterbot.spec.tables import SkillSpec
-from adapterbot.turn import Fact
 
 SHIPPED = DATA / "knowledge" / "graph.tsv"
 BACK = 4  # earlier utterances that a follow-up may refer to
@@ -97,13 +98,6 @@ class Found:
     answers: bool = False
 
 
-def open_source(spec: SkillSpec, home: Home, similarity: Similarity | None) -> GraphSource:
-    """The triples of the spec's `file`; without one, those that ship and those that the user imported."""
-    own = imported(home)
-    paths = [skill_file(spec)] if spec.knowledge.file else [SHIPPED, *([own] if own else [])]
-    return GraphSource(paths, home, limit=spec.knowledge.limit)
-
-
 def imported(home: Home) -> Path | None:
     """The user's own triples, if there are any.
 
@@ -116,32 +110,57 @@ def imported(home: Home) -> Path | None:
     return path if path.is_file() else None
 
 
-def add(path: Path, home: Home, name: str, advance: Callable[[int], None] = lambda count: None) -> str:
-    """Import a file of triples in place of the user's earlier one; says what is there now.
-
-    `advance` is told how many triples were read so far.
-
-    Raises:
-        KnowledgeError: a line is bad (`file:line`), or there is none; then the earlier triples stay.
-    """
-    triples, entities = import_triples(path, home.knowledge / "graph.tsv", advance)
-    return f"{triples:,} triples, {entities:,} entities"
-
-
-def remove(home: Home, name: str) -> bool:
-    """Forget the user's triples; False when there were none."""
-    path = home.knowledge / "graph.tsv"
-    there = path.is_file() or path.is_symlink()
-    path.unlink(missing_ok=True)
-    return there
-
-
-class GraphSource:
+class GraphSource(Source):
     """The triples that suit what was just said. Safe to use from several threads."""
+
+    is_read = True
+    files = "triples: subject, relation, object, with tabs between them"
 
     def __init__(self, paths: Sequence[Path], home: Home, *, limit: int = 5) -> None:
         """Raises KnowledgeError when a file cannot be read or a line of it is bad."""
         self._index, self._limit = TripleIndex.open(paths, home.knowledge), limit
+
+    @classmethod
+    def open(cls, opening: Opening) -> GraphSource:
+        """The triples of the spec's `file`; without one, those that ship and those that the user imported."""
+        own, table = imported(opening.home), opening.spec.knowledge
+        paths = [skill_file(opening.spec)] if table.file else [SHIPPED, *([own] if own else [])]
+        return cls(paths, opening.home, limit=table.limit)
+
+    @classmethod
+    def read_line(cls, line: str) -> Fact:
+        """A triple, or that there is none; any other line is read as it is."""
+        fields = line.split("\t")
+        if len(fields) == 3 and all(fields):
+            return Triple(*fields)
+        return read_nothing(line) or Passage("", line)
+
+    @classmethod
+    def add(cls, path: Path, home: Home, name: str, advance: Advance = lambda count: None) -> str:
+        """Import a file of triples in place of the user's earlier one; says what is there now.
+
+        Raises:
+            KnowledgeError: a line is bad (`file:line`), or there is none; then the earlier triples stay.
+        """
+        triples, entities = import_triples(path, home.knowledge / "graph.tsv", advance)
+        return f"{triples:,} triples, {entities:,} entities"
+
+    @classmethod
+    def _forget(cls, home: Home, name: str) -> bool:
+        """Forget the user's triples; False when there were none."""
+        path = home.knowledge / "graph.tsv"
+        there = path.is_file() or path.is_symlink()
+        path.unlink(missing_ok=True)
+        return there
+
+    @classmethod
+    def stock(cls, home: Home, name: str) -> Sequence[Stock]:
+        """The triples that ship, and the user's."""
+        return [Stock(what, own) for what, own in triples.stock(home, name)]
+
+    def mentions(self, text: str) -> tuple[str, ...]:
+        """The entities that `text` names."""
+        return tuple(dict.fromkeys(entity.name for entity in self._entities(text, frozenset())))
 
     def retrieve(self, history: History) -> list[Fact]:
         """At most `limit` triples, best first."""
@@ -155,7 +174,7 @@ class GraphSource:
         if asked.words & AGAIN:  # what was said already is no news
             found = {i: f for i, f in found.items() if not {f.edge.subject.id, f.edge.object.id} <= earlier}
         chosen = self._chosen(found.values())
-        return [Fact(f.edge.line, "graph", f.entity.name, round(f.score, 2)) for f in chosen]
+        return [replace(f.edge.fact, source="graph", note=f.entity.name, score=round(f.score, 2)) for f in chosen]
 
     def _chosen(self, found: Iterable[Found]) -> list[Found]:
         """The best; where some answer the question, hardly any others."""
@@ -260,3 +279,6 @@ def _prior(link: Link) -> float:
     """How telling a relation is when nothing in particular is asked, 0 to 0.5."""
     name = canonical(link.relation)
     return 0.5 - 0.07 * PRIOR.index(name) if name in PRIOR else 0.0
+
+
+SOURCE = GraphSource

@@ -15,20 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapterbot.errors import KnowledgeError
+from adapterbot.facts import Fact, Passage
 from adapterbot.history import History
 from adapterbot.home import DATA, Home, written_by_rename
-from adapterbot.knowledge import Similarity, skill_file
-from adapterbot.knowledge.passages.added import OwnIndex, OwnPassages, add, remove
+from adapterbot.knowledge import Advance, Opening, Similarity, Source, Stock, skill_file
+from adapterbot.knowledge.passages import added
+from adapterbot.knowledge.passages.added import OwnIndex, OwnPassages
 from adapterbot.knowledge.passages.cutting import MAX_WORDS, excerpt, opening
-from adapterbot.knowledge.passages.index import MARK, UNMARK, Hit, Index, Passage, content_digest, read_passages
+from adapterbot.knowledge.passages.index import MARK, UNMARK, Hit, Index, content_digest, read_passages
+from adapterbot.knowledge.passages.index import Passage as StoredPassage
 from adapterbot.knowledge.query import Query, asks, queries
 from adapterbot.language.sentences import split_sentences
 from adapterbot.language.values import named, parts
 from adapterbot.language.words import terms
-from adapterbot.spec.tables import SkillSpec
-from adapterbot.turn import Fact
 
-__all__ = ["SHIPPED", "PassageSource", "add", "open_source", "remove", "write_vectors"]
 SHIPPED = DATA / "knowledge" / "passages.jsonl"
 CANDIDATES = 20
 OWN_CANDIDATES = 10  # of what the user added: none has a vector yet, and MiniLM takes 30 ms for one on one core
@@ -53,16 +53,12 @@ class Found:
     index: Index
 
 
-def open_source(spec: SkillSpec, home: Home, similarity: Similarity | None) -> PassageSource:
-    """The passages of the spec's `file`, else those that ship and those that the user added."""
-    table = spec.knowledge
-    path = skill_file(spec) if table.file else SHIPPED
-    own = None if table.file else OwnPassages(home)
-    return PassageSource(path, home, similarity, limit=table.limit, threshold=table.threshold, own=own)
-
-
-class PassageSource:
+class PassageSource(Source):
     """The best passages for what the user last said. Safe to use from several threads."""
+
+    needs_encoder = True
+    is_read = True
+    files = "text, Markdown, HTML, JSONL, a folder of these, or a Wikipedia dump"
 
     def __init__(
         self,
@@ -86,14 +82,47 @@ class PassageSource:
         if similarity is not None:
             self._take_shipped_vectors(path, similarity.fingerprint)
 
+    @classmethod
+    def open(cls, opening: Opening) -> PassageSource:
+        """The passages of the spec's `file`, else those that ship and those that the user added."""
+        table = opening.spec.knowledge
+        path = skill_file(opening.spec) if table.file else SHIPPED
+        own = None if table.file else OwnPassages(opening.home)
+        return cls(path, opening.home, opening.similarity, limit=table.limit, threshold=table.threshold, own=own)
+
+    @classmethod
+    def add(cls, path: Path, home: Home, name: str, advance: Advance = lambda count: None) -> str:
+        """Add the passages of a file or folder (see `added.add`)."""
+        return added.add(path, home, name, advance)
+
+    @classmethod
+    def remove(cls, home: Home, name: str, file: Path | None = None) -> str:
+        """Remove all passages that the user added, or those of one file."""
+        return added.remove_file(home, file) if file else super().remove(home, name)
+
+    @classmethod
+    def _forget(cls, home: Home, name: str) -> bool:
+        return added.remove(home, name)
+
+    @classmethod
+    def stock(cls, home: Home, name: str) -> Sequence[Stock]:
+        """What ships, and the files that the user added."""
+        return [Stock(what, own) for what, own in added.stock(home, name)]
+
+    def mentions(self, text: str) -> tuple[str, ...]:
+        """The titles of passages of which `text` has every content word."""
+        words, indexes = terms(text), [self._index, *filter(None, [self._own.index() if self._own else None])]
+        hits = [hit for index in indexes for hit in index.search(words, CANDIDATES)] if words else []
+        return tuple(dict.fromkeys(hit.passage.title for hit in hits if _title_share(hit) == 1.0))
+
     def retrieve(self, history: History) -> list[Fact]:
         """At most `limit` facts that reach the threshold, best first; `Fact.score` is the passage's score.
 
         Raises:
             KnowledgeError: the file of the index, or of what the user added, is damaged.
         """
-        added = self._own.index() if self._own else None
-        indexes = (self._index, added) if added else (self._index,)
+        own = self._own.index() if self._own else None
+        indexes = (self._index, own) if own else (self._index,)
         asked = history.last_user
         for group in queries(history):
             tried = [sorted(self._scored(query, indexes), key=lambda found: -found.score) for query in group]
@@ -115,14 +144,16 @@ class PassageSource:
             found += [Found(score, hit, index) for score, hit in zip(scores, hits, strict=True)]
         return found
 
-    def _fact(self, found: Found, asked: str) -> Fact:
+    def _fact(self, found: Found, asked: str) -> Passage:
         """What the model is given of a passage; of one that the user added, which need not begin with its point, what
         the query names."""
         passage, score = found.hit.passage, round(found.score, 4)
         if isinstance(found.index, OwnIndex):
             text = excerpt(found.hit.marked_text, MARK, UNMARK)
-            return Fact(text, f"passages: {found.index.file_name(passage.row)}", passage.title, score)
-        return Fact(opening(self._to_the_point(passage.text, asked)), "passages", passage.title, score)
+            name = found.index.file_name(passage.row)
+            return Passage(passage.title, text, source="passages", note=name, score=score)
+        text = opening(self._to_the_point(passage.text, asked))
+        return Passage(passage.title, text, source="passages", score=score)
 
     def _to_the_point(self, text: str, asked: str) -> str:
         """The first sentence, and of the others that still fit the one that is nearest to what was asked."""
@@ -134,7 +165,7 @@ class PassageSource:
         rows = np.asarray(self._similarity.encode([asked, *others]), dtype=np.float32)
         return f"{first} {others[int((rows[1:] @ rows[0]).argmax())]}"
 
-    def _vectors(self, passages: Sequence[Passage], index: Index, similarity: Similarity) -> Rows:
+    def _vectors(self, passages: Sequence[StoredPassage], index: Index, similarity: Similarity) -> Rows:
         """Vectors [N, width] of passages; each passage is encoded once per encoder and then kept in its index."""
         kept = index.vectors(similarity.fingerprint, [p.row for p in passages])
         new = [p for p in passages if p.row not in kept]
@@ -192,10 +223,13 @@ def _beside(hit: Hit, asked: str) -> bool:
     return bool(names) and _title_share(hit) < 1 and names.isdisjoint(parts([hit.passage.title, hit.passage.text]))
 
 
-def _encoded_text(passage: Passage) -> str:
+def _encoded_text(passage: StoredPassage) -> str:
     return f"{passage.title}. {passage.text}"
 
 
 def _title_share(hit: Hit) -> float:
     """How much of the title's content words the query has, 0 to 1."""
     return min(1.0, hit.marked.count(MARK) / max(1, len(terms(hit.passage.title))))
+
+
+SOURCE = PassageSource

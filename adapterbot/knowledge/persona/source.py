@@ -9,28 +9,31 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from adapterbot.errors import KnowledgeError
+from adapterbot.facts import Fact, PersonaLine
 from adapterbot.history import History
-from adapterbot.home import Home
-from adapterbot.knowledge import Similarity, skill_file
-from adapterbot.spec.tables import SkillSpec
-from adapterbot.turn import Fact
+from adapterbot.knowledge import Opening, Source, skill_file
 
 
-def open_source(spec: SkillSpec, home: Home, similarity: Similarity | None) -> PersonaSource:
-    """The persona in the spec's `lines`, else in its `file`."""
-    return PersonaSource(spec.knowledge.lines or read_lines(skill_file(spec)))
-
-
-class PersonaSource:
+class PersonaSource(Source):
     """All persona lines, in their order, whatever was said."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         kept = (" ".join(line.split()) for line in lines)
-        self._facts = [Fact(line, source="persona", score=1.0) for line in kept if line]
+        self._facts = [PersonaLine(line, source="persona", score=1.0) for line in kept if line]
+
+    @classmethod
+    def open(cls, opening: Opening) -> PersonaSource:
+        """The persona in the spec's `lines`, else in its `file`."""
+        return cls(opening.spec.knowledge.lines or read_lines(skill_file(opening.spec)))
 
     def retrieve(self, history: History) -> list[Fact]:
         """The persona, one fact a line."""
-        return list(self._facts)
+        return [*self._facts]
+
+    @classmethod
+    def read_line(cls, line: str) -> PersonaLine:
+        """A sentence about the bot."""
+        return PersonaLine(line)
 
 
 def read_lines(path: Path) -> list[str]:
@@ -48,3 +51,6 @@ def read_lines(path: Path) -> list[str]:
     if not any(line.strip() for line in lines):
         raise KnowledgeError(f"{path}: empty; write one sentence about the bot on each line")
     return lines
+
+
+SOURCE = PersonaSource

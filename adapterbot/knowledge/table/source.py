@@ -12,20 +12,22 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from adapterbot.errors import KnowledgeError
+from adapterbot.facts import Count, Fact, Nothing, Row
 from adapterbot.history import History
 from adapterbot.home import DATA, Home, is_inside
-from adapterbot.knowledge import Similarity, skill_file
+from adapterbot.knowledge import Advance, Opening, Source, Stock, skill_file
+from adapterbot.knowledge.lines import read_row
+from adapterbot.knowledge.table import store
 from adapterbot.knowledge.table.dialogue_state import understood
 from adapterbot.knowledge.table.slots import TYPO, Speech, Want
-from adapterbot.knowledge.table.store import FORMAT, Advance, Column, fill, import_rows, key, read_table
+from adapterbot.knowledge.table.store import FORMAT, Column, fill, import_rows, key, read_table
 from adapterbot.language.words import STOP
 from adapterbot.spec.folders import check_name
-from adapterbot.spec.tables import SkillSpec
-from adapterbot.turn import Fact
 
 SHIPPED = DATA / "knowledge"
 COMPARED = {"=": "=", ">=": ">=", "<=": "<="}  # a test as SQL
@@ -34,46 +36,6 @@ LONGEST_NAME = 6  # words
 MOST_WORDS = 200  # of a message that are looked up
 SMALL = 1000  # rows; in a larger table names are not searched for typos
 TYPO_LETTERS = 6
-
-
-def open_source(spec: SkillSpec, home: Home, similarity: Similarity | None) -> TableSource:
-    """The user's own table of the skill's name, else the spec's `file`, else the one that ships."""
-    own = table_file(home, spec.name)
-    if own.is_file():
-        return TableSource(Table(_opened(own, spec.name)), spec.name, spec.knowledge.limit)
-    path = skill_file(spec) if spec.knowledge.file else SHIPPED / f"{spec.name}.csv"
-    if not path.is_file():
-        raise KnowledgeError(
-            f"skill {spec.name!r} has no table: adapterbot knowledge add {spec.name} FILE.csv,"
-            f" or name one as `file` under [knowledge] in {spec.folder / 'skill.toml'}"
-        )
-    return TableSource(Table(_filled(path, spec.name)), spec.name, spec.knowledge.limit)
-
-
-def add(path: Path, home: Home, name: str, advance: Advance = lambda rows: None) -> str:
-    """Make a CSV or SQLite file the table of the skill `name`; returns a line for people.
-
-    Raises:
-        KnowledgeError: the file cannot be used, as `file:line: what is wrong`. `advance` is told of rows as they come.
-    """
-    shipped = SHIPPED / f"{check_name(name)}.csv"
-    like, needed = list[str](), list[str]()
-    if shipped.is_file():
-        own = Table(_filled(shipped, name))
-        like = [column.name for column in own.columns]
-        needed = [column.name for column in own.columns if column.kind in ("entity", "value", "time")]
-    target = table_file(home, name)
-    count = import_rows(path, target, like, needed, advance)
-    columns = Table(_opened(target, name)).columns
-    return f"{count:,} rows, {len(columns)} columns: {', '.join(column.name for column in columns)}"
-
-
-def remove(home: Home, name: str) -> bool:
-    """Take the user's own table of a skill away; whether there was one."""
-    path = table_file(home, name)
-    there = path.is_file()
-    path.unlink(missing_ok=True)
-    return there
 
 
 def table_file(home: Home, name: str) -> Path:
@@ -88,29 +50,90 @@ def table_file(home: Home, name: str) -> Path:
     return path
 
 
-class TableSource:
+class TableSource(Source):
     """The rows that fit what was said. Safe to use from several threads."""
+
+    files = "a CSV file with a line of column names, or an SQLite table"
+    per_skill = True
 
     def __init__(self, table: Table, topic: str, limit: int) -> None:
         self._table, self._topic, self._limit = table, topic, limit
         self._speech = Speech(table.columns, topic)
 
+    @classmethod
+    def open(cls, opening: Opening) -> TableSource:
+        """The user's own table of the skill's name, else the spec's `file`, else the one that ships."""
+        spec = opening.spec
+        own = table_file(opening.home, spec.name)
+        if own.is_file():
+            return cls(Table(_opened(own, spec.name)), spec.name, spec.knowledge.limit)
+        path = skill_file(spec) if spec.knowledge.file else SHIPPED / f"{spec.name}.csv"
+        if not path.is_file():
+            raise KnowledgeError(
+                f"skill {spec.name!r} has no table: adapterbot knowledge add {spec.name} FILE.csv,"
+                f" or name one as `file` under [knowledge] in {spec.folder / 'skill.toml'}"
+            )
+        return cls(Table(_filled(path, spec.name)), spec.name, spec.knowledge.limit)
+
+    @classmethod
+    def read_line(cls, line: str) -> Fact:
+        """A row, or what a table says where it has none to show."""
+        return read_row(line, "")
+
+    @classmethod
+    def add(cls, path: Path, home: Home, name: str, advance: Advance = lambda count: None) -> str:
+        """Make a CSV or SQLite file the table of the skill `name`; returns a line for people.
+
+        Raises:
+            KnowledgeError: the file cannot be used, as `file:line: what is wrong`.
+        """
+        shipped = SHIPPED / f"{check_name(name)}.csv"
+        like, needed = [], []
+        if shipped.is_file():
+            columns = Table(_filled(shipped, name)).columns
+            like = [column.name for column in columns]
+            needed = [column.name for column in columns if column.kind in ("entity", "value", "time")]
+        target = table_file(home, name)
+        count = import_rows(path, target, like, needed, advance)
+        columns = Table(_opened(target, name)).columns
+        return f"{count:,} rows, {len(columns)} columns: {', '.join(column.name for column in columns)}"
+
+    @classmethod
+    def _forget(cls, home: Home, name: str) -> bool:
+        """Take the user's own table of a skill away; whether there was one."""
+        path = table_file(home, name)
+        there = path.is_file()
+        path.unlink(missing_ok=True)
+        return there
+
+    @classmethod
+    def stock(cls, home: Home, name: str) -> Sequence[Stock]:
+        """The user's table of the skill, else the one that ships."""
+        return [Stock(what, own) for what, own in store.stock(home, name)]
+
+    def mentions(self, text: str) -> tuple[str, ...]:
+        """The names of the rows that stand in `text`."""
+        return tuple(row.key for row in self._table.rows(self._table.named(text)))
+
     def retrieve(self, history: History) -> list[Fact]:
-        """At most `limit` facts; a row's title says which of how many it is, and for which query."""
+        """At most `limit` rows, the count of all while too little was asked, or that there is none; empty after
+        thanks."""
         wish = understood(history, self._table, self._speech)
         if wish.over:
             return []
         if wish.focus:
-            rows = self._table.rows(wish.focus[: self._limit])
-            return [Fact(row, "table", "named before", 1.0) for row in rows]
+            return [self._row(row, "named before") for row in self._table.rows(wish.focus[: self._limit])]
         if not wish.wants and not wish.order and not wish.without and not wish.ready:
-            return [Fact(f"{self._topic}: {self._table.size} found", "table", "no query yet")]
+            return [Count(self._table.size, self._topic, source="table", note="no query yet")]
         found, count = self._table.select(wish.wants, wish.without, wish.order, self._limit)
         query = f" for {wish}" if wish.wants else ""
         if not found:
-            return [Fact(f"{self._topic}: none", "table", f"0{query}")]
+            return [Nothing(self._topic, source="table", note=f"0{query}")]
         total = f"{count:,}" if count <= COUNTED else f"more than {COUNTED:,}"
-        return [Fact(row, "table", f"{i} of {total}{query}", 1.0) for i, row in enumerate(found, 1)]
+        return [self._row(row, f"{i} of {total}{query}") for i, row in enumerate(found, 1)]
+
+    def _row(self, row: Row, note: str) -> Row:
+        return replace(row, table=self._topic, source="table", note=note, score=1.0)
 
 
 class Table:
@@ -154,7 +177,7 @@ class Table:
         without: frozenset[int],
         order: tuple[Column, bool] | None,
         limit: int,
-    ) -> tuple[list[str], int]:
+    ) -> tuple[list[Row], int]:
         """The first `limit` rows that are as wanted, and how many there are (counted up to `COUNTED` + 1)."""
         where, values = _where(wants)
         if without:
@@ -170,11 +193,16 @@ class Table:
         select = f"SELECT id FROM row WHERE {where} {'ORDER BY ' + by if by else ''} LIMIT {limit:d}"
         return self.rows([row for (row,) in self._fetch(select, values)]), matches
 
-    def rows(self, ids: Sequence[int]) -> list[str]:
+    def rows(self, ids: Sequence[int]) -> list[Row]:
         """Rows as facts, in the order of `ids`; empty cells are left out."""
         select = f"SELECT * FROM row WHERE id IN ({_marks(ids)})"
-        cells = {row[0]: row[1:] for row in self._fetch(select, list(ids))}
-        return [", ".join(f"{c.name}: {v}" for c, v in zip(self.columns, cells[i], strict=True) if v) for i in ids]
+        found = {row[0]: row[1:] for row in self._fetch(select, list(ids))}
+        rows = []
+        for i in ids:
+            cells = tuple((c.name, v) for c, v in zip(self.columns, found[i], strict=True) if v)
+            key = next((v for c, v in zip(self.columns, found[i], strict=True) if c.kind == "entity"), "")
+            rows.append(Row("", key, cells))
+        return rows
 
     def fitting(self, rows: Sequence[int], wants: Mapping[str, Want]) -> tuple[int, ...]:
         """Those of `rows` that are as wanted."""
@@ -250,3 +278,6 @@ def _opened(path: Path, name: str) -> sqlite3.Connection:
         problem = f"is damaged ({error})"
     database.close()
     raise KnowledgeError(f"{path} {problem}: adapterbot knowledge add {name} FILE, or knowledge remove {name}")
+
+
+SOURCE = TableSource

@@ -1,24 +1,26 @@
 """3 · The forecast for the places that the user asks about, as the rows that the skill is trained on.
 
-Weather and gazetteer data by Open-Meteo.com, CC BY 4.0 (https://open-meteo.com/en/license). Environment variables:
-ADAPTERBOT_PLACE names the place that is meant when none is said, ADAPTERBOT_OFFLINE=1 forbids every request,
-ADAPTERBOT_DEMO=1 takes a sample forecast of our own instead.
+Weather and gazetteer data by Open-Meteo.com, CC BY 4.0 (https://open-meteo.com/en/license). The environment variable
+ADAPTERBOT_OFFLINE=1 forbids every request; a bot that is loaded with `demo` takes a sample forecast of our own.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
-import os
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from adapterbot.facts import Day as DayFact
+from adapterbot.facts import Fact, Forecast, Notice
 from adapterbot.history import History
-from adapterbot.home import DATA, Home, switched_on
-from adapterbot.knowledge import Similarity
+from adapterbot.home import DATA
+from adapterbot.knowledge import Opening, Source
+from adapterbot.knowledge.lines import read_row
 from adapterbot.knowledge.weather.open_meteo import (
     DAYS,
     Day,
@@ -32,12 +34,10 @@ from adapterbot.knowledge.weather.open_meteo import (
 )
 from adapterbot.knowledge.weather.places import Mention, mentions, named_place
 from adapterbot.language.dates import DAYS as WEEKDAYS
-from adapterbot.spec.tables import SkillSpec
-from adapterbot.turn import Fact
 
 SAMPLE_CREDIT = "sample forecast, not real"
 SAMPLE = DATA / "knowledge" / "sample_forecast.json"
-NO_PLACE = "place: not given"
+NO_PLACE = Notice("place", "not given", source="weather")
 OLDER = 4  # earlier user turns in which the place may have been named
 LOOKUPS = 5  # names that one turn looks up at most
 TOWN = 5000  # people who live in a place that is taken for one although only its name speaks for it
@@ -65,17 +65,27 @@ class Forecasts(Protocol):
         ...
 
 
-def open_source(spec: SkillSpec, home: Home, similarity: Similarity | None) -> WeatherSource:
-    """The live forecast, or with ADAPTERBOT_DEMO=1 a sample."""
-    forecasts: Forecasts = SampleForecasts() if switched_on("ADAPTERBOT_DEMO") else OpenMeteo()
-    return WeatherSource(forecasts, limit=spec.knowledge.limit, units=spec.knowledge.units)
+class WeatherSource(Source):
+    """A forecast for each place that the newest user turn names, else for the place named last, else for `place`."""
 
+    def __init__(self, forecasts: Forecasts, *, limit: int = 1, units: Units = "imperial", place: str = "") -> None:
+        self._forecasts, self._limit, self._units, self._place = forecasts, limit, units, place
 
-class WeatherSource:
-    """A row for each place that the newest user turn names, else for the place named last, else for the usual one."""
+    @classmethod
+    def open(cls, opening: Opening) -> WeatherSource:
+        """The live forecast, or a sample."""
+        forecasts: Forecasts = SampleForecasts() if opening.demo else OpenMeteo()
+        table = opening.spec.knowledge
+        return cls(forecasts, limit=table.limit, units=table.units, place=opening.place)
 
-    def __init__(self, forecasts: Forecasts, *, limit: int = 1, units: Units = "imperial") -> None:
-        self._forecasts, self._limit, self._units = forecasts, limit, units
+    def mentions(self, text: str) -> tuple[str, ...]:
+        """The places that `text` surely names."""
+        return tuple(mention.name for mention in mentions(text) if mention.sure)
+
+    @classmethod
+    def read_line(cls, line: str) -> Fact:
+        """A forecast row, as cells; or that there is none."""
+        return NO_PLACE if line == NO_PLACE.line else read_row(line, "weather")
 
     def retrieve(self, history: History) -> list[Fact]:
         """At most `limit` forecast rows, or the fact that no place was given; nothing when there is no forecast."""
@@ -88,21 +98,20 @@ class WeatherSource:
 
     def _facts(self, history: History) -> list[Fact]:
         said = [utterance.text for utterance in history if utterance.speaker == "user"][-1 - OLDER :]
-        usual = os.environ.get("ADAPTERBOT_PLACE", "").strip()
-        tried = [mentions(text) for text in reversed(said)] + ([[named_place(usual)]] if usual else [])
+        tried = [mentions(text) for text in reversed(said)] + ([[named_place(self._place)]] if self._place else [])
         gazetteer = _Gazetteer(self._forecasts)
         for named in tried:
             if found := gazetteer.places(named, self._limit):
                 return [self._fact(place, within) for place, within in found]
             if any(mention.sure for mention in named):
                 return []  # a place, but none that is known: the forecast of another one would answer wrongly
-        return [Fact(NO_PLACE, source="weather")]
+        return [NO_PLACE]
 
     def _fact(self, place: Place, within: str) -> Fact:
-        text = row(place, self._forecasts.week(place, self._units), self._units)
+        forecast = week_of(place, self._forecasts.week(place, self._units), self._units)
         parts = [place.name, place.admin1 if within else "", place.country]
         title = ", ".join(dict.fromkeys(_plain(part) for part in parts if part))
-        return Fact(text, source="weather", title=f"{title} ({self._forecasts.credit})")
+        return replace(forecast, note=f"{title} ({self._forecasts.credit})")
 
 
 class _Gazetteer:
@@ -181,13 +190,14 @@ def _sample(path: Path) -> tuple[dict[str, tuple[Place, str]], dict[str, tuple[D
     return places, weeks
 
 
-def row(place: Place, week: Week, units: Units) -> str:
-    """The forecast as a table row from Monday to Sunday, whatever day it is: what the skill learns from."""
-    letter, cells = "F" if units == "imperial" else "C", []
+def week_of(place: Place, week: Week, units: Units) -> Forecast:
+    """The forecast from Monday to Sunday, whatever day it is: what the skill learns from."""
+    days = []
     for weekday, name in enumerate(WEEKDAYS):
         day = week.days[(weekday - week.today) % DAYS]
-        cells.append(f"{name}: {day.sky}, low of {day.low}{letter}, high of {day.high}{letter}")
-    return f"location: {_plain(place.name).lower()}, {', '.join(cells)}, today: {WEEKDAYS[week.today]}"
+        days.append(DayFact(name, day.sky, day.low, day.high))
+    name = _plain(place.name).lower()
+    return Forecast(name, tuple(days), WEEKDAYS[week.today], "F" if units == "imperial" else "C", source="weather")
 
 
 def _plain(text: str) -> str:
@@ -197,3 +207,6 @@ def _plain(text: str) -> str:
 
 def _celsius(fahrenheit: int) -> int:
     return round((fahrenheit - 32) * 5 / 9)
+
+
+SOURCE = WeatherSource

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,16 +18,18 @@ from hypothesis import strategies as st
 
 from adapterbot.data.dialogue import read_dialogues
 from adapterbot.errors import KnowledgeError
+from adapterbot.facts import Event, Nothing, row_line
 from adapterbot.history import History
 from adapterbot.home import Home
-from adapterbot.knowledge import open_source
+from adapterbot.knowledge import Opening, open_source
 from adapterbot.knowledge.calendar.ics import MOST_BYTES, Happening, read_calendar
 from adapterbot.knowledge.calendar.question import asks_for_change
-from adapterbot.knowledge.calendar.source import READ_ONLY, SAMPLE, CalendarSource, add, remove, row
+from adapterbot.knowledge.calendar.source import READ_ONLY, SAMPLE, CalendarSource, event_cells
+from adapterbot.knowledge.lines import read_row
 from adapterbot.language.values import unsupported
-from adapterbot.reply.grounding import CELL
 from adapterbot.spec.folders import SkillFolders
 
+add, remove = CalendarSource.add, CalendarSource.remove
 TODAY = date(2026, 3, 4)  # a Wednesday
 COLUMNS = ["event", "time", "date", "room", "agenda", "party"]  # in the corpus's order
 
@@ -65,7 +68,7 @@ def titles(source: CalendarSource, *user_turns: str) -> list[str]:
     history = History().add_user(user_turns[0])
     for text in user_turns[1:]:
         history = history.add_bot("Let me see.").add_user(text)
-    return [fact.title for fact in source.retrieve(history)]
+    return [fact.heading for fact in source.retrieve(history)]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +96,7 @@ def test_at_most_limit_rows(home: Home) -> None:
 def test_rows_have_the_corpus_columns_in_their_order(home: Home) -> None:
     source = source_of(home, calendar(*EVENTS))
     facts = [f for text in ("team meeting?", "lunch?", "the trip?") for f in source.retrieve(History().add_user(text))]
-    assert [f.text for f in facts] == [
+    assert [f.line for f in facts] == [
         "event: team meeting, time: 9am, date: monday the 9th, room: Room 5, party: Ravi",
         "event: lunch, time: 12:30pm, date: wednesday the 4th, party: Laura",
         "event: trip to Oslo, time: all day, date: friday the 6th to sunday the 8th",
@@ -101,12 +104,31 @@ def test_rows_have_the_corpus_columns_in_their_order(home: Home) -> None:
     assert {f.source for f in facts} == {"calendar"}
 
 
+def test_an_event_has_its_times_as_times_and_its_cells_by_name(home: Home) -> None:
+    source = source_of(home, calendar(*EVENTS))
+    (lunch,) = source.retrieve(History().add_user("lunch?"))
+    assert isinstance(lunch, Event)
+    assert (lunch.event, lunch.heading, lunch.names) == ("Lunch with Laura", "Lunch with Laura", ("lunch",))
+    assert (lunch.start, lunch.end) == (datetime(2026, 3, 4, 12, 30), datetime(2026, 3, 4, 13, 30))
+    cells = (("event", "lunch"), ("time", "12:30pm"), ("date", "wednesday the 4th"), ("party", "Laura"))
+    assert lunch.row == cells
+    assert lunch.line == row_line(cells)
+    (trip,) = source.retrieve(History().add_user("the trip?"))
+    assert isinstance(trip, Event)
+    assert (trip.all_day, lunch.all_day) == (True, False)
+    (dentist,) = source.retrieve(History().add_user("the dentist?"))
+    assert isinstance(dentist, Event)
+    assert dentist.place == "12 Quay Street"
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=60), st.text(max_size=60), st.text(max_size=60))
 def test_no_text_of_an_event_can_begin_another_cell(title: str, place: str, notes: str) -> None:
     moment = datetime(2026, 3, 5, 9, 30)
-    line = row(Happening(0, title, moment, moment, place=place, notes=notes), TODAY)
-    names = [cell.partition(": ")[0] for cell in CELL.split(line)]
+    cells = event_cells(Happening(0, title, moment, moment, place=place, notes=notes), TODAY)
+    line = row_line(cells)
+    assert read_row(line, "calendar").row == cells
+    names = [name for name, _ in cells]
     assert names == [c for c in COLUMNS if c in names]
     assert "\n" not in line
     assert "time: 9:30am, date: thursday the 5th" in line
@@ -116,7 +138,7 @@ def test_html_commas_and_line_breaks_become_plain_text(home: Home) -> None:
     messy = event("Milk\\, eggs\\, room: 7", "20260305T090000", "DESCRIPTION:<b>Buy</b>\\nbread &amp; jam. Then rest.",
                   "LOCATION:https://meet.example.org/x <img src=x>")  # fmt: skip
     fact = source_of(home, calendar(messy)).retrieve(History().add_user("anything tomorrow?"))[0]
-    assert fact.text == "event: Milk, eggs, room - 7, time: 9am, date: thursday the 5th, agenda: Buy bread & jam"
+    assert fact.line == "event: Milk, eggs, room - 7, time: 9am, date: thursday the 5th, agenda: Buy bread & jam"
 
 
 def test_times_are_shown_in_the_zone_of_the_clock(home: Home) -> None:
@@ -125,7 +147,7 @@ def test_times_are_shown_in_the_zone_of_the_clock(home: Home) -> None:
     now = datetime(2026, 3, 4, 10, 0, tzinfo=ZoneInfo("America/New_York"))
     source = source_of(home, calendar(berlin, utc), now=now)
     fair, launch = (
-        source.retrieve(History().add_user(text))[0].text for text in ("the fair on thursday?", "the launch?")
+        source.retrieve(History().add_user(text))[0].line for text in ("the fair on thursday?", "the launch?")
     )
     assert fair == "event: Fair, time: 8pm, date: thursday the 5th"
     assert launch == "event: Launch, time: 12pm, date: wednesday the 15th of july"
@@ -136,7 +158,7 @@ def test_a_zone_that_the_file_defines_itself(home: Home) -> None:
             "TZOFFSETTO:+0500", "END:STANDARD", "END:VTIMEZONE"]  # fmt: skip
     text = calendar(*zone, event("Fair", "TZID=Office:20260305T150000"))
     source = source_of(home, text, now=datetime(2026, 3, 4, 10, 0, tzinfo=ZoneInfo("UTC")))
-    assert "time: 10am" in source.retrieve(History().add_user("the fair?"))[0].text
+    assert "time: 10am" in source.retrieve(History().add_user("the fair?"))[0].line
 
 
 def test_repeating_for_ever_with_a_gap_a_moved_and_a_cancelled_one(home: Home) -> None:
@@ -145,7 +167,7 @@ def test_repeating_for_ever_with_a_gap_a_moved_and_a_cancelled_one(home: Home) -
     gone = event("Choir", "20260308T200000", "UID:c", "RECURRENCE-ID:20260308T200000", "STATUS:CANCELLED")
     source = source_of(home, calendar(series, moved, gone), limit=20)
     facts = source.retrieve(History().add_user("choir from thursday to monday"))
-    assert [re.findall(r"time: (\w+), date: (\w+)", f.text)[0] for f in facts] == [
+    assert [re.findall(r"time: (\w+), date: (\w+)", f.line)[0] for f in facts] == [
         ("11am", "saturday"), ("8pm", "saturday"), ("8pm", "monday"),
     ]  # fmt: skip
 
@@ -233,11 +255,10 @@ def test_a_link_that_leads_out_of_the_home_is_refused(home: Home, tmp_path: Path
             attempt()
 
 
-def test_the_sample_calendar_needs_demo_mode_and_never_runs_out(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sample_calendar_needs_demo_mode_and_never_runs_out(home: Home) -> None:
     clocks = [iter([datetime(year, 6, 3, 10)] * 9).__next__ for year in (2026, 2041)]
-    sources = [CalendarSource(home, now=clock) for clock in clocks]
-    assert titles(sources[0], "when is the dentist?") == []
-    monkeypatch.setenv("ADAPTERBOT_DEMO", "1")
+    assert titles(CalendarSource(home), "when is the dentist?") == []
+    sources = [CalendarSource(home, now=clock, demo=True) for clock in clocks]
     for source in sources:
         assert [f.source for f in source.retrieve(History().add_user("when is the dentist?"))] == ["sample calendar"]
         assert len(titles(source, "what's next?")) == 3
@@ -256,15 +277,20 @@ def test_the_sample_calendar_needs_demo_mode_and_never_runs_out(home: Home, monk
 )  # fmt: skip
 def test_a_wish_to_change_the_calendar_gets_one_fixed_row(home: Home, text: str, change: bool) -> None:
     facts = source_of(home, calendar(*EVENTS)).retrieve(History().add_user(text))
-    assert ([f.text for f in facts] == [READ_ONLY]) == change
+    assert (facts == [replace(READ_ONLY, source="calendar")]) == change
+    assert change or all(isinstance(fact, Event) for fact in facts)
+
+
+def test_the_fixed_row_is_the_one_that_the_skill_learned() -> None:
+    assert READ_ONLY.line == "calendar: can only be read"
 
 
 def test_the_skill_says_when_nothing_is_found(home: Home) -> None:
     source_of(home, calendar(*EVENTS))
-    source = open_source(SkillFolders(home).load("calendar"), home)
-    assert [f.text for f in source.retrieve(History().add_user("when is the zebra parade"))] == [
-        "calendar: no such event"
-    ]
+    source = open_source(Opening(SkillFolders(home).load("calendar"), home))
+    (fact,) = source.retrieve(History().add_user("when is the zebra parade"))
+    assert fact == Nothing("calendar", "no such event")
+    assert fact.line == "calendar: no such event"
 
 
 def test_several_threads_get_what_one_gets(home: Home) -> None:
@@ -279,7 +305,10 @@ def test_several_threads_get_what_one_gets(home: Home) -> None:
 @given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(PIECES), max_size=6).map(" ".join)))
 def test_any_message_gets_rows_or_none(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     source = source_of(Home(tmp_path_factory.getbasetemp() / "any"), calendar(*EVENTS))
-    assert all(f.text == READ_ONLY or f.text.startswith("event: ") for f in source.retrieve(History().add_user(text)))
+    facts = source.retrieve(History().add_user(text))
+    assert all(isinstance(fact, Event) and fact.line.startswith("event: ") for fact in facts) or facts == [
+        replace(READ_ONLY, source="calendar")
+    ]
 
 
 def test_calendar_libraries_are_loaded_only_for_a_calendar() -> None:
@@ -295,7 +324,7 @@ def test_the_examples_keep_to_their_rows() -> None:
             if turn.speaker == "system":
                 asked = dialogue.turns[i - 1].text
                 assert unsupported(turn.text, turn.knowledge, [t.text for t in dialogue.turns[:i]]) == [], dialogue.id
-                assert (turn.knowledge == (READ_ONLY,)) == asks_for_change(asked), dialogue.id
+                assert (turn.knowledge == (READ_ONLY.line,)) == asks_for_change(asked), dialogue.id
                 for line in turn.knowledge:
-                    names = [cell.partition(": ")[0] for cell in CELL.split(line)]
+                    names = [name for name, _ in read_row(line, "calendar").row]
                     assert names in (["calendar"], [c for c in COLUMNS if c in names]), dialogue.id

@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from adapterbot.errors import KnowledgeError
+from adapterbot.facts import Fact, Verdict
 from adapterbot.history import History
 from adapterbot.home import Home
-from adapterbot.knowledge import open_source
+from adapterbot.knowledge import Opening, open_source
 from adapterbot.knowledge.claims.source import ClaimSource, read_claims, write_vectors
 from adapterbot.knowledge.claims.statements import read, statements
 from adapterbot.manager.encoder import Encoder, load_encoder
 from adapterbot.spec.folders import PACKAGE_SKILLS
 from adapterbot.spec.tables import KnowledgeTable, SkillSpec
-from adapterbot.turn import Fact
 
 SHIPPED = PACKAGE_SKILLS / "covid_claims" / "claims.jsonl"
 LABELLED = TESTS / "labelled" / "claim_queries.jsonl"
@@ -80,7 +80,10 @@ def minilm() -> Encoder:
 
 
 def verdict(facts: Sequence[Fact]) -> str:
-    return facts[0].text.removeprefix("verdict: ") if facts else ""
+    """The label of the one verdict found; "" where nothing is."""
+    labels = [fact.label for fact in facts if isinstance(fact, Verdict)]
+    assert len(labels) == len(facts) <= 1
+    return labels[0] if labels else ""
 
 
 # -- the verdict ------------------------------------------------------------------------------------------------------
@@ -109,13 +112,23 @@ def verdict(facts: Sequence[Fact]) -> str:
 def test_a_verdict_follows_denials_numbers_and_limits(tea: ClaimSource, message: str, expected: str) -> None:
     facts = tea.retrieve(talk(message))
     assert verdict(facts) == expected
-    assert [fact.text for fact in facts[1:]] == ([TEA["text"]] if expected else [])
+    assert [fact.line for fact in facts] == ([f"verdict: {expected}\n{TEA['text']}"] if expected else [])
 
 
-def test_verdict_and_evidence_carry_title_and_score(tea: ClaimSource) -> None:
-    facts = tea.retrieve(talk("There is caffeine in green tea"))
-    assert {(fact.source, fact.title) for fact in facts} == {("claims", "Tea and sleep")}
-    assert facts[0].score == facts[1].score == 1.0
+def test_a_verdict_has_its_claim_evidence_and_score(tea: ClaimSource) -> None:
+    (fact,) = tea.retrieve(talk("There is caffeine in green tea"))
+    assert fact == Verdict("Tea and sleep", "supported", str(TEA["text"]), source="claims", score=1.0)
+    assert fact.heading == "Tea and sleep"
+
+
+def test_the_nearest_phrasing_judges_and_a_denial_of_it_is_less_sure(tea: ClaimSource) -> None:
+    said, denied = (tea.judge(read(f"Green tea {verb} people awake")) for verb in ("keeps", "does not keep"))
+    assert said
+    assert denied
+    assert (said.label, denied.label) == ("supported", "contradicted")
+    assert said.claim.title == denied.claim.title == "Tea and sleep"
+    assert denied.score < said.score
+    assert tea.judge(read("The bus is late")) is None
 
 
 @pytest.mark.parametrize("asked", ["Is that true?", "Really?", "are you sure", "Why?"])
@@ -233,13 +246,12 @@ def test_a_bad_line_is_named(tmp_path: Path, line: bytes, problem: str) -> None:
         list(read_claims(path))
 
 
-def test_a_missing_file_and_no_place_for_evidence_are_errors(tmp_path: Path, home: Home) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path, home: Home) -> None:
     write(tmp_path, TEA)
-    for table, problem in (({"file": "other.jsonl"}, "no file"), ({"file": "claims.jsonl", "limit": 1}, "need 2")):
-        knowledge = KnowledgeTable(source="claims", **table)
-        spec = SkillSpec(name="mine", folder=tmp_path, summary="s", group="knowledge", knowledge=knowledge)
-        with pytest.raises(KnowledgeError, match=problem):
-            open_source(spec, home)
+    knowledge = KnowledgeTable(source="claims", file="other.jsonl")
+    spec = SkillSpec(name="mine", folder=tmp_path, summary="s", group="knowledge", knowledge=knowledge)
+    with pytest.raises(KnowledgeError, match="no file"):
+        open_source(Opening(spec, home))
 
 
 def test_vectors_are_made_once_and_again_for_another_encoder_or_content(tmp_path: Path, home: Home) -> None:

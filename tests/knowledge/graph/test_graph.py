@@ -17,9 +17,10 @@ from triple_files import OWN, write
 
 from adapterbot.data.dialogue import read_dialogues
 from adapterbot.errors import KnowledgeError
+from adapterbot.facts import Nothing, Triple
 from adapterbot.history import History
 from adapterbot.home import Home
-from adapterbot.knowledge import open_source
+from adapterbot.knowledge import Opening, open_source
 from adapterbot.knowledge.graph.relations import asks_for, stem
 from adapterbot.knowledge.graph.source import SHIPPED, GraphSource
 from adapterbot.knowledge.graph.triples import read_triples
@@ -31,8 +32,16 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> GraphSource:
     return GraphSource([SHIPPED], Home(tmp_path_factory.mktemp("home")))
 
 
+def triples(source: GraphSource, *turns: str) -> list[Triple]:
+    """The triples found; nothing else may be found."""
+    facts = source.retrieve(talk(*turns))
+    found = [fact for fact in facts if isinstance(fact, Triple)]
+    assert len(found) == len(facts)
+    return found
+
+
 def lines(source: GraphSource, *turns: str) -> list[str]:
-    return [fact.text.replace("\t", " | ") for fact in source.retrieve(talk(*turns))]
+    return [fact.line.replace("\t", " | ") for fact in triples(source, *turns)]
 
 
 # -- what comes first ------------------------------------------------------------------------------------------------
@@ -90,11 +99,11 @@ def test_something_alike_is_joined_to_what_was_named(graph: GraphSource) -> None
 
 
 def test_facts_are_triples_about_an_entity_best_first_within_the_limit(home: Home) -> None:
-    facts = GraphSource([SHIPPED], home, limit=3).retrieve(talk("Tell me about Jaws."))
-    assert [fact.text.count("\t") for fact in facts] == [2, 2, 2]
-    assert {(fact.title, fact.source) for fact in facts} == {("Jaws", "graph")}
+    facts = triples(GraphSource([SHIPPED], home, limit=3), "Tell me about Jaws.")
+    assert [fact.line.split("\t") for fact in facts] == [[f.subject, f.relation, f.object] for f in facts]
+    assert {(fact.heading, fact.source) for fact in facts} == {("Jaws", "graph")}
     assert [fact.score for fact in facts] == sorted((fact.score for fact in facts), reverse=True)
-    assert len({fact.text.split("\t")[1] for fact in facts}) == 3  # one of each relation before a second
+    assert len({fact.relation for fact in facts}) == 3  # one of each relation before a second
 
 
 # -- what is no name -------------------------------------------------------------------------------------------------
@@ -133,12 +142,12 @@ def test_everyday_words_are_no_names(message: str, graph: GraphSource) -> None:
     ],
 )
 def test_everyday_words_are_names_where_something_shows_it(message: str, name: str, graph: GraphSource) -> None:
-    assert name in {fact.title for fact in graph.retrieve(talk(message))}
+    assert name in {fact.heading for fact in graph.retrieve(talk(message))}
 
 
 def test_the_longest_name_wins(graph: GraphSource) -> None:
     found = graph.retrieve(talk("What do you know about the godfather part ii?"))
-    assert {fact.title for fact in found} == {"The Godfather Part II"}
+    assert {fact.heading for fact in found} == {"The Godfather Part II"}
 
 
 @settings(deadline=None)
@@ -160,7 +169,7 @@ def test_no_user_turn_no_facts(graph: GraphSource) -> None:
 def test_a_name_is_never_a_query(name: str, home: Home, tmp_path: Path) -> None:
     path = write(tmp_path / "own.tsv", f"{name}\tdirected_by\tMara Oduya\n{OWN}")
     source = GraphSource([path], home)
-    assert source.retrieve(talk(f"Who directed {name}?"))[0].text == f"{name}\tdirected_by\tMara Oduya"
+    assert source.retrieve(talk(f"Who directed {name}?"))[0].line == f"{name}\tdirected_by\tMara Oduya"
     assert len(source.retrieve(talk("Which films did Mara Oduya direct?"))) >= 2
     assert len(source.retrieve(talk("Tell me about Quiet Harbour."))) == 3
 
@@ -194,7 +203,9 @@ def test_the_examples_are_what_the_source_finds(graph: GraphSource, home: Home) 
     assert len(dialogues) >= 80
     assert {fact for d in dialogues for turn in d.turns for fact in turn.knowledge} <= known
     spec = read_spec(folder)
-    assert open_source(spec, home).retrieve(talk("hm"))[0].text == spec.knowledge.when_empty
+    (nothing,) = open_source(Opening(spec, home)).retrieve(talk("hm"))
+    assert isinstance(nothing, Nothing)
+    assert nothing.line == spec.knowledge.when_empty
 
 
 # -- the cache -------------------------------------------------------------------------------------------------------

@@ -12,21 +12,24 @@ from triple_files import OWN, write
 
 from adapterbot.errors import KnowledgeError
 from adapterbot.home import Home
-from adapterbot.knowledge import open_source
-from adapterbot.knowledge.graph.source import add, imported, remove
+from adapterbot.knowledge import Opening, open_source
+from adapterbot.knowledge.graph.source import GraphSource, imported
 from adapterbot.knowledge.graph.triples import LONGEST, Triple, read_triples
+
+add, remove = GraphSource.add, GraphSource.remove
 
 
 def test_added_triples_are_used_together_with_ours(home: Home, tmp_path: Path) -> None:
     told: list[int] = []
     assert add(write(tmp_path / "own.tsv", OWN + OWN), home, "graph", told.append) == "3 triples, 4 entities"
     assert told[-1] == 6
-    source = open_source(skill(tmp_path, source="graph"), home)
-    assert source.retrieve(talk("Who directed quiet harbour?"))[0].text == "Quiet Harbour\tdirected_by\tMara Oduya"
-    assert source.retrieve(talk("Who directed Jaws?"))[0].title == "Jaws"
+    source = open_source(Opening(skill(tmp_path, source="graph"), home))
+    assert source.retrieve(talk("Who directed quiet harbour?"))[0].line == "Quiet Harbour\tdirected_by\tMara Oduya"
+    assert source.retrieve(talk("Who directed Jaws?"))[0].heading == "Jaws"
     assert remove(home, "graph")
     assert not remove(home, "graph")
-    assert open_source(skill(tmp_path, source="graph"), home).retrieve(talk("Who directed quiet harbour?")) == []
+    again = open_source(Opening(skill(tmp_path, source="graph"), home))
+    assert again.retrieve(talk("Who directed quiet harbour?")) == []
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,12 @@ from conversations import Letters, skill, talk, titles, write
 
 from adapterbot.errors import KnowledgeError
 from adapterbot.home import STALE, Home
-from adapterbot.knowledge import open_source
+from adapterbot.knowledge import Opening, open_source
 from adapterbot.knowledge.passages import index as index_module
 from adapterbot.knowledge.passages.added import NAME, OwnIndex, OwnPassages
-from adapterbot.knowledge.passages.source import PassageSource, add, remove
+from adapterbot.knowledge.passages.source import PassageSource
+
+add, remove = PassageSource.add, PassageSource.remove
 
 FERRY = "The ferry to Orla leaves at nine. A ferry ticket costs two euros. Bring a coat."
 
@@ -41,7 +43,7 @@ def texts(home: Home, *terms: str) -> list[str]:
 @pytest.fixture
 def source(home: Home, tmp_path: Path) -> PassageSource:
     """The shipped passages and the user's, ranked by bm25 alone."""
-    found = open_source(skill(tmp_path, source="passages", limit=1), home)
+    found = open_source(Opening(skill(tmp_path, source="passages", limit=1), home))
     assert isinstance(found, PassageSource)
     return found
 
@@ -54,10 +56,10 @@ def test_added_passages_are_found_beside_ours_at_once(source: PassageSource, hom
     assert "Orla" not in str(source.retrieve(question))
     assert add(text(tmp_path / "island_guide.txt"), home, "passages") == "1 passage from island_guide.txt"
     (fact,) = source.retrieve(question)
-    assert (fact.title, fact.source) == ("island guide", "passages: island_guide.txt")
-    assert fact.text == "A ferry ticket costs two euros. Bring a coat."
+    assert (fact.heading, fact.source, fact.note) == ("island guide", "passages", "island_guide.txt")
+    assert fact.line == "A ferry ticket costs two euros. Bring a coat."
     (fact,) = source.retrieve(talk("Tell me something about jazz."))
-    assert (fact.title, fact.source) == ("Jazz", "passages")
+    assert (fact.heading, fact.source) == ("Jazz", "passages")
     assert remove(home, "passages")
     assert "Orla" not in str(source.retrieve(question))
     assert not remove(home, "passages")
@@ -78,7 +80,7 @@ def test_both_are_ranked_by_one_score(home: Home, tmp_path: Path) -> None:
 def test_a_skills_own_file_stands_alone(home: Home, tmp_path: Path) -> None:
     add(text(tmp_path / "guide.txt"), home, "passages")
     write(tmp_path / "own.jsonl")
-    found = open_source(skill(tmp_path, source="passages", file="own.jsonl", threshold=0.0), home)
+    found = open_source(Opening(skill(tmp_path, source="passages", file="own.jsonl", threshold=0.0), home))
     assert found.retrieve(talk("the ferry to Orla")) == []
 
 
@@ -89,7 +91,7 @@ def test_markup_in_a_passage_is_plain_text(source: PassageSource, home: Home, tm
     }
     add(text(tmp_path / "<b>.jsonl", json.dumps(line)), home, "passages")
     (fact,) = source.retrieve(talk("what is zorbing"))
-    assert (fact.title, fact.text) == ("Zorbing", "Zorbing is rolling downhill.")
+    assert (fact.heading, fact.line) == ("Zorbing", "Zorbing is rolling downhill.")
 
 
 # -- adding -----------------------------------------------------------------------------------------------------------

@@ -15,16 +15,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapterbot.errors import KnowledgeError
+from adapterbot.facts import Nothing, Passage, PersonaLine
 from adapterbot.history import History
 from adapterbot.home import Home
-from adapterbot.knowledge import Similarity, open_source
+from adapterbot.knowledge import Opening, Similarity, open_source
 from adapterbot.knowledge.passages.cutting import opening
 from adapterbot.knowledge.passages.index import Index, read_passages
 from adapterbot.knowledge.passages.source import SHIPPED, PassageSource, write_vectors
 from adapterbot.knowledge.query import asks, queries
 from adapterbot.language.words import MAX_TERMS, terms
 from adapterbot.manager.encoder import Encoder, load_encoder
-from adapterbot.turn import Fact
 
 LABELLED = TESTS / "labelled" / "passage_queries.jsonl"
 QUERIES = [json.loads(line) for line in LABELLED.read_text(encoding="utf-8").splitlines()]
@@ -44,23 +44,23 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> PassageSource:
 
 
 def test_a_skill_without_knowledge_finds_nothing(home: Home, tmp_path: Path) -> None:
-    assert open_source(skill(tmp_path), home, None).retrieve(talk("Tell me about jazz.")) == []
+    assert open_source(Opening(skill(tmp_path), home, None)).retrieve(talk("Tell me about jazz.")) == []
 
 
 def test_when_empty_stands_for_nothing(home: Home, tmp_path: Path) -> None:
-    empty = open_source(skill(tmp_path, when_empty="forecast: not available"), home)
-    assert empty.retrieve(talk("Rain?")) == [Fact("forecast: not available", "none")]
-    passages = open_source(skill(tmp_path, source="passages", when_empty="no passage"), home)
-    assert [f.text for f in passages.retrieve(talk("hello how are you"))] == ["no passage"]
+    empty = open_source(Opening(skill(tmp_path, when_empty="forecast: not available"), home))
+    assert empty.retrieve(talk("Rain?")) == [Nothing("forecast", "not available")]
+    passages = open_source(Opening(skill(tmp_path, source="passages", when_empty="no passage"), home))
+    assert passages.retrieve(talk("hello how are you")) == [Passage("", "no passage")]
     assert titles(passages.retrieve(talk("Tell me something about jazz."))) == ["Jazz"]
 
 
 def test_persona_lines_come_from_the_spec_or_a_file(home: Home, tmp_path: Path) -> None:
-    expected = [Fact("I like tea.", "persona", score=1.0), Fact("I have a dog.", "persona", score=1.0)]
+    expected = [PersonaLine(text, source="persona", score=1.0) for text in ("I like tea.", "I have a dog.")]
     inline = skill(tmp_path, source="persona", lines=("I like  tea.", " ", "I have a dog."))
-    assert open_source(inline, home).retrieve(talk("hi")) == expected
+    assert open_source(Opening(inline, home)).retrieve(talk("hi")) == expected
     (tmp_path / "me.txt").write_bytes("\ufeffI like tea.\r\n\r\nI have a dog.\r\n".encode())
-    assert open_source(skill(tmp_path, source="persona", file="me.txt"), home).retrieve(History()) == expected
+    assert open_source(Opening(skill(tmp_path, source="persona", file="me.txt"), home)).retrieve(History()) == expected
 
 
 @pytest.mark.parametrize(
@@ -84,14 +84,14 @@ def test_persona_files_that_cannot_be_used(file: str, message: str, home: Home, 
     (folder / "latin.txt").write_bytes(b"n\xe9")
     (folder / "empty.txt").write_text("\n \n")
     with pytest.raises(KnowledgeError, match=message):
-        open_source(skill(folder, source="persona", file=file), home)
+        open_source(Opening(skill(folder, source="persona", file=file), home))
 
 
 def test_the_tables_settings_reach_the_passages(home: Home, tmp_path: Path) -> None:
     write(tmp_path / "own.jsonl")
-    found = open_source(skill(tmp_path, source="passages", file="own.jsonl", limit=3, threshold=0.0), home)
+    found = open_source(Opening(skill(tmp_path, source="passages", file="own.jsonl", limit=3, threshold=0.0), home))
     assert titles(found.retrieve(talk("hot tea, bread and snow"))) == ["Tea", "Bread", "Snow"]
-    strict = open_source(skill(tmp_path, source="passages", file="own.jsonl", threshold=99.0), home)
+    strict = open_source(Opening(skill(tmp_path, source="passages", file="own.jsonl", threshold=99.0), home))
     assert strict.retrieve(talk("hot tea")) == []
 
 
@@ -131,13 +131,13 @@ def test_passages_for_what_people_say(encoder: str | None, home: Home, request: 
         ("who invented the telephone?", "Telephone"),
     ]:
         (fact,) = source.retrieve(talk(message))
-        assert (fact.title, fact.source) == (expected, "passages")
+        assert (fact.heading, fact.source) == (expected, "passages")
         assert fact.score > 0
-        assert expected.lower() in fact.text.lower()
+        assert expected.lower() in fact.line.lower()
     for message in ("hello how are you", "What is your name?", "I feel so alone.", "", "😀", "'"):
         assert source.retrieve(talk(message)) == []
     (fact,) = source.retrieve(talk("I really like Studio Ghibli.", "Me too!", "who founded it?"))
-    assert fact.title == "Studio Ghibli"
+    assert fact.heading == "Studio Ghibli"
 
 
 @pytest.mark.parametrize(("encoder", "floor"), [("minilm", (0.97, 0.95)), (None, (0.9, 0.9))])
@@ -148,7 +148,7 @@ def test_the_labelled_queries(
     source = PassageSource(SHIPPED, home, request.getfixturevalue(encoder) if encoder else None)
     for part, least in zip(("tuning", "held-out"), floor, strict=True):
         right = [
-            ids[facts[0].title] in row["expected"]
+            ids[facts[0].heading] in row["expected"]
             if (facts := source.retrieve(talk(*row["turns"])))
             else not row["expected"]
             for row in QUERIES
@@ -169,9 +169,9 @@ def test_the_labelled_queries(
 )
 def test_of_a_passage_comes_what_was_asked_for(minilm: Encoder, home: Home, turns: list[str], told: str) -> None:
     (fact,) = PassageSource(SHIPPED, home, minilm).retrieve(talk(*turns))
-    start = next(p.text for p in read_passages(SHIPPED) if p.title == fact.title).split(".")[0]
-    assert fact.text.startswith(start), "what it is about comes first"
-    assert told in fact.text
+    start = next(p.text for p in read_passages(SHIPPED) if p.title == fact.heading).split(".")[0]
+    assert fact.line.startswith(start), "what it is about comes first"
+    assert told in fact.line
 
 
 @given(turns=st.lists(st.text(st.characters(codec=None)), min_size=1, max_size=4))

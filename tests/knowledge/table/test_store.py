@@ -13,9 +13,12 @@ import pytest
 from tables import names, spec, talk, texts
 
 from adapterbot.errors import KnowledgeError, SpecError
+from adapterbot.facts import Nothing, Row
 from adapterbot.home import Home
-from adapterbot.knowledge import open_source
-from adapterbot.knowledge.table.source import TableSource, add, remove, table_file
+from adapterbot.knowledge import Opening, open_source
+from adapterbot.knowledge.table.source import TableSource, table_file
+
+add, remove = TableSource.add, TableSource.remove
 
 HEADER = "name,area,food,pricerange,phone"
 
@@ -26,7 +29,7 @@ def write(path: Path, text: str | bytes) -> Path:
 
 
 def own(home: Home, name: str = "restaurant") -> TableSource:
-    source = open_source(spec(name, home.root), home)
+    source = open_source(Opening(spec(name, home.root), home))
     assert isinstance(source, TableSource)
     return source
 
@@ -125,8 +128,11 @@ def test_what_is_not_there_or_damaged_is_named(home: Home, tmp_path: Path) -> No
 
 def test_a_skill_of_ones_own_has_its_table_beside_it(home: Home, tmp_path: Path) -> None:
     write(tmp_path / "bread.csv", "name,grain\nMiche,rye\nBoule,wheat")
-    source = open_source(spec("bakery", tmp_path, file="bread.csv"), home)
-    assert [f.text for f in source.retrieve(talk("something with rye"))] == ["name: Miche, grain: rye"]
+    source = open_source(Opening(spec("bakery", tmp_path, file="bread.csv"), home))
+    (fact,) = source.retrieve(talk("something with rye"))
+    assert isinstance(fact, Row)
+    assert (fact.table, fact.key, fact.cells) == ("bakery", "Miche", (("name", "Miche"), ("grain", "rye")))
+    assert fact.line == "name: Miche, grain: rye"
 
 
 def test_a_large_table_is_imported_in_bounded_memory_and_asked_fast(home: Home, tmp_path: Path) -> None:
@@ -150,6 +156,6 @@ def test_a_large_table_is_imported_in_bounded_memory_and_asked_fast(home: Home, 
     started = time.perf_counter()
     found = [source.retrieve(talk(text)) for text in said]
     assert time.perf_counter() - started < 1.0  # three turns; some milliseconds each on an idle machine
-    assert "more than 1,000 for" in found[0][0].title
-    assert [f.text for f in found[1]] == ["restaurant: none"]
-    assert "name: Place number 59999" in found[2][0].text
+    assert "more than 1,000 for" in found[0][0].heading
+    assert [(type(f), f.line) for f in found[1]] == [(Nothing, "restaurant: none")]
+    assert found[2][0].names == ("Place number 59999",)

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tables import names, spec, talk, texts
 
+from adapterbot.facts import Count, Nothing, Row
 from adapterbot.home import DATA, Home
-from adapterbot.knowledge import Source, open_source
+from adapterbot.knowledge import Opening, Source, open_source
 from adapterbot.knowledge.table.source import TableSource
 
 SKILLS = ("restaurant", "hotel", "attraction", "taxi", "train", "navigation")
@@ -24,7 +25,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TableSource]:
     """The sources over the tables that ship."""
     home, found = Home(tmp_path_factory.mktemp("home")), {}
     for name in SKILLS:
-        source = open_source(spec(name, home.root), home)
+        source = open_source(Opening(spec(name, home.root), home))
         assert isinstance(source, TableSource)
         found[name] = source
     return found
@@ -47,7 +48,9 @@ def where(name: str, **wanted: str) -> list[str]:
 @pytest.mark.parametrize("name", SKILLS)
 def test_the_shipped_tables_are_sound(name: str, shipped: dict[str, TableSource]) -> None:
     table = rows(name)
-    assert texts(shipped[name], f"I need a {name}.") == [f"{name}: {len(table)} found"]
+    (count,) = shipped[name].retrieve(talk(f"I need a {name}."))
+    assert count == Count(len(table), name, source="table", note="no query yet")
+    assert count.line == f"{name}: {len(table)} found"
     assert all(all(row.values()) for row in table)
     unique = [row.get("name") or row.get("poi") or row["trainID"] for row in table]
     assert len(set(unique)) == len(unique)
@@ -66,16 +69,18 @@ def test_values_are_found_however_they_are_written(said: str, shipped: dict[str,
     facts = shipped["restaurant"].retrieve(talk(said))
     assert names(shipped["restaurant"], said) == where("restaurant", food="italian", area="centre")
     assert {fact.source for fact in facts} == {"table"}
-    assert facts[0].title.startswith(f"1 of {len(facts)} for food=italian area=centre")
+    assert facts[0].heading.startswith(f"1 of {len(facts)} for food=italian area=centre")
     first = next(row for row in rows("restaurant") if row["name"] == "Trattoria Vermello")
-    assert facts[0].text == ", ".join(f"{column}: {value}" for column, value in first.items())
+    assert isinstance(facts[0], Row)
+    assert (facts[0].table, facts[0].key, dict(facts[0].cells)) == ("restaurant", "Trattoria Vermello", first)
+    assert facts[0].line == ", ".join(f"{column}: {value}" for column, value in first.items())
 
 
 def test_many_matches_are_counted_and_the_first_are_told(shipped: dict[str, TableSource]) -> None:
     facts = shipped["restaurant"].retrieve(talk("something moderately priced"))
     expected = where("restaurant", pricerange="moderate")
     assert names(shipped["restaurant"], "something moderately priced") == expected[:3]
-    assert [f.title for f in facts] == [f"{i} of {len(expected)} for pricerange=moderate" for i in (1, 2, 3)]
+    assert [f.heading for f in facts] == [f"{i} of {len(expected)} for pricerange=moderate" for i in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +93,8 @@ def test_many_matches_are_counted_and_the_first_are_told(shipped: dict[str, Tabl
 )
 def test_nothing_fits(said: str, query: str, shipped: dict[str, TableSource]) -> None:
     (fact,) = shipped["restaurant"].retrieve(talk(said))
-    assert (fact.text, fact.title) == ("restaurant: none", f"0 for {query}")
+    assert fact == Nothing("restaurant", source="table", note=f"0 for {query}")
+    assert fact.line == "restaurant: none"
 
 
 def test_a_whole_trip_needs_no_wish(shipped: dict[str, TableSource]) -> None:
@@ -200,7 +206,7 @@ def test_places_and_the_nearest_of_them(shipped: dict[str, TableSource]) -> None
 
 @cache
 def restaurants() -> Source:
-    return open_source(spec("restaurant", Path("/nowhere")), Home(Path("/nowhere")))
+    return open_source(Opening(spec("restaurant", Path("/nowhere")), Home(Path("/nowhere"))))
 
 
 WORDS = ("italian", "5:15", "pm", "Jade", "Orchard", "other", "north", "centre", "thanks", "any", "not", "?", "the")
@@ -211,7 +217,8 @@ SPOKEN = st.lists(st.sampled_from(WORDS))
 def test_whatever_is_said_at_most_three_facts_come(turns: list[str]) -> None:
     facts = restaurants().retrieve(talk(*turns))
     assert len(facts) <= 3
-    assert all(f.text.startswith(("address: ", "restaurant: ")) for f in facts)
+    assert {type(f) for f in facts} <= {Row, Count, Nothing}
+    assert all(f.line.startswith("address: " if isinstance(f, Row) else "restaurant: ") for f in facts)
 
 
 def test_several_threads_ask_at_once(shipped: dict[str, TableSource]) -> None:

@@ -24,13 +24,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapterbot.data.dialogue import read_dialogues
+from adapterbot.facts import Day, Forecast, Nothing, Notice
 from adapterbot.history import History
 from adapterbot.home import Home
-from adapterbot.knowledge import open_source
+from adapterbot.knowledge import Opening, open_source
 from adapterbot.knowledge.weather import open_meteo as forecast
 from adapterbot.knowledge.weather.open_meteo import SKY, NoForecastError, OpenMeteo, Place, Week, read_week
 from adapterbot.knowledge.weather.places import MAX_TEXT, mentions, named_place
-from adapterbot.knowledge.weather.source import NO_PLACE, SAMPLE, SampleForecasts, WeatherSource, row
+from adapterbot.knowledge.weather.source import NO_PLACE, SAMPLE, SampleForecasts, WeatherSource, week_of
 from adapterbot.language.dates import DAYS
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import KnowledgeTable, SkillSpec
@@ -103,7 +104,7 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def _online(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HF_HUB_OFFLINE", "ADAPTERBOT_OFFLINE", "ADAPTERBOT_DEMO", "ADAPTERBOT_PLACE"):
+    for name in ("HF_HUB_OFFLINE", "ADAPTERBOT_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -125,7 +126,7 @@ def source(service: Service, clock: Callable[[], float] = time.monotonic, **opti
 
 
 def texts(source: WeatherSource, *said: str) -> list[str]:
-    return [fact.text for fact in source.retrieve(talk(*said))]
+    return [fact.line for fact in source.retrieve(talk(*said))]
 
 
 # -- which place ------------------------------------------------------------------------------------------------------
@@ -191,9 +192,13 @@ def test_a_very_long_message_is_cut() -> None:
 
 def test_a_question_gets_the_row_that_the_skill_learns_from(service: Service) -> None:
     (fact,) = source(service).retrieve(talk("Will it rain in Oslo tomorrow?"))
-    assert fact.text == OSLO_ROW
-    assert fact.source == "weather"
-    assert fact.title == "Oslo, Norway (data by Open-Meteo.com, CC BY 4.0)"
+    assert fact.line == OSLO_ROW
+    assert isinstance(fact, Forecast)
+    assert (fact.place, fact.today, fact.unit, fact.source) == ("oslo", "wednesday", "F", "weather")
+    assert [day.weekday for day in fact.days] == list(DAYS)
+    assert fact.days[2] == Day("wednesday", "rainy", 40, 52)
+    assert (fact.names, fact.row[0]) == (("oslo",), ("location", "oslo"))
+    assert fact.heading == "Oslo, Norway (data by Open-Meteo.com, CC BY 4.0)"
 
 
 def test_what_is_asked_of_the_service(service: Service) -> None:
@@ -220,7 +225,7 @@ def test_every_sky_is_a_word_of_the_training_frames() -> None:
 @given(st.integers(0, 6))
 def test_a_row_has_every_weekday_once_in_order(today: int) -> None:
     days = tuple(forecast.Day("sunny", i, 10 + i) for i in range(7))
-    text = row(Place(name="Oslo", latitude=0, longitude=0), Week(today, days), "imperial")
+    text = week_of(Place(name="Oslo", latitude=0, longitude=0), Week(today, days), "imperial").line
     assert re.findall(r"(\w+): sunny", text) == list(DAYS)
     assert f"{DAYS[today]}: sunny, low of 0F" in text
     assert text.endswith(f"today: {DAYS[today]}")
@@ -229,7 +234,7 @@ def test_a_row_has_every_weekday_once_in_order(today: int) -> None:
 @given(st.text(min_size=1, max_size=200))
 def test_a_name_from_the_network_cannot_break_a_row(name: str) -> None:
     days = (forecast.Day("sunny", 1, 2),) * 7
-    text = row(Place(name=name, latitude=0, longitude=0), Week(0, days), "imperial")
+    text = week_of(Place(name=name, latitude=0, longitude=0), Week(0, days), "imperial").line
     assert len(text.split(", ")) == 23
     assert text.count(": ") == 9
     assert len(text.splitlines()) == 1
@@ -251,11 +256,11 @@ def test_a_name_from_the_network_cannot_break_a_row(name: str) -> None:
 )
 def test_the_place_that_is_meant(service: Service, text: str, title: str) -> None:
     (fact,) = source(service).retrieve(talk(text))
-    assert fact.title.partition(" (")[0] == title
+    assert fact.heading.partition(" (")[0] == title
 
 
 def test_a_hamlet_is_not_taken_for_a_word_of_the_message(service: Service) -> None:
-    assert texts(source(service), "zinkgruvan weather") == [NO_PLACE]
+    assert source(service).retrieve(talk("zinkgruvan weather")) == [NO_PLACE]
 
 
 def test_two_places_give_two_rows(service: Service) -> None:
@@ -270,7 +275,7 @@ def test_a_follow_up_keeps_the_last_place(service: Service) -> None:
 
 
 def test_the_bots_own_words_name_no_place(service: Service) -> None:
-    assert texts(source(service), "hello", "and on sunday?") == [NO_PLACE]
+    assert source(service).retrieve(talk("hello", "and on sunday?")) == [NO_PLACE]
 
 
 def test_an_unknown_place_is_not_answered_with_an_older_one(service: Service) -> None:
@@ -278,15 +283,16 @@ def test_an_unknown_place_is_not_answered_with_an_older_one(service: Service) ->
 
 
 def test_without_a_place_the_fact_says_so(service: Service) -> None:
-    assert texts(source(service), "Will it rain tomorrow?") == [NO_PLACE]
+    (fact,) = source(service).retrieve(talk("Will it rain tomorrow?"))
+    assert fact == Notice("place", "not given", source="weather")
+    assert fact.line == "place: not given"
     assert service.requests == []
 
 
 @pytest.mark.parametrize("usual", ["Oslo", " oslo ", "Oslo, Norway"])
-def test_the_usual_place(service: Service, monkeypatch: pytest.MonkeyPatch, usual: str) -> None:
-    monkeypatch.setenv("ADAPTERBOT_PLACE", usual)
-    assert texts(source(service), "Will it rain tomorrow?") == [OSLO_ROW]
-    assert texts(source(service), "Will it rain in Paris?")[0].startswith("location: paris,")
+def test_the_usual_place(service: Service, usual: str) -> None:
+    assert texts(source(service, place=usual), "Will it rain tomorrow?") == [OSLO_ROW]
+    assert texts(source(service, place=usual), "Will it rain in Paris?")[0].startswith("location: paris,")
 
 
 def test_a_place_with_its_country_is_parted() -> None:
@@ -490,7 +496,7 @@ def test_a_real_answer_over_a_real_socket(local: Local) -> None:
 
     local.behave = behave
     found = WeatherSource(OpenMeteo(ToLocal(local.port))).retrieve(talk("Will it rain in Oslo?"))
-    assert [fact.text for fact in found] == [OSLO_ROW]
+    assert [fact.line for fact in found] == [OSLO_ROW]
 
 
 def huge(local: Local) -> Callable[[BaseHTTPRequestHandler], None]:
@@ -680,19 +686,21 @@ def skill(**table: Any) -> SkillSpec:
     return SkillSpec(name="mine", folder=Path(), summary="s", group="task", knowledge=knowledge)
 
 
-def test_the_demo_is_labelled_and_asks_nobody(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ADAPTERBOT_DEMO", "1")
-    sample = open_source(skill(), home)
+def test_the_demo_is_labelled_and_asks_nobody(home: Home) -> None:
+    sample = open_source(Opening(skill(), home, demo=True))
     fahrenheit, celsius = (
-        s.retrieve(talk("Will it rain in Oslo?")) for s in (sample, open_source(skill(units="metric"), home))
+        s.retrieve(talk("Will it rain in Oslo?"))
+        for s in (sample, open_source(Opening(skill(units="metric"), home, demo=True)))
     )
-    assert fahrenheit[0].title == "Oslo, Norway (sample forecast, not real)"
-    assert fahrenheit[0].text.startswith("location: oslo, monday: ")
-    assert fahrenheit[0].text.endswith(f"today: {DAYS[date.today().weekday()]}")
-    assert f"{DAYS[date.today().weekday()]}: snowy, low of 19F, high of 30F" in fahrenheit[0].text
-    assert f"{DAYS[date.today().weekday()]}: snowy, low of -7C, high of -1C" in celsius[0].text
+    assert fahrenheit[0].heading == "Oslo, Norway (sample forecast, not real)"
+    assert fahrenheit[0].line.startswith("location: oslo, monday: ")
+    assert fahrenheit[0].line.endswith(f"today: {DAYS[date.today().weekday()]}")
+    assert f"{DAYS[date.today().weekday()]}: snowy, low of 19F, high of 30F" in fahrenheit[0].line
+    assert f"{DAYS[date.today().weekday()]}: snowy, low of -7C, high of -1C" in celsius[0].line
     assert sample.retrieve(talk("Will it rain in Xyzzy?")) == []
-    assert [fact.text for fact in sample.retrieve(talk("Will it rain?"))] == [NO_PLACE]
+    assert sample.retrieve(talk("Will it rain?")) == [NO_PLACE]
+    here = open_source(Opening(skill(), home, demo=True, place="Oslo"))
+    assert here.retrieve(talk("Will it rain?")) == fahrenheit
 
 
 def test_every_sample_place_has_a_week_of_known_skies() -> None:
@@ -707,15 +715,17 @@ def test_every_sample_place_has_a_week_of_known_skies() -> None:
 
 def test_the_shipped_skill_says_when_there_is_no_forecast(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADAPTERBOT_OFFLINE", "1")
-    weather = open_source(SkillFolders(home).load("weather"), home)
-    assert [fact.text for fact in weather.retrieve(talk("Will it rain in Oslo?"))] == ["forecast: not available"]
+    weather = open_source(Opening(SkillFolders(home).load("weather"), home))
+    (fact,) = weather.retrieve(talk("Will it rain in Oslo?"))
+    assert fact == Nothing("forecast", "not available")
+    assert fact.line == "forecast: not available"
 
 
 def test_the_shipped_skill_learns_to_ask_for_the_place(home: Home) -> None:
     dialogues = list(read_dialogues(SkillFolders(home).load("weather").folder / "examples.jsonl"))
-    asked = [d for d in dialogues if any(turn.knowledge == (NO_PLACE,) for turn in d.turns)]
+    asked = [d for d in dialogues if any(turn.knowledge == (NO_PLACE.line,) for turn in d.turns)]
     assert len(asked) >= 10
-    assert all(mentions(d.turns[0].text) == [] for d in asked if d.turns[1].knowledge == (NO_PLACE,))
+    assert all(mentions(d.turns[0].text) == [] for d in asked if d.turns[1].knowledge == (NO_PLACE.line,))
 
 
 def test_the_network_library_is_loaded_by_the_first_request_only() -> None:

@@ -9,9 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import fresh_adapter
+from drafts import generate
 from torch import Tensor
 
-from adapterbot.engine.generate import generate
 from adapterbot.engine.request import Request
 from adapterbot.errors import AdapterError
 from adapterbot.network.adapters import Rows

@@ -1,0 +1,179 @@
+"""4 to 6 · From a history and its facts to the text of a reply, in one place.
+
+Chat, training's sample replies and evaluation all answer by a `Responder`, so that what is measured is what is served.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from adapterbot.engine.generate import agreed_text, draft, grow, pieces, sample
+from adapterbot.engine.request import Request, Sample
+from adapterbot.facts import Fact
+from adapterbot.history import History
+from adapterbot.network.adapters.bank import AdapterBank
+from adapterbot.network.backbone import Backbone
+from adapterbot.reply.grounding import Evidence
+from adapterbot.reply.openings import openings
+from adapterbot.reply.prompt import encode
+from adapterbot.reply.rerank import Relevance, Style, best_first, quotable, tidied
+from adapterbot.reply.safety import Guard
+from adapterbot.reply.style_heads import StyleHeads
+from adapterbot.spec.tables import SkillSpec
+from adapterbot.turn import Decode, Draft, Prompt
+
+# Tokens after which the drafts agree on a beginning, so that the first words can be shown. What that costs, in F1 and
+# relevance, is measured in docs/structure.md.
+AGREED = 3
+RETRIES = 2  # fresh samples when no draft is acceptable
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A turn after stage 4: all that is known before its reply is generated.
+
+    `history` ends with the newest user message; `style` chooses among the drafts of a skill with a rank head.
+    """
+
+    spec: SkillSpec
+    history: History
+    facts: tuple[Fact, ...]
+    prompt: Prompt
+    request: Request
+    evidence: Evidence | None
+    style: Style | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The chosen text, all drafts best first, what people should know, and seconds per stage."""
+
+    text: str
+    drafts: tuple[Draft, ...]
+    warnings: tuple[str, ...] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+def agrees(spec: SkillSpec, evidence: Evidence | None) -> bool:
+    """Whether the drafts of a reply agree on its beginning before they are whole.
+
+    Not where a draft may turn out to be wrong as a whole: replies of a strict skill, and of one that found nothing.
+    """
+    return not spec.strict and not (evidence is not None and evidence.is_read and not evidence.found)
+
+
+class Responder:
+    """Answers by the skills of `bank` over one backbone. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        bank: AdapterBank,
+        *,
+        ranker: Callable[[], Relevance | None] = lambda: None,
+        heads: StyleHeads | None = None,
+        guard: Guard | None = None,
+    ) -> None:
+        """`ranker` is asked for when there is more than one draft to choose from; `heads` choose by style."""
+        self.backbone, self.bank = backbone, bank
+        self._ranker, self._heads, self._guard = ranker, heads, guard or Guard()
+
+    def over(self, backbone: Backbone, bank: AdapterBank) -> Responder:
+        """One that answers as this one does, by other weights."""
+        return Responder(backbone, bank, ranker=self._ranker, heads=self._heads, guard=self._guard)
+
+    def prepare(
+        self, spec: SkillSpec, history: History, facts: Iterable[Fact], decode: Decode | None = None
+    ) -> Prepared:
+        """Stage 4: the prompt for a reply to `history`, and what the engine is asked.
+
+        `decode` are the settings, else those of the skill; without a seed one is drawn.
+        """
+        facts, decode = tuple(facts), decode or spec.decode
+        tokenizer, positions = self.backbone.tokenizer, self.backbone.positions
+        texts = spec.heard(history)
+        reserve = min(decode.max_tokens, positions // 2)
+        evidence = Evidence.of(spec, facts, tokenizer.everyday)
+        prompt = encode(tokenizer, [fact.line for fact in facts], texts, positions=positions, reserve=reserve)
+        request = Request(
+            ids=prompt.ids,
+            adapter=spec.name if spec.name in self.bank.rows else None,
+            decode=decode,
+            seed=secrets.randbelow(2**31) if decode.seed is None else decode.seed,
+            facts=prompt.facts,
+            openings=[
+                tokenizer.encode(text) for text in openings(facts, texts, min(decode.openings, decode.drafts - 1))
+            ],
+            agree=AGREED if agrees(spec, evidence) else 0,
+            beginnings=[tokenizer.encode(text) for text in quotable(evidence, history.texts)] if evidence else [],
+        )
+        style = self._heads.style(spec.rerank) if self._heads and spec.rerank else None
+        return Prepared(spec, history, facts, prompt, request, evidence, style)
+
+    def answer(self, turns: Sequence[Prepared]) -> list[Answer]:
+        """Stages 5 and 6 for several turns in one batch, whatever their skills; `generate` is the time of them all."""
+        if not turns:
+            return []
+        started = time.perf_counter()
+        samples = grow(self.backbone, self.bank, [turn.request for turn in turns])
+        seconds = time.perf_counter() - started
+        return [self._chosen(turn, grown, {"generate": seconds}) for turn, grown in zip(turns, samples, strict=True)]
+
+    def stream(self, turn: Prepared) -> Generator[str, None, Answer]:
+        """Stage 5 in pieces, then 6; returns the Answer, whose text the pieces make up. Closing it stops the work.
+
+        A single draft comes as it grows. Of several, the beginning on which they agree comes at once, and the rest when
+        the best of them is known; of a strict skill, which is checked as a whole, all of it then.
+        """
+        started, shown, timings = time.perf_counter(), "", dict[str, float]()
+        for samples in sample(self.backbone, self.bank, [turn.request]):
+            drafts = samples[0]
+            piece = self._begun(drafts)[len(shown) :] if len(drafts) > 1 else self._grown(turn, drafts[0], shown)
+            if piece:
+                timings.setdefault("first_token", time.perf_counter() - started)
+                shown += piece
+                yield piece
+        timings["generate"] = time.perf_counter() - started
+        answer = self._chosen(turn, drafts, timings)
+        if rest := answer.text[len(shown) :]:
+            yield rest
+        return answer
+
+    def _grown(self, turn: Prepared, only: Sample, shown: str) -> str:
+        """What a single draft has more to show."""
+        piece = "" if turn.spec.strict else pieces(self.backbone, only, shown)
+        return piece if self._guard.draft(shown + piece) is None else ""
+
+    def _begun(self, drafts: Sequence[Sample]) -> str:
+        """How every draft begins, as it is shown; empty where they did not agree, or where it must not be said."""
+        text = tidied(agreed_text(self.backbone, drafts[0]), whole=False)
+        return text if self._guard.draft(text) is None else ""
+
+    def _chosen(self, turn: Prepared, samples: Sequence[Sample], timings: dict[str, float]) -> Answer:
+        """Stage 6: the best acceptable draft; where none is, fresh ones, and masked words at last."""
+        started, warnings = time.perf_counter(), tuple[str, ...]()
+        begun = self._begun(samples) if len(samples) > 1 else ""
+        ranked = self._ranked(turn, samples, begun)
+        best = self._guard.first(ranked)
+        for attempt in range(1, RETRIES + 1):
+            if best is not None:
+                break
+            again = replace(turn.request, seed=turn.request.seed + attempt, agree=0)
+            if begun:
+                opening = samples[0].ids[: samples[0].agreed]
+                again = replace(again, openings=[opening] * again.decode.drafts)
+            ranked = self._ranked(turn, grow(self.backbone, self.bank, [again])[0], begun)
+            best = self._guard.first(ranked)
+        if best is None:
+            best = replace(ranked[0], text=self._guard.masked(ranked[0].text))
+            warnings = ("no draft was acceptable; words were masked",)
+        timings["rerank"] = time.perf_counter() - started
+        return Answer(best.text, tuple(ranked), warnings, timings)
+
+    def _ranked(self, turn: Prepared, samples: Sequence[Sample], begun: str) -> list[Draft]:
+        drafts = [draft(self.backbone, grown) for grown in samples]
+        ranker = self._ranker() if len(drafts) > 1 else None
+        return best_first(drafts, turn.history.texts, ranker, turn.evidence, turn.style, begun)
