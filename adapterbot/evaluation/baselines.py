@@ -92,18 +92,14 @@ def compare(
     backbone = responder.backbone
     nobody = AdapterBank(backbone)
     if BARE in comparison.kinds:
-        figures |= {
-            f"{name}_backbone": value
-            for name, value in evaluate_replies(evaluation_set, responder.over(backbone, nobody))[0].items()
-        }
+        bare_figures, _ = evaluate_replies(evaluation_set, responder.over(backbone, nobody))
+        figures |= {f"{name}_backbone": value for name, value in bare_figures.items()}
     if corpus is not None:
         full = train_all_weights(
             evaluation_set.spec, backbone, corpus, comparison.epochs, comparison.seed, comparison.advance
         )
-        figures |= {
-            f"{name}_full": value
-            for name, value in evaluate_replies(evaluation_set, responder.over(full, nobody))[0].items()
-        }
+        full_figures, _ = evaluate_replies(evaluation_set, responder.over(full, nobody))
+        figures |= {f"{name}_full": value for name, value in full_figures.items()}
         figures["parameters_full"] = backbone.parameter_count
         bare, own, whole = (math.log(figures[f"perplexity{who}"]) for who in ("_backbone", "", "_full"))
         if whole < bare < math.inf and own < math.inf:

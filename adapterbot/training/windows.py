@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from adapterbot.data.dialogue import Dialogue, Utterance
 from adapterbot.errors import DataError
-from adapterbot.history import History, Speaker, Utterance
+from adapterbot.history import History
 from adapterbot.language.sentences import recase
 from adapterbot.network.tokenizer import Tokenizer
 from adapterbot.reply.prompt import encode
@@ -33,8 +33,11 @@ class Window:
     def history(self) -> History:
         """What was said before the last reply, the user last."""
         said = self.utterances[:-1]
-        speakers: list[Speaker] = ["user" if (len(said) - i) % 2 else "bot" for i in range(len(said))]
-        return History(tuple(Utterance(*pair) for pair in zip(speakers, said, strict=True)))
+        conversation = History()
+        for i, text in enumerate(said):
+            users = (len(said) - i) % 2 == 1
+            conversation = conversation.add_user(text) if users else conversation.add_bot(text)
+        return conversation
 
 
 def windows(dialogue: Dialogue, spec: SkillSpec) -> Iterator[Window]:

@@ -173,9 +173,9 @@ def test_other_data_is_judged_by_its_validation_part(shared_bot: Bot, tmp_path: 
 
 def test_the_line_for_nothing_found_is_no_fact(shared_bot: Bot) -> None:
     weather = shared_bot.specs["weather"]
-    alone = [Dialogue("d", (Turn("user", "Rain in Oslo?"), Turn("system", "I do not know.")))]
+    alone = [Dialogue("d", (Utterance("user", "Rain in Oslo?"), Utterance("system", "I do not know.")))]
     judged = evaluate_skill(quick(weather), shared_bot.responder, alone)
-    assert judged.exam.windows[0].facts == (weather.knowledge.when_empty,)
-    assert judged.said[0].facts == ()
+    assert judged.evaluation_set.windows[0].facts == (weather.knowledge.when_empty,)
+    assert judged.predictions[0].facts == ()
     assert "knowledge_f1" not in judged.figures
     assert "unsupported" in judged.figures
