@@ -86,7 +86,7 @@ def remove(
 
 
 def _sources() -> dict[str, type[Source]]:
-    """What files can be added to: the kinds of source that take some, and the skills that have a source of their own."""
+    """What files can be added to: the kinds of source that take some, and the skills that have files of their own."""
     from adapterbot.home import Home
     from adapterbot.knowledge import kinds, source_class
     from adapterbot.spec.folders import SkillFolders

@@ -26,8 +26,8 @@ def test_added_triples_are_used_together_with_ours(home: Home, tmp_path: Path) -
     source = open_source(Opening(skill(tmp_path, source="graph"), home))
     assert source.retrieve(talk("Who directed quiet harbour?"))[0].line == "Quiet Harbour\tdirected_by\tMara Oduya"
     assert source.retrieve(talk("Who directed Jaws?"))[0].heading == "Jaws"
-    assert remove(home, "graph")
-    assert not remove(home, "graph")
+    assert remove(home, "graph") == "removed"
+    assert remove(home, "graph").startswith("nothing")
     again = open_source(Opening(skill(tmp_path, source="graph"), home))
     assert again.retrieve(talk("Who directed quiet harbour?")) == []
 
@@ -104,7 +104,7 @@ def test_a_link_that_leads_out_is_refused(home: Home, tmp_path: Path) -> None:
     (home.knowledge / "graph.tsv").symlink_to(write(tmp_path / "outside.tsv"))
     with pytest.raises(KnowledgeError, match="symbolic link"):
         imported(home)
-    assert remove(home, "graph")
+    assert remove(home, "graph") == "removed"
     assert (tmp_path / "outside.tsv").exists()
 
 

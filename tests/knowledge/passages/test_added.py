@@ -60,9 +60,9 @@ def test_added_passages_are_found_beside_ours_at_once(source: PassageSource, hom
     assert fact.line == "A ferry ticket costs two euros. Bring a coat."
     (fact,) = source.retrieve(talk("Tell me something about jazz."))
     assert (fact.heading, fact.source) == ("Jazz", "passages")
-    assert remove(home, "passages")
+    assert remove(home, "passages") == "removed"
     assert "Orla" not in str(source.retrieve(question))
-    assert not remove(home, "passages")
+    assert remove(home, "passages").startswith("nothing")
     assert OwnPassages(home).index() is None
 
 
@@ -224,7 +224,7 @@ def test_a_damaged_index_is_named_and_can_be_removed(content: bytes, home: Home,
     for use in (lambda: OwnPassages(home).index(), lambda: add(tmp_path / "a.txt", home, "passages")):
         with pytest.raises(KnowledgeError, match=r"passages\.sqlite3: .*`adapterbot knowledge rm passages` and add"):
             use()
-    assert remove(home, "passages")
+    assert remove(home, "passages") == "removed"
     add(tmp_path / "a.txt", home, "passages")
     assert opened(home).size == 1
 

@@ -47,8 +47,8 @@ def test_a_csv_file_replaces_the_shipped_table(delimiter: str, home: Home, tmp_p
     assert texts(own(home), "where is odells?") == [
         "area: south, food: greek, name: O'Dell's, phone: 2, pricerange: cheap"
     ]
-    assert remove(home, "restaurant")
-    assert not remove(home, "restaurant")
+    assert remove(home, "restaurant") == "removed"
+    assert remove(home, "restaurant").startswith("nothing")
     assert texts(own(home), "any breton food?") == ["restaurant: none"]
 
 
