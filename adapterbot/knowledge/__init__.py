@@ -119,10 +119,10 @@ class Source(ABC):
         """
         if file is not None:
             raise KnowledgeError(f"{name} holds one file of yours at a time: adapterbot knowledge rm {name}")
-        return "removed" if cls._forget(home, name) else "nothing of your own was there"
+        return "removed" if cls.forget(home, name) else "nothing of your own was there"
 
     @classmethod
-    def _forget(cls, home: Home, name: str) -> bool:
+    def forget(cls, home: Home, name: str) -> bool:
         """Take away all that the user added; whether there was anything."""
         return False
 

@@ -102,7 +102,7 @@ class EchoSource(Source):
         return f"a note of {len(text)} characters"
 
     @classmethod
-    def remove(cls, home: Home, name: str) -> bool:
+    def forget(cls, home: Home, name: str) -> bool:
         there = (home.knowledge / "echo.txt").is_file()
         (home.knowledge / "echo.txt").unlink(missing_ok=True)
         return there

@@ -103,7 +103,7 @@ class CalendarSource(Source):
         return count + (f"; {left_out}" if left_out else "")
 
     @classmethod
-    def _forget(cls, home: Home, name: str) -> bool:
+    def forget(cls, home: Home, name: str) -> bool:
         """Take the user's calendar away; False when there was none."""
         target = _own(home)
         there = target.is_file()

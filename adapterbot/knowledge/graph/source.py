@@ -146,7 +146,7 @@ class GraphSource(Source):
         return f"{triples:,} triples, {entities:,} entities"
 
     @classmethod
-    def _forget(cls, home: Home, name: str) -> bool:
+    def forget(cls, home: Home, name: str) -> bool:
         """Forget the user's triples; False when there were none."""
         path = home.knowledge / "graph.tsv"
         there = path.is_file() or path.is_symlink()

@@ -101,7 +101,7 @@ class PassageSource(Source):
         return added.remove_file(home, file) if file else super().remove(home, name)
 
     @classmethod
-    def _forget(cls, home: Home, name: str) -> bool:
+    def forget(cls, home: Home, name: str) -> bool:
         return added.remove(home, name)
 
     @classmethod

@@ -99,7 +99,7 @@ class TableSource(Source):
         return f"{count:,} rows, {len(columns)} columns: {', '.join(column.name for column in columns)}"
 
     @classmethod
-    def _forget(cls, home: Home, name: str) -> bool:
+    def forget(cls, home: Home, name: str) -> bool:
         """Take the user's own table of a skill away; whether there was one."""
         path = table_file(home, name)
         there = path.is_file()
