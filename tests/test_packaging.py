@@ -158,6 +158,12 @@ def wanted(*extras: str) -> set[str]:
     return {normal(re.split(r"[\[<>=~! ]", one)[0]) for one in asked} - {"adapterbot"}
 
 
+def test_the_changelog_begins_with_this_version() -> None:
+    found = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert found
+    assert found[1] in (adapterbot.__version__, "Unreleased")
+
+
 def test_constraints_hold_every_file_to_a_hash_but_torchs() -> None:
     unchecked = {name for name, entry in pins().items() if "--hash=sha256:" not in entry}
     assert {name for name in unchecked if not name.startswith(("nvidia-", "cuda-"))} == {"torch", "triton"}
