@@ -51,7 +51,7 @@ def show_trained(trained: TrainingResult) -> None:
     )
     for message, reply in trained.replies[:3]:
         say(f"  you: {message}\n  bot: {reply}")
-    say(f"written to {trained.folder}; it is used from now on (delete that folder to undo)")
+    say(f"written to {trained.folder}; it is used from now on (delete adapter.safetensors there to undo)")
 
 
 def show_scores(name: str, report: Mapping[str, Any]) -> None:

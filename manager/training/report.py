@@ -69,7 +69,10 @@ def calibration_error(scores: Tensor, labels: Tensor) -> float:
 
 
 def summarise(labels: Sequence[str], chosen: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
-    """Accuracy, macro-F1, precision/recall/F1 per class, the confusion matrix, and the most frequent confusions."""
+    """Accuracy, macro-F1, precision/recall/F1 per class, the confusion matrix, and the most frequent confusions.
+
+    The macro-F1 is over the classes that `labels` has: one that nothing could be right on says nothing.
+    """
     from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
     if not labels:
@@ -81,7 +84,7 @@ def summarise(labels: Sequence[str], chosen: Sequence[str], classes: Sequence[st
     return {
         "n": len(labels),
         "accuracy": float(accuracy_score(labels, chosen)),
-        "macro_f1": float(parts[2].mean()),
+        "macro_f1": float(parts[2][parts[3] > 0].mean()),
         "per_class": {
             name: {"precision": float(p), "recall": float(r), "f1": float(f), "n": int(n)}
             for name, p, r, f, n in zip(names, *parts, strict=True)

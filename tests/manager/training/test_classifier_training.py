@@ -245,6 +245,12 @@ def test_summary_counts_confusions() -> None:
     assert report["macro_f1"] == pytest.approx((2 / 3 + 0.8) / 2)
 
 
+def test_macro_f1_is_over_the_classes_that_the_messages_have() -> None:
+    report = summarise(["a", "a", "b", "b"], ["a", "b", "b", "c"], ["a", "b", "c", "d"])
+    assert report["macro_f1"] == pytest.approx((2 / 3 + 0.5) / 2)
+    assert report["per_class"]["c"]["n"] == 0
+
+
 def test_a_bad_line_in_the_judging_file_is_named(encoder: WordEncoder, tmp_path: Path) -> None:
     head = Head(encoder.width, 2)
     head.out.bias.data = torch.tensor([9.0, 0.0])  # chitchat, whatever is said
