@@ -23,7 +23,7 @@ CORPORA = (
 TRIPLES = "graph: .tsv, .txt or .csv with subject, relation and object on each line, a tab (in .csv a comma) between."
 PASSAGES = (
     'passages: .txt, .md, .jsonl ({"title": "...", "text": "..."} a line), a Wikipedia dump (.xml, .xml.bz2), or a '
-    "folder of such files."
+    "folder of .txt, .md and .jsonl files."
 )
 CALENDAR = "calendar: an .ics file, as calendar programs export it; it takes the place of the one before."
 # Skill -> (columns that its table needs, others that it knows): what the shipped tables have (held to it by a test).

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -191,3 +192,28 @@ def test_the_command_says_when_its_port_is_taken(taken: int) -> None:
     assert run.returncode == 1
     assert f"adapterbot: port {taken} on 127.0.0.1 is taken; give another --port" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there a display is taken for granted")
+def test_a_browser_is_opened_only_where_it_would_be_seen(monkeypatch: pytest.MonkeyPatch, shared_bot: Bot) -> None:
+    opened = threading.Event()
+    addresses: list[str] = []
+
+    def open_browser(address: str) -> None:
+        addresses.append(address)
+        opened.set()
+
+    monkeypatch.setattr("webbrowser.open", open_browser)
+    monkeypatch.setattr(app.Server, "run", lambda self, sockets: opened.wait(5) if sockets else None)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    opened.set()
+    app.main(lambda: shared_bot, port=0, inbrowser=True)
+    assert addresses == [], "no display"
+    monkeypatch.setenv("DISPLAY", ":0")
+    app.main(lambda: shared_bot, port=0)
+    assert addresses == [], "nobody asked"
+    opened.clear()
+    app.main(lambda: shared_bot, port=0, inbrowser=True)
+    assert len(addresses) == 1
+    assert addresses[0].startswith("http://127.0.0.1:")
