@@ -19,7 +19,6 @@ from adapterbot.facts import Fact
 from adapterbot.history import READ, History
 from adapterbot.home import Home
 from adapterbot.knowledge import Opening, Source, given_facts, open_source, source_class
-from adapterbot.manager.encoder import BACKBONE, Encoder
 from adapterbot.manager.router import Manager
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone, load_backbone
@@ -259,21 +258,15 @@ class Bot:
         with lock:  # the turns of other skills go on meanwhile
             if skill not in self._sources:
                 spec = self.specs[skill]
-                needs_encoder = source_class(spec.knowledge.source).needs_encoder
-                similarity = self._sentence_encoder() if needs_encoder else None
-                opening = Opening(spec, self.home, similarity, self.demo, self.place)
                 with kept_to(f"skill {skill!r}", KnowledgeError):
-                    self._sources[skill] = open_source(opening)
+                    compares = source_class(spec.knowledge.source).needs_encoder
+                    similarity = self.manager.sentence_encoder if compares and self.manager else None
+                    self._sources[skill] = open_source(Opening(spec, self.home, similarity, self.demo, self.place))
             return self._sources[skill]
 
     def _ranker(self) -> Relevance | None:
         """What chooses among drafts, where there is one."""
         return self.manager.ranker if self.manager else None
-
-    def _sentence_encoder(self) -> Encoder | None:
-        """The manager's encoder, if it can re-rank: pooled states of a language model are all alike."""
-        manager = self.manager
-        return manager.sentences if manager and manager.sentences.name != BACKBONE else None
 
 
 class _Clock:

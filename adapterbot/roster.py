@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from adapterbot.errors import AdapterbotError, AdapterError, InputError, UnknownNameError, WeightsError, kept_to
 from adapterbot.home import Home
-from adapterbot.knowledge import skill_file
+from adapterbot.knowledge import kinds, skill_file
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import AdapterFile, load_adapter
 from adapterbot.network.backbone import Backbone
-from adapterbot.reply.rerank import Style
 from adapterbot.reply.style_heads import StyleHeads, load_heads
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import SkillSpec
@@ -37,6 +36,8 @@ class Roster:
         for name, spec in specs.items():
             try:
                 with kept_to(f"skill {name!r}", AdapterError):
+                    if spec.knowledge.source not in kinds():
+                        raise UnknownNameError("knowledge source", spec.knowledge.source, kinds())
                     if spec.knowledge.file:
                         skill_file(spec)
                     if spec.trainable:
@@ -70,14 +71,6 @@ class Roster:
         if name not in self.specs:
             raise UnknownNameError("skill", name, self.specs)
         return self.specs[name]
-
-    def style(self, spec: SkillSpec) -> Style | None:
-        """What chooses among the drafts of a skill with `rerank`, where there are rank heads for this backbone."""
-        return self.heads.style(spec.rerank) if spec.rerank and self.heads else None
-
-    def row(self, name: str) -> str | None:
-        """The name of the skill's row in the bank, None for the bare backbone."""
-        return name if name in self.bank.rows else None
 
 
 def _adapter(folders: SkillFolders, name: str, backbone: Backbone) -> AdapterFile:

@@ -25,7 +25,7 @@ class Speaker(Protocol):
 
 
 class Session:
-    """One conversation, by its id. Messages that arrive at the same time are answered one after the other.
+    """One conversation, by its id. Messages that `respond` gets at the same time are answered one after the other.
 
     Every exchange is written as a whole before the reply is returned; a store that cannot be written costs the reply
     nothing: it carries a warning.
@@ -46,10 +46,15 @@ class Session:
             return self._keep(self._bot.respond(message, past, **request), warnings)
 
     def stream(self, message: str, **request: Any) -> Generator[str, None, Reply]:
-        """Like `respond`, in pieces. A stream that is closed early is not remembered."""
+        """Like `respond`, in pieces. A stream that is closed early is not remembered.
+
+        Whoever stops reading holds nobody up: messages that come meanwhile are answered, without this exchange, which
+        is remembered after theirs once it is read to its end.
+        """
         with self._lock:
             past, warnings = self._past()
-            reply = yield from self._bot.stream(message, past, **request)
+        reply = yield from self._bot.stream(message, past, **request)
+        with self._lock:
             return self._keep(reply, warnings)
 
     def undo(self) -> History:

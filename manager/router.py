@@ -71,6 +71,12 @@ class Manager:
             return None  # no manager was trained for this backbone
         return cls._read(shipped, load_encoder(BACKBONE, backbone), home)
 
+    @property
+    def sentence_encoder(self) -> Similarity | None:
+        """What sources may compare sentences by; None where only pooled states of a language model are at hand, which
+        are all alike."""
+        return self.sentences if self.sentences.name != BACKBONE else None
+
     @classmethod
     def sound(cls, home: Home, backbone: Pooling | None) -> Manager | None:
         """As `load`, but None for one that is damaged or from an earlier version: for who can do without."""

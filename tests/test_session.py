@@ -77,6 +77,17 @@ def test_a_stream_is_remembered_when_it_has_ended_and_not_when_it_is_closed(tiny
     assert session.respond("Still there?", **FORCED).text, "the lock is free again"
 
 
+def test_a_stream_that_nobody_reads_on_holds_up_no_other_message(tiny_bot: Bot) -> None:
+    session = tiny_bot.session("anna")
+    stream = session.stream("Hello", skill="chitchat", seed=2, min_tokens=20, max_tokens=20, drafts=1)
+    next(stream)
+    with ThreadPoolExecutor(1) as pool:  # another tab of the same conversation
+        other = pool.submit(lambda: tiny_bot.session("anna").respond("Still there?", **FORCED)).result(timeout=30)
+    assert session.history.texts == ("Still there?", other.text)
+    list(stream)
+    assert session.history.texts[:3] == ("Still there?", other.text, "Hello"), "it is remembered once it has ended"
+
+
 def test_a_refused_message_is_not_remembered(tiny_bot: Bot) -> None:
     session = tiny_bot.session("anna")
     for message, options, error in ((" ", {}, InputError), ("Hello", {"temperature": -1}, SettingError)):

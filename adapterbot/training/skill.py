@@ -281,7 +281,8 @@ def _replies(
     spec: SkillSpec, backbone: Backbone, adapter: AdapterFile, home: Home, seed: int
 ) -> tuple[tuple[str, str], ...]:
     """(message, reply) for a few messages of the spec's own, as the bot will answer: what card and terminal show."""
-    source, manager = open_source(Opening(spec, home)), Manager.sound(home, backbone)
+    manager = Manager.sound(home, backbone)
+    source = open_source(Opening(spec, home, manager.sentence_encoder if manager else None))
     responder = Responder(
         backbone,
         AdapterBank(backbone, {spec.name: adapter}),

@@ -26,9 +26,10 @@ from adapterbot.reply.answer import Responder
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.training.windows import replies
-from adapterbot.turn import Decode, Prompt
+from adapterbot.turn import DECODE_SETTINGS, Decode, Prompt
 
 QUICK = Decode(max_tokens=5)
+SEVERAL = Decode(max_tokens=12, drafts=3)
 ROWS = [
     Prompt((300, 1, 301, 302, 1), (-100, -100, 301, 302, 1)),
     Prompt((400, 1, 401), (-100, -100, 401)),
@@ -114,6 +115,19 @@ def test_parameters_are_those_of_the_adapter_file(tiny: Backbone, first: int, co
     assert parameters(bank, "own") == own.parameter_count
     assert parameters(bank, "wide") == wide.parameter_count
     assert parameters(bank, "chitchat") == 0
+
+
+@pytest.mark.parametrize("skill", ["empathetic", "persona", "wiki", "weather"])
+def test_evaluation_and_chat_give_the_same_reply(shared_bot: Bot, skill: str) -> None:
+    spec = shared_bot.specs[skill].model_copy(update={"decode": SEVERAL})
+    settings = {name: getattr(SEVERAL, name) for name in DECODE_SETTINGS if name != "seed"}
+    dialogues = list(read_dialogues(DATA / "samples" / f"{skill}.jsonl"))[:6]
+    judged = evaluate_skill(spec, shared_bot.responder, dialogues, most=6, seed=11)
+    pairs = zip(judged.evaluation_set.windows, judged.predictions, strict=True)
+    for seed, (window, prediction) in enumerate(pairs, start=11):
+        *past, message = window.utterances[:-1]
+        reply = shared_bot.respond(message, past, skill=skill, seed=seed, facts=window.facts, **settings)
+        assert reply.text == prediction.reply, "what is measured is what is served"
 
 
 def test_a_file_is_judged_whole_and_as_it_is(shared_bot: Bot, tmp_path: Path) -> None:
