@@ -27,7 +27,7 @@ MAX_TURN = 100_000  # characters; a longer turn is a broken file, not a dialogue
 
 
 @dataclass(frozen=True, slots=True)
-class Utterance:
+class DialogueTurn:
     """One utterance; `knowledge` is what a system reply was based on."""
 
     speaker: str
@@ -41,7 +41,7 @@ class Dialogue:
     """Turns in order; `context` grounds the whole dialogue (persona lines, rows)."""
 
     id: str
-    turns: tuple[Utterance, ...]
+    turns: tuple[DialogueTurn, ...]
     context: tuple[str, ...] = ()
     domain: str = ""
     label: str = ""
@@ -126,7 +126,7 @@ def _json(path: Path, number: int, raw: bytes) -> Any:
         raise DataError(f"{path}:{number}: not JSON: {error}") from None
 
 
-def _turn(index: int, item: object) -> Utterance:
+def _turn(index: int, item: object) -> DialogueTurn:
     if not isinstance(item, Mapping):
         raise DataError(f'turns[{index}] is not an object {{"speaker", "text"}}')
     speaker = SPEAKERS.get(str(item.get("speaker")))
@@ -137,7 +137,7 @@ def _turn(index: int, item: object) -> Utterance:
         raise DataError(f'turns[{index}] has no "text"')
     if len(text) > MAX_TURN:
         raise DataError(f"turns[{index}] has {len(text):,} characters; at most {MAX_TURN:,} are taken")
-    return Utterance(speaker, text, _strings(item, "knowledge"), str(item.get("label") or ""))
+    return DialogueTurn(speaker, text, _strings(item, "knowledge"), str(item.get("label") or ""))
 
 
 def _strings(item: Mapping[str, Any], key: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from adapterbot.data.corpora import SUFFIXES, Splits, load_path
-from adapterbot.data.dialogue import Dialogue, Utterance
+from adapterbot.data.dialogue import Dialogue, DialogueTurn
 from adapterbot.errors import DataError
 from adapterbot.language.sentences import recase
 from adapterbot.training.frames import frame_dialogues
@@ -223,7 +223,7 @@ def in_register(dialogue: Dialogue, draw: random.Random, mend: bool = True) -> t
     if kind < 0.4:
         return ((REGISTER,) if kind < 0.27 else ()), dialogue
     turns = tuple(
-        Utterance(t.speaker, recase(t.text), t.knowledge, t.label) if kind >= 0.7 or t.speaker == "system" else t
+        DialogueTurn(t.speaker, recase(t.text), t.knowledge, t.label) if kind >= 0.7 or t.speaker == "system" else t
         for t in dialogue.turns
     )
     return (), Dialogue(dialogue.id, turns, dialogue.context, dialogue.domain, dialogue.label)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from adapterbot.data.dialogue import Dialogue, Utterance
+from adapterbot.data.dialogue import Dialogue, DialogueTurn
 from adapterbot.home import DATA
 from adapterbot.language.dates import DAYS
 from adapterbot.training.made_up_names import made_up_word
@@ -44,8 +44,8 @@ def frame_dialogues(
         facts, ask, tell = make(frames, kind, most, draw)
         if draw.random() < CASUAL:
             ask = ask.lower().rstrip("?.")
-        answer = Utterance("system", tell[:1].upper() + tell[1:], tuple(facts))
-        yield Dialogue(f"{FRAME}{i}", (Utterance("user", ask), answer))
+        answer = DialogueTurn("system", tell[:1].upper() + tell[1:], tuple(facts))
+        yield Dialogue(f"{FRAME}{i}", (DialogueTurn("user", ask), answer))
 
 
 def _lookup(frames: Mapping[str, Any], kind: str, most: int, draw: random.Random) -> tuple[list[str], str, str]:

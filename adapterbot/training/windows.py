@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from adapterbot.data.dialogue import Dialogue, Utterance
+from adapterbot.data.dialogue import Dialogue, DialogueTurn
 from adapterbot.errors import DataError
 from adapterbot.history import History
 from adapterbot.language.sentences import recase
@@ -126,7 +126,7 @@ def recase_dialogue(dialogue: Dialogue) -> Dialogue:
     return replace(
         dialogue,
         turns=tuple(
-            Utterance(t.speaker, recase(t.text), tuple(map(recase, t.knowledge)), t.label) for t in dialogue.turns
+            DialogueTurn(t.speaker, recase(t.text), tuple(map(recase, t.knowledge)), t.label) for t in dialogue.turns
         ),
         context=tuple(map(recase, dialogue.context)),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
-from adapterbot.data.dialogue import Dialogue, Utterance
+from adapterbot.data.dialogue import Dialogue, DialogueTurn
 
 FOLDER = "ed"
 HUB = ("facebook/empathetic_dialogues", "default")
@@ -19,7 +19,7 @@ def from_hub(rows: Iterable[Mapping[str, Any]]) -> Iterator[Dialogue]:
     for conversation, group in groupby(rows, key=lambda row: row["conv_id"]):
         ordered = sorted(group, key=lambda row: row["utterance_idx"])
         turns = [
-            Utterance("user" if i % 2 == 0 else "system", row["utterance"].replace("_comma_", ",").strip())
+            DialogueTurn("user" if i % 2 == 0 else "system", row["utterance"].replace("_comma_", ",").strip())
             for i, row in enumerate(ordered)
         ]
         if len(turns) > 1 and all(t.text for t in turns):

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from adapterbot.data.corpora import Splits, load_path
-from adapterbot.data.dialogue import Dialogue, Utterance, in_validation
+from adapterbot.data.dialogue import Dialogue, DialogueTurn, in_validation
 from adapterbot.errors import DataError
 from adapterbot.language.values import DIGITS, unsupported
 
@@ -136,7 +136,7 @@ class Database:
                     end = start + size
         return list({id(row): row for row in found}.values())
 
-    def about(self, system: Utterance, said: Sequence[str]) -> list[Row]:
+    def about(self, system: DialogueTurn, said: Sequence[str]) -> list[Row]:
         """The rows that a reply is about: those it came with, else those that it or the user names, most 3."""
         if self.domain == "train":
             return self._trains(system.text, " ".join(said))[:MOST]
@@ -169,9 +169,9 @@ def pieces(dialogue: Dialogue, domain: str, database: Database) -> Iterator[Dial
         # a run of nothing but thanks teaches nothing about rows, and none goes on from a booking
         if any(e.facts for e in run) and not BOOKED.search(run[0].before):
             number += 1
-            turns = [Utterance("system", run[0].before)] if run[0].before else []  # heard, but never learnt
+            turns = [DialogueTurn("system", run[0].before)] if run[0].before else []  # heard, but never learnt
             for e in run:
-                turns += [Utterance("user", e.user), Utterance("system", e.reply, knowledge=e.facts)]
+                turns += [DialogueTurn("user", e.user), DialogueTurn("system", e.reply, knowledge=e.facts)]
             yield Dialogue(f"{dialogue.id}-{domain}-{number}", tuple(turns), domain=domain)
         run = []
 
@@ -205,7 +205,7 @@ def _as_in_rows(text: str) -> str:
     return HOUR.sub(r"0\1", POUNDS.sub(lambda m: f"{float(m[1]):.2f} pounds", text))
 
 
-def _domain(user: Utterance, system: Utterance, current: str) -> str:
+def _domain(user: DialogueTurn, system: DialogueTurn, current: str) -> str:
     """The domain of an exchange by its acts; acts of no domain (`general`, `Booking`) belong to the current one."""
     for turn in (system, user):
         acts = turn.label.partition(" | ")[0].split(",")
@@ -215,7 +215,7 @@ def _domain(user: Utterance, system: Utterance, current: str) -> str:
     return current
 
 
-def _exchange(said: list[str], system: Utterance, rows: list[Row], domain: str, before: str) -> Exchange | None:
+def _exchange(said: list[str], system: DialogueTurn, rows: list[Row], domain: str, before: str) -> Exchange | None:
     """The last thing `said` and the reply with the facts that it keeps to; None when it books, makes up or offers."""
     reply = _without_offers(said[-1], system.text, domain)
     if reply is None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from adapterbot.data.corpora import Splits, load_path
-from adapterbot.data.dialogue import Dialogue, Utterance
+from adapterbot.data.dialogue import Dialogue, DialogueTurn
 
 FOLDER = "dialkg"
 HUB = None
@@ -51,7 +51,7 @@ def _among_others(dialogue: Dialogue, graph: Graph) -> Dialogue:
     return replace(dialogue, turns=tuple(_more_triples(turn, graph, draw) for turn in dialogue.turns))
 
 
-def _more_triples(turn: Utterance, graph: Graph, draw: random.Random) -> Utterance:
+def _more_triples(turn: DialogueTurn, graph: Graph, draw: random.Random) -> DialogueTurn:
     """The turn with up to `TRIPLES` triples in any order, where the graph has more about the same things."""
     own = turn.knowledge
     things = {name for triple in own for name in (triple.split("\t")[0], triple.split("\t")[-1])}

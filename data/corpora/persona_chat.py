@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from adapterbot.data.dialogue import Dialogue, Utterance
+from adapterbot.data.dialogue import Dialogue, DialogueTurn
 
 FOLDER = "persona"
 HUB = ("bavard/personachat_truecased", "full")
@@ -23,5 +23,5 @@ def from_hub(rows: Iterable[Mapping[str, Any]]) -> Iterator[Dialogue]:
     for conversation, row in longest.items():
         texts = [*row["history"], row["candidates"][-1]]
         speakers = ["system" if (len(texts) - i) % 2 == 1 else "user" for i in range(len(texts))]
-        turns = tuple(Utterance(s, t) for s, t in zip(speakers, texts, strict=True))
+        turns = tuple(DialogueTurn(s, t) for s, t in zip(speakers, texts, strict=True))
         yield Dialogue(f"persona-{conversation}", turns, context=tuple(row["personality"]))

@@ -16,7 +16,7 @@ from pathlib import Path
 from adapterbot.data import attributes
 from adapterbot.data.attributes import Rate
 from adapterbot.data.corpora import Splits, load_path
-from adapterbot.data.dialogue import Dialogue, Utterance
+from adapterbot.data.dialogue import Dialogue, DialogueTurn
 from adapterbot.errors import DataError
 
 DIALOGUES = ("dailydialog", "dream", "mutual", "ed", "topicalchat", "selfdialogue", "persona")
@@ -109,5 +109,5 @@ def _cut(corpus: str, dialogue: Dialogue, index: int, domain: str) -> Dialogue:
     """At most two utterances and the reply, which the system says."""
     texts = [t.text for t in dialogue.turns[max(0, index - 2) : index + 1]]
     speakers = ("system", "user", "system")[-len(texts) :]
-    turns = tuple(Utterance(speaker, text) for speaker, text in zip(speakers, texts, strict=True))
+    turns = tuple(DialogueTurn(speaker, text) for speaker, text in zip(speakers, texts, strict=True))
     return Dialogue(f"{corpus}-{dialogue.id}-{index}", turns, domain=domain)

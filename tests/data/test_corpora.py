@@ -12,7 +12,7 @@ from adapterbot.data.corpora import READERS, corpora_folder, folders, load, load
 from adapterbot.data.corpora.empathetic_dialogues import from_hub as empathetic
 from adapterbot.data.corpora.persona_chat import from_hub as persona
 from adapterbot.data.corpora.wizard_of_wikipedia import from_hub as wizard
-from adapterbot.data.dialogue import Dialogue, Utterance
+from adapterbot.data.dialogue import Dialogue, DialogueTurn
 from adapterbot.errors import DataError, MissingPartError
 
 
@@ -136,7 +136,7 @@ def test_without_one_a_tenth_is_split_off(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", range(2, 12))
 def test_both_parts_of_a_small_file_have_something(count: int) -> None:
     for prefix in "abc":
-        made = [Dialogue(f"{prefix}{i}", (Utterance("user", "a"),)) for i in range(count)]
+        made = [Dialogue(f"{prefix}{i}", (DialogueTurn("user", "a"),)) for i in range(count)]
         found = split(made, "here")
         assert found["train"]
         assert found["valid"]

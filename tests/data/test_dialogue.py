@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adapterbot.data.dialogue import Dialogue, Utterance, in_validation, parse, read_dialogues
+from adapterbot.data.dialogue import Dialogue, DialogueTurn, in_validation, parse, read_dialogues
 from adapterbot.errors import DataError
 from adapterbot.home import DATA
 
@@ -23,7 +23,7 @@ def line(**changes: Any) -> str:
 
 def test_a_dialogue_is_read_whole() -> None:
     found = parse({"id": 5, "turns": TURNS, "context": ["c"], "domain": "weather", "label": "sad"})
-    turns = (Utterance("user", "Hi!"), Utterance("system", "Hello.", ("a fact",)))
+    turns = (DialogueTurn("user", "Hi!"), DialogueTurn("system", "Hello.", ("a fact",)))
     assert found == Dialogue("5", turns, ("c",), "weather", "sad")
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from conftest import fresh_adapter, random_adapter
 
 from adapterbot.bot import Bot
-from adapterbot.data.dialogue import Dialogue, Utterance, read_dialogues
+from adapterbot.data.dialogue import Dialogue, DialogueTurn, read_dialogues
 from adapterbot.errors import DataError
 from adapterbot.evaluation.skill import evaluate_skill, held_out_dialogues, likelihood_figures, parameters
 from adapterbot.home import DATA, Home
@@ -82,7 +82,7 @@ def test_a_skill_is_scored_on_its_dialogues(tiny: Backbone, home: Home, tmp_path
 
 
 def test_dialogues_without_a_reply_are_refused(tiny: Backbone, home: Home) -> None:
-    alone = [Dialogue("d", (Utterance("user", "Hi!"),))]
+    alone = [Dialogue("d", (DialogueTurn("user", "Hi!"),))]
     with pytest.raises(DataError, match="no system reply to score for skill 'empathetic'"):
         evaluate_skill(SkillFolders(home).load("empathetic"), Responder(tiny, AdapterBank(tiny)), alone)
 
@@ -92,10 +92,10 @@ def test_bits_per_byte_are_those_of_the_replies(tiny: Backbone, home: Home) -> N
     said = Dialogue(
         "d",
         (
-            Utterance("user", "Hi!"),
-            Utterance("system", "Grüß dich."),
-            Utterance("user", "Hm?"),
-            Utterance("system", "Ah."),
+            DialogueTurn("user", "Hi!"),
+            DialogueTurn("system", "Grüß dich."),
+            DialogueTurn("user", "Hm?"),
+            DialogueTurn("system", "Ah."),
         ),
     )
     figures = likelihood_figures(tiny, None, list(replies(said, spec)))
@@ -103,7 +103,7 @@ def test_bits_per_byte_are_those_of_the_replies(tiny: Backbone, home: Home) -> N
     size = len("Grüß dich.".encode()) + 1 + len("Ah.") + 1
     wanted = tokens * math.log2(figures["perplexity"]) / size
     assert figures["bits_per_byte"] == pytest.approx(wanted, rel=1e-5)
-    too_long = Dialogue("d", (Utterance("user", "Hi!"), Utterance("system", "word " * 300)))
+    too_long = Dialogue("d", (DialogueTurn("user", "Hi!"), DialogueTurn("system", "word " * 300)))
     assert likelihood_figures(tiny, None, list(replies(too_long, spec))) == {}
 
 
@@ -187,7 +187,7 @@ def test_other_data_is_judged_by_its_validation_part(shared_bot: Bot, tmp_path: 
 
 def test_the_line_for_nothing_found_is_no_fact(shared_bot: Bot) -> None:
     weather = shared_bot.specs["weather"]
-    alone = [Dialogue("d", (Utterance("user", "Rain in Oslo?"), Utterance("system", "I do not know.")))]
+    alone = [Dialogue("d", (DialogueTurn("user", "Rain in Oslo?"), DialogueTurn("system", "I do not know.")))]
     judged = evaluate_skill(quick(weather), shared_bot.responder, alone)
     assert judged.evaluation_set.windows[0].facts == (weather.knowledge.when_empty,)
     assert judged.predictions[0].facts == ()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adapterbot.data.dialogue import Dialogue, Utterance
+from adapterbot.data.dialogue import Dialogue, DialogueTurn
 from adapterbot.errors import DataError
 from adapterbot.reply.safety import WordList
 from adapterbot.training.documents import (
@@ -173,7 +173,7 @@ def test_names_become_made_up_in_the_share_of_the_recipe(tmp_path: Path) -> None
 
 
 def test_lower_case_is_marked_or_mended_and_cased_text_left_alone() -> None:
-    lower = Dialogue("l", (Utterance("user", "hi. i am ann"), Utterance("system", "hello ann. i am a bot")))
+    lower = Dialogue("l", (DialogueTurn("user", "hi. i am ann"), DialogueTurn("system", "hello ann. i am a bot")))
     kinds = [in_register(lower, random.Random(i)) for i in range(400)]
     as_typed = [d for _, d in kinds if d == lower]
     assert 0.3 < len(as_typed) / 400 < 0.5
@@ -181,12 +181,12 @@ def test_lower_case_is_marked_or_mended_and_cased_text_left_alone() -> None:
     assert all(not facts for facts, d in kinds if d != lower)
     assert {d.turns[1].text for _, d in kinds if d != lower} == {"Hello ann. I am a bot"}
     assert {d.turns[0].text for _, d in kinds if d != lower} == {"hi. i am ann", "Hi. I am ann"}
-    cased = Dialogue("c", (Utterance("user", "Hi."), Utterance("system", "hello")))
+    cased = Dialogue("c", (DialogueTurn("user", "Hi."), DialogueTurn("system", "hello")))
     assert in_register(cased, random.Random(0)) == ((), cased)
 
 
 def test_a_long_dialogue_becomes_several_documents_that_hold_all_of_it() -> None:
-    dialogue = Dialogue("d", tuple(Utterance("user", f"{i} {LONG}") for i in range(20)))
+    dialogue = Dialogue("d", tuple(DialogueTurn("user", f"{i} {LONG}") for i in range(20)))
     documents = validation_documents("c", [dialogue], positions=64)
     assert len(documents) > 3
     assert [t for d in documents for t in d.utterances] == [t.text for t in dialogue.turns]

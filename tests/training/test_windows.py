@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapterbot.data.dialogue import Dialogue, Utterance, read_dialogues
+from adapterbot.data.dialogue import Dialogue, DialogueTurn, read_dialogues
 from adapterbot.errors import DataError
 from adapterbot.home import DATA, Home
 from adapterbot.language.sentences import recase
@@ -47,7 +47,7 @@ def dialogue(
 ) -> Dialogue:
     """'us' is a user turn and a system reply; texts are numbered."""
     names = {"u": "user", "s": "system"}
-    turns = (Utterance(names[c], f"text {i}", (knowledge or {}).get(i, ())) for i, c in enumerate(speakers))
+    turns = (DialogueTurn(names[c], f"text {i}", (knowledge or {}).get(i, ())) for i, c in enumerate(speakers))
     return Dialogue("d", tuple(turns), context)
 
 
@@ -113,7 +113,7 @@ def test_rows_have_labels_on_the_replies_alone() -> None:
 
 
 def test_a_reply_that_does_not_fit_is_left_out() -> None:
-    talk = Dialogue("d", (Utterance("user", "Hi!"), Utterance("system", "word " * 200)))
+    talk = Dialogue("d", (DialogueTurn("user", "Hi!"), DialogueTurn("system", "word " * 200)))
     assert encode_windows(windows(talk, spec()), TOKENIZER, 128) == []
     with pytest.raises(DataError, match="no reply fits into the backbone's 128 positions"):
         training_rows(corpus_of([talk], [talk]), spec(), TOKENIZER, 128, seed=0)
@@ -126,7 +126,7 @@ def corpus_of(train: list[Dialogue], valid: list[Dialogue]):  # type: ignore[no-
 
 
 def test_validation_rows_are_spread_evenly_and_at_most_that_many() -> None:
-    talks = [Dialogue(str(i), (Utterance("user", "a"), Utterance("system", f"reply {i}"))) for i in range(100)]
+    talks = [Dialogue(str(i), (DialogueTurn("user", "a"), DialogueTurn("system", f"reply {i}"))) for i in range(100)]
     rows = validation_rows(talks, spec(), TOKENIZER, 128, most=10)
     assert len(rows) == 10
     assert "reply 90" in TOKENIZER.decode(rows[-1].ids)
@@ -148,8 +148,8 @@ def test_recase(text: str, wanted: str) -> None:
 
 
 def test_the_share_of_recased_dialogues_is_by_hash() -> None:
-    talk = Dialogue("d", (Utterance("user", "hi."), Utterance("system", "i am ok.", ("a fact.",))), ("my cat.",))
-    assert recase_dialogue(talk).turns[1] == Utterance("system", "I am ok.", ("A fact.",))
+    talk = Dialogue("d", (DialogueTurn("user", "hi."), DialogueTurn("system", "i am ok.", ("a fact.",))), ("my cat.",))
+    assert recase_dialogue(talk).turns[1] == DialogueTurn("system", "I am ok.", ("A fact.",))
     assert recase_dialogue(talk).context == ("My cat.",)
     many = [Dialogue(str(i), talk.turns) for i in range(200)]
     rows = training_rows(corpus_of(many, many), spec(facts="none", recase=0.5), TOKENIZER, 128, seed=0)
@@ -159,7 +159,9 @@ def test_the_share_of_recased_dialogues_is_by_hash() -> None:
 
 
 def test_a_share_of_the_windows_gets_made_up_names_and_no_validation_reply_does() -> None:
-    talk = Dialogue("d", (Utterance("user", "where is it"), Utterance("system", "In Fresno.", ("location: fresno",))))
+    talk = Dialogue(
+        "d", (DialogueTurn("user", "where is it"), DialogueTurn("system", "In Fresno.", ("location: fresno",)))
+    )
     many = [Dialogue(str(i), talk.turns) for i in range(COMMON - 1)]
     wanted = spec(made_up=0.5)
     texts = [TOKENIZER.decode(r.ids) for r in training_rows(corpus_of(many, many), wanted, TOKENIZER, 128, seed=0)]
@@ -269,5 +271,5 @@ def test_the_digest_tells_one_corpus_from_another(tmp_path: Path) -> None:
     made = list(read_dialogues(talk_file(tmp_path / "a.jsonl", TEXTS)))
     assert corpus_of(made, made).digest == corpus_of(made, made).digest
     assert corpus_of(made[1:], made).digest != corpus_of(made, made).digest
-    odd = Dialogue("d", (Utterance("user", "\ud800"),))
+    odd = Dialogue("d", (DialogueTurn("user", "\ud800"),))
     assert corpus_of([odd], []).digest
