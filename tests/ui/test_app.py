@@ -13,9 +13,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+import fastapi
 import gradio as gr
 import httpx
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
 from adapterbot.bot import Bot
@@ -204,7 +206,9 @@ def test_a_browser_is_opened_only_where_it_would_be_seen(monkeypatch: pytest.Mon
         opened.set()
 
     monkeypatch.setattr("webbrowser.open", open_browser)
-    monkeypatch.setattr(app.Server, "run", lambda self, sockets: opened.wait(5) if sockets else None)
+    served = app.Server(uvicorn.Config(fastapi.FastAPI()))
+    monkeypatch.setattr(served, "run", lambda sockets: opened.wait(5) if sockets else None)
+    monkeypatch.setattr(app, "server", lambda bot: served)  # the page itself has its own tests
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     opened.set()
