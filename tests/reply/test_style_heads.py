@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from adapterbot.data import corpora
 from adapterbot.data.attributes import ATTRIBUTES, Bayes, balanced, labelled
 from adapterbot.errors import DataError, SpecError, WeightsError
+from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.network.backbone import Backbone
 from adapterbot.reply.style_heads import HEADS, load_heads
@@ -185,11 +186,12 @@ def test_a_style_skill_takes_the_draft_in_its_style(tiny: Backbone, folder: Path
     mine.mkdir(parents=True)
     (mine / "skill.toml").write_bytes((source / "skill.toml").read_bytes())
     bot = make_bot(tiny, home)
-    style = bot.roster.style(bot.specs["cheer"])
+    history = History().add_user("How are you?")
+    style = bot.responder.prepare(bot.specs["cheer"], history, ()).style
     assert style is not None
     texts = [FEELINGS["anger"], FEELINGS["joy"]]
     assert style(texts)[1] > style(texts)[0]
-    assert bot.roster.style(bot.specs["wiki"]) is None
+    assert bot.responder.prepare(bot.specs["wiki"], history, ()).style is None
 
 
 def test_damaged_heads_are_told_and_nothing_else_suffers(tiny: Backbone, folder: Path, home: Home) -> None:
