@@ -15,13 +15,32 @@ from adapterbot.history import History
 from adapterbot.turn import DECODE_SETTINGS, Decode, Draft, Passage, Reply
 
 OUTSIDE: list[tuple[str, Any]] = [
-    ("temperature", -0.1), ("temperature", 5.1), ("temperature", 1e9), ("temperature", float("nan")),
-    ("temperature", float("inf")), ("temperature", "0.7"), ("temperature", True), ("temperature", [1]),
-    ("top_p", 0), ("top_p", 1.1), ("top_p", -1), ("top_k", -1), ("top_k", 1.5), ("top_k", 10**9),
-    ("repetition_penalty", 0.9), ("no_repeat_ngram", -1), ("min_tokens", -1), ("max_tokens", 0),
-    ("max_tokens", 10**9), ("max_tokens", 10**400), ("drafts", 0), ("drafts", 10**6), ("seed", -1), ("seed", 2**63),
+    ("temperature", -0.1),
+    ("temperature", 5.1),
+    ("temperature", 1e9),
+    ("temperature", float("nan")),
+    ("temperature", float("inf")),
+    ("temperature", "0.7"),
+    ("temperature", True),
+    ("temperature", [1]),
+    ("top_p", 0),
+    ("top_p", 1.1),
+    ("top_p", -1),
+    ("top_k", -1),
+    ("top_k", 1.5),
+    ("top_k", 10**9),
+    ("repetition_penalty", 0.9),
+    ("no_repeat_ngram", -1),
+    ("min_tokens", -1),
+    ("max_tokens", 0),
+    ("max_tokens", 10**9),
+    ("max_tokens", 10**400),
+    ("drafts", 0),
+    ("drafts", 10**6),
+    ("seed", -1),
+    ("seed", 2**63),
     ("temperature", "x" * 100_000),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "value"), OUTSIDE, ids=lambda v: str(v)[:12])

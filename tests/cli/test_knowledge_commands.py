@@ -16,10 +16,19 @@ from adapterbot.knowledge.passages.added import OwnPassages
 TABLE = "name,area,food,phone,address,postcode,pricerange\nBlue Door,north,greek,555-0100,1 Mill Lane,AB1 2CD,cheap\n"
 EVENTS = "\r\n".join(
     [
-        "BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//us//test//EN", "BEGIN:VEVENT", "UID:1", "SUMMARY:Dentist",
-        "DTSTART:20300105T090000", "DTEND:20300105T093000", "END:VEVENT", "END:VCALENDAR", "",
+        "BEGIN:VCALENDAR",
+        "VERSION:2.0",
+        "PRODID:-//us//test//EN",
+        "BEGIN:VEVENT",
+        "UID:1",
+        "SUMMARY:Dentist",
+        "DTSTART:20300105T090000",
+        "DTEND:20300105T093000",
+        "END:VEVENT",
+        "END:VCALENDAR",
+        "",
     ]
-)  # fmt: skip
+)
 FILES = {
     "graph": ("mine.tsv", "Blue Door\tdirected_by\tAnna Petrel\n"),
     "passages": ("mine.txt", "The Quellmar is a river of 240 km. It rises in the hills."),

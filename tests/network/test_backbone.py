@@ -21,7 +21,7 @@ from adapterbot.network.backbone import (
     load_backbone,
     pad_right,
     read_backbone,
-)  # fmt: skip
+)
 from adapterbot.network.names import KNOWN
 
 EMBEDDED = DATA / "backbone"
@@ -32,13 +32,23 @@ def small_tensors(vocab: int, width: int = 8) -> dict[str, torch.Tensor]:
     """A whole checkpoint of one layer with the hub's names and its [in, out] matrices."""
     draw = torch.Generator().manual_seed(0)
     shapes = {
-        "wte.weight": (vocab, width), "wpe.weight": (16, width), "ln_f.weight": (width,), "ln_f.bias": (width,),
-        "h.0.ln_1.weight": (width,), "h.0.ln_1.bias": (width,), "h.0.ln_2.weight": (width,), "h.0.ln_2.bias": (width,),
-        "h.0.attn.c_attn.weight": (width, 3 * width), "h.0.attn.c_attn.bias": (3 * width,),
-        "h.0.attn.c_proj.weight": (width, width), "h.0.attn.c_proj.bias": (width,),
-        "h.0.mlp.c_fc.weight": (width, 4 * width), "h.0.mlp.c_fc.bias": (4 * width,),
-        "h.0.mlp.c_proj.weight": (4 * width, width), "h.0.mlp.c_proj.bias": (width,),
-    }  # fmt: skip
+        "wte.weight": (vocab, width),
+        "wpe.weight": (16, width),
+        "ln_f.weight": (width,),
+        "ln_f.bias": (width,),
+        "h.0.ln_1.weight": (width,),
+        "h.0.ln_1.bias": (width,),
+        "h.0.ln_2.weight": (width,),
+        "h.0.ln_2.bias": (width,),
+        "h.0.attn.c_attn.weight": (width, 3 * width),
+        "h.0.attn.c_attn.bias": (3 * width,),
+        "h.0.attn.c_proj.weight": (width, width),
+        "h.0.attn.c_proj.bias": (width,),
+        "h.0.mlp.c_fc.weight": (width, 4 * width),
+        "h.0.mlp.c_fc.bias": (4 * width,),
+        "h.0.mlp.c_proj.weight": (4 * width, width),
+        "h.0.mlp.c_proj.bias": (width,),
+    }
     return {name: torch.randn(shape, generator=draw) for name, shape in shapes.items()}
 
 

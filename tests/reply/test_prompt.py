@@ -112,8 +112,12 @@ def test_oldest_utterances_go_first_then_facts_from_the_end_then_the_start_of_th
         assert prompt.ids[-1] == SEP, "the newest turn is closed whatever goes"
         dropped += [line for line in prompt.dropped if line not in dropped and not line.startswith("the first")]
     assert dropped == [
-        "utterance: one one", "utterance: two two", "utterance: three three", "fact: second fact", "fact: first fact",
-    ]  # fmt: skip
+        "utterance: one one",
+        "utterance: two two",
+        "utterance: three three",
+        "fact: second fact",
+        "fact: first fact",
+    ]
     whole = ids_of("the newest turn")
     cut = encode(TOKENIZER, FACTS, TALK, positions=len(whole) - 1)
     assert list(cut.ids) == whole[1:], "its end stays: that is where the question is"
@@ -138,9 +142,7 @@ def test_a_reply_to_learn_is_never_cut() -> None:
         assert len(prompt.labels) == len(prompt.ids)
 
 
-@given(
-    facts=st.lists(TEXTS, max_size=3), talk=st.lists(TEXTS, min_size=1, max_size=5), room=st.integers(1, 60)
-)  # fmt: skip
+@given(facts=st.lists(TEXTS, max_size=3), talk=st.lists(TEXTS, min_size=1, max_size=5), room=st.integers(1, 60))
 @settings(deadline=None, max_examples=150)
 def test_a_prompt_is_never_longer_than_its_room(facts: list[str], talk: list[str], room: int) -> None:
     prompt = encode(TOKENIZER, facts, talk, positions=room)

@@ -31,8 +31,9 @@ def test_the_likelier_draft_comes_first() -> None:
 
 def test_a_draft_that_was_cut_off_loses() -> None:
     assert texts(Draft("I was about to", -1.0, finished=False), Draft("I was there.", -1.9)) == [
-        "I was there.", "I was about to",
-    ]  # fmt: skip
+        "I was there.",
+        "I was about to",
+    ]
     ranked = rank([Draft("I was about to", -0.1, finished=False), Draft("I was there.", -9.0)], [0.0, -9.0])
     assert [d.text for d in ranked] == ["I was there.", "I was about to"]  # however likely or fitting it is
 

@@ -128,10 +128,11 @@ def test_harm_without_swearing_is_found(text: str) -> None:
         "I am reading Moby-Dick, and then Moby Dick again.",
         "My Maine coon loves cardboard.",
         "We talked about sex education at school.",
-        "breast cancer", "I killed the engine myself.",
+        "breast cancer",
+        "I killed the engine myself.",
         "",
     ],
-)  # fmt: skip
+)
 def test_innocent_texts_pass(text: str) -> None:
     assert WordList()(text) is None
 

@@ -164,8 +164,10 @@ def test_all_ports_taken(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
         app.listen("127.0.0.1", None)
 
 
-@pytest.mark.parametrize(("host", "port", "said"), [("127.0.0.1", 70000, "there is no port 70000"),
-                                                    ("192.0.2.1", 0, "cannot listen on 192.0.2.1")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("host", "port", "said"),
+    [("127.0.0.1", 70000, "there is no port 70000"), ("192.0.2.1", 0, "cannot listen on 192.0.2.1")],
+)
 def test_an_address_that_is_not_there(host: str, port: int, said: str) -> None:
     with pytest.raises(SettingError, match=said):
         app.listen(host, port)

@@ -89,8 +89,25 @@ def hostile(payload: str) -> Reply:
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_nothing_in_a_reply_becomes_markup(payload: str) -> None:
     page = Page(view.inspector_html(hostile(payload), SPECS))
-    assert page.tags <= {"section", "h2", "p", "div", "ol", "li", "span", "i", "figure", "figcaption", "b", "small",
-                         "dl", "dt", "dd", "details", "summary"}  # fmt: skip
+    assert page.tags <= {
+        "section",
+        "h2",
+        "p",
+        "div",
+        "ol",
+        "li",
+        "span",
+        "i",
+        "figure",
+        "figcaption",
+        "b",
+        "small",
+        "dl",
+        "dt",
+        "dd",
+        "details",
+        "summary",
+    }
     assert page.attributes <= {"class", "style", "dir", "aria-hidden"}
     assert page.text.count(payload) >= 8  # it is shown, as text
 
@@ -157,8 +174,19 @@ def test_percent(share: float, shown: str) -> None:
 
 def test_the_inspector_shows_the_whole_turn() -> None:
     text = Page(view.inspector_html(REPLY, SPECS)).text
-    for expected in ("wiki", "wiki things.", "chosen by the manager", "wiki is well ahead", "93 %", "Jazz grew out of",
-                     "Jazz · passages · score 7.31", "21 ms", "first token", "1,500 ms", "4711"):  # fmt: skip
+    for expected in (
+        "wiki",
+        "wiki things.",
+        "chosen by the manager",
+        "wiki is well ahead",
+        "93 %",
+        "Jazz grew out of",
+        "Jazz · passages · score 7.31",
+        "21 ms",
+        "first token",
+        "1,500 ms",
+        "4711",
+    ):
         assert expected in text
     assert "Drafts" not in text
     assert "Notes" not in text

@@ -28,8 +28,12 @@ GENERAL = frozenset(
 # Words that ask whether there is time; what for does not matter then.
 FREE = frozenset(listed("free busy available availability conflict conflicts"))
 # Words about an event that do not say which.
-WEAK = GENERAL | FREE | frozenset(PARTS) | frozenset(
-    listed("""
+WEAK = (
+    GENERAL
+    | FREE
+    | frozenset(PARTS)
+    | frozenset(
+        listed("""
     activity activities session sessions reservation booking time times date dates day days week weeks weekend month
     year room location place address where who party people person attend attends attending attendees guest guests
     join joining invited reminder reminders remind start starts starting begin begins end ends ending finish long
@@ -37,7 +41,8 @@ WEAK = GENERAL | FREE | frozenset(PARTS) | frozenset(
     item items detail details information info later soon early earliest late latest first last previous following
     whole entire full busy big important special other noon midnight pm am clock hour hours minute minutes work
     many number today tomorrow hold scheduled need supposed two three four five six""")
-)  # fmt: skip
+    )
+)
 # Events by their usual names: whoever asks for one of these wants no other.
 EVENTS = frozenset(
     listed("""
@@ -55,13 +60,23 @@ ALIKE = tuple(
     frozenset(group.split())
     for group in (
         "meeting meet sync standup call conference review retro interview planning briefing catchup",
-        "dentist dental hygienist teeth", "doctor dr physician gp checkup clinic", "birthday bday",
-        "gym workout training fitness", "football soccer", "flight fly plane airport", "movie cinema film",
-        "optometrist optician eye", "medicine medication pills prescription", "dinner supper",
-        "class lesson course lecture", "trip travel vacation holiday", "haircut hairdresser barber salon",
-        "mom mum mother", "dad father",
+        "dentist dental hygienist teeth",
+        "doctor dr physician gp checkup clinic",
+        "birthday bday",
+        "gym workout training fitness",
+        "football soccer",
+        "flight fly plane airport",
+        "movie cinema film",
+        "optometrist optician eye",
+        "medicine medication pills prescription",
+        "dinner supper",
+        "class lesson course lecture",
+        "trip travel vacation holiday",
+        "haircut hairdresser barber salon",
+        "mom mum mother",
+        "dad father",
     )
-)  # fmt: skip
+)
 AFTER = frozenset(listed("my the a an any our with"))  # a word after one of these names what is asked for
 AGAIN = re.compile(r"^\W*(?:and|or|what about|how about|also|then)\b", re.I)
 PAST = re.compile(r"\b(?:last|was|were|did|had|went|ago|previous)\b", re.I)

@@ -75,9 +75,16 @@ COMMON = LOOSE | frozenset(
 
 # What stands for a place so often that a gazetteer's idea of the letters would be wrong.
 SHORTHAND = {
-    "nyc": "New York", "la": "Los Angeles", "l.a": "Los Angeles", "sf": "San Francisco", "dc": "Washington",
-    "philly": "Philadelphia", "vegas": "Las Vegas", "frisco": "San Francisco", "nola": "New Orleans",
-}  # fmt: skip
+    "nyc": "New York",
+    "la": "Los Angeles",
+    "l.a": "Los Angeles",
+    "sf": "San Francisco",
+    "dc": "Washington",
+    "philly": "Philadelphia",
+    "vegas": "Las Vegas",
+    "frisco": "San Francisco",
+    "nola": "New Orleans",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,15 +45,20 @@ def calendar(*events: str) -> str:
 
 
 EVENTS = (
-    event("Team meeting", "20260105T090000", "RRULE:FREQ=WEEKLY;BYDAY=MO", "LOCATION:Room 5",
-          "ATTENDEE;CN=Ravi:mailto:r@x.org"),
+    event(
+        "Team meeting",
+        "20260105T090000",
+        "RRULE:FREQ=WEEKLY;BYDAY=MO",
+        "LOCATION:Room 5",
+        "ATTENDEE;CN=Ravi:mailto:r@x.org",
+    ),
     event("Dentist", "20260319T083000", "LOCATION:12 Quay Street"),
     event("Lunch with Laura", "20260304T123000", "DTEND:20260304T133000"),
     event("Breakfast", "20260304T080000", "DTEND:20260304T083000"),
     event("Trip to Oslo", "VALUE=DATE:20260306", "DTEND;VALUE=DATE:20260309"),
     event("Yoga", "20260302T181500", "RRULE:FREQ=DAILY;INTERVAL=2"),
     event("Haircut", "20260117T140000"),
-)  # fmt: skip
+)
 
 PIECES = ("when is", "the", "dentist", "next", "friday", "in 2 weeks", "with Laura", "add", "yoga?", "last", "free")
 
@@ -75,16 +80,25 @@ def titles(source: CalendarSource, *user_turns: str) -> list[str]:
     ("turns", "expected"),
     [
         (["What's on today?"], ["Lunch with Laura", "Yoga", "Breakfast"]),  # what is over comes last
-        (["when is my dentist appointment?"], ["Dentist"]), (["dentits?"], ["Dentist"]),
-        (["Is my dentist on friday?"], []), (["any meetings on monday?"], ["Team meeting"]),
-        (["am I free this weekend"], ["Trip to Oslo", "Yoga"]), (["anything on the 7th?"], ["Trip to Oslo"]),
-        (["and this afternoon?"], ["Lunch with Laura"]), (["next?"], ["Lunch with Laura", "Yoga", "Trip to Oslo"]),
-        (["when do I see Laura"], ["Lunch with Laura"]), (["do I have a meeting with Tom on monday"], []),
-        (["my last haircut?"], ["Haircut"]), (["when is the zebra parade"], []), (["who is Ravi?"], ["Team meeting"]),
-        (["When is my dentist appointment?", "where is it?"], ["Dentist"]), (["tell me a joke"], []),
-        (["a meeting tomorrow?", "and on monday?"], ["Team meeting"]), (["yoga?", "and the dentist?"], ["Dentist"]),
+        (["when is my dentist appointment?"], ["Dentist"]),
+        (["dentits?"], ["Dentist"]),
+        (["Is my dentist on friday?"], []),
+        (["any meetings on monday?"], ["Team meeting"]),
+        (["am I free this weekend"], ["Trip to Oslo", "Yoga"]),
+        (["anything on the 7th?"], ["Trip to Oslo"]),
+        (["and this afternoon?"], ["Lunch with Laura"]),
+        (["next?"], ["Lunch with Laura", "Yoga", "Trip to Oslo"]),
+        (["when do I see Laura"], ["Lunch with Laura"]),
+        (["do I have a meeting with Tom on monday"], []),
+        (["my last haircut?"], ["Haircut"]),
+        (["when is the zebra parade"], []),
+        (["who is Ravi?"], ["Team meeting"]),
+        (["When is my dentist appointment?", "where is it?"], ["Dentist"]),
+        (["tell me a joke"], []),
+        (["a meeting tomorrow?", "and on monday?"], ["Team meeting"]),
+        (["yoga?", "and the dentist?"], ["Dentist"]),
     ],
-)  # fmt: skip
+)
 def test_a_question_finds_its_events(home: Home, turns: list[str], expected: list[str]) -> None:
     assert titles(source_of(home, calendar(*EVENTS)), *turns) == expected
 
@@ -135,8 +149,12 @@ def test_no_text_of_an_event_can_begin_another_cell(title: str, place: str, note
 
 
 def test_html_commas_and_line_breaks_become_plain_text(home: Home) -> None:
-    messy = event("Milk\\, eggs\\, room: 7", "20260305T090000", "DESCRIPTION:<b>Buy</b>\\nbread &amp; jam. Then rest.",
-                  "LOCATION:https://meet.example.org/x <img src=x>")  # fmt: skip
+    messy = event(
+        "Milk\\, eggs\\, room: 7",
+        "20260305T090000",
+        "DESCRIPTION:<b>Buy</b>\\nbread &amp; jam. Then rest.",
+        "LOCATION:https://meet.example.org/x <img src=x>",
+    )
     fact = source_of(home, calendar(messy)).retrieve(History().add_user("anything tomorrow?"))[0]
     assert fact.line == "event: Milk, eggs, room - 7, time: 9am, date: thursday the 5th, agenda: Buy bread & jam"
 
@@ -154,8 +172,16 @@ def test_times_are_shown_in_the_zone_of_the_clock(home: Home) -> None:
 
 
 def test_a_zone_that_the_file_defines_itself(home: Home) -> None:
-    zone = ["BEGIN:VTIMEZONE", "TZID:Office", "BEGIN:STANDARD", "DTSTART:19700101T000000", "TZOFFSETFROM:+0500",
-            "TZOFFSETTO:+0500", "END:STANDARD", "END:VTIMEZONE"]  # fmt: skip
+    zone = [
+        "BEGIN:VTIMEZONE",
+        "TZID:Office",
+        "BEGIN:STANDARD",
+        "DTSTART:19700101T000000",
+        "TZOFFSETFROM:+0500",
+        "TZOFFSETTO:+0500",
+        "END:STANDARD",
+        "END:VTIMEZONE",
+    ]
     text = calendar(*zone, event("Fair", "TZID=Office:20260305T150000"))
     source = source_of(home, text, now=datetime(2026, 3, 4, 10, 0, tzinfo=ZoneInfo("UTC")))
     assert "time: 10am" in source.retrieve(History().add_user("the fair?"))[0].line
@@ -168,19 +194,23 @@ def test_repeating_for_ever_with_a_gap_a_moved_and_a_cancelled_one(home: Home) -
     source = source_of(home, calendar(series, moved, gone), limit=20)
     facts = source.retrieve(History().add_user("choir from thursday to monday"))
     assert [re.findall(r"time: (\w+), date: (\w+)", f.line)[0] for f in facts] == [
-        ("11am", "saturday"), ("8pm", "saturday"), ("8pm", "monday"),
-    ]  # fmt: skip
+        ("11am", "saturday"),
+        ("8pm", "saturday"),
+        ("8pm", "monday"),
+    ]
 
 
 BROKEN = (
-    event("No such day", "20261399T000000"), event("No rule", "20260301T100000", "RRULE:FREQ=SOMETIMES"),
-    event("Stands still", "20260301T100000", "RRULE:FREQ=DAILY;INTERVAL=0"), "BEGIN:VEVENT\r\nSUMMARY:x\r\nEND:VEVENT",
+    event("No such day", "20261399T000000"),
+    event("No rule", "20260301T100000", "RRULE:FREQ=SOMETIMES"),
+    event("Stands still", "20260301T100000", "RRULE:FREQ=DAILY;INTERVAL=0"),
+    "BEGIN:VEVENT\r\nSUMMARY:x\r\nEND:VEVENT",
     event("Every second", "20260301T100000", "RRULE:FREQ=SECONDLY"),
     event("Back", "20260302T100000", "DTEND:20260301T100000"),
     event("Often", "20260301T100000", "RRULE:FREQ=DAILY;BYHOUR=1,2,3"),
     event("Twice", "20260301T100000", "DTSTART:20260302T100000"),
     "BEGIN:VEVENT\r\nSUMMARY:never ends",
-)  # fmt: skip
+)
 
 
 def test_broken_events_are_left_out_and_counted(home: Home, tmp_path: Path) -> None:
@@ -203,11 +233,16 @@ def test_each_broken_event_is_counted_by_itself(bad: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "empty"), (b" \r\n", "empty"), (b"name,date\n", "BEGIN:VCALENDAR"), (b"PK\x03\x04", "BEGIN:VCALENDAR"),
-        (b"BEGIN:VCALENDAR\r\nX:\xff\xfe", "not UTF-8 (byte 19)"), (calendar().encode(), "no event"),
-        (calendar(BROKEN[0]).encode(), "line 3"), (b"BEGIN:VCALENDAR\n" + b"x" * MOST_BYTES, "16 MB"),
+        (b"", "empty"),
+        (b" \r\n", "empty"),
+        (b"name,date\n", "BEGIN:VCALENDAR"),
+        (b"PK\x03\x04", "BEGIN:VCALENDAR"),
+        (b"BEGIN:VCALENDAR\r\nX:\xff\xfe", "not UTF-8 (byte 19)"),
+        (calendar().encode(), "no event"),
+        (calendar(BROKEN[0]).encode(), "line 3"),
+        (b"BEGIN:VCALENDAR\n" + b"x" * MOST_BYTES, "16 MB"),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_is_no_calendar_is_refused_and_changes_nothing(
     home: Home, tmp_path: Path, content: bytes, says: str
 ) -> None:
@@ -270,12 +305,17 @@ def test_the_sample_calendar_needs_demo_mode_and_never_runs_out(home: Home) -> N
 @pytest.mark.parametrize(
     ("text", "change"),
     [
-        ("Add lunch on Friday", True), ("could you please cancel the dentist?", True), ("remind me to call Ana", True),
-        ("schedule a meeting for monday", True), ("I need you to move my trip", True), ("schedule for monday", False),
-        ("remind me when the dentist is", False), ("what did I put down for friday?", False),
+        ("Add lunch on Friday", True),
+        ("could you please cancel the dentist?", True),
+        ("remind me to call Ana", True),
+        ("schedule a meeting for monday", True),
+        ("I need you to move my trip", True),
+        ("schedule for monday", False),
+        ("remind me when the dentist is", False),
+        ("what did I put down for friday?", False),
         ("is there a set time", False),
     ],
-)  # fmt: skip
+)
 def test_a_wish_to_change_the_calendar_gets_one_fixed_row(home: Home, text: str, change: bool) -> None:
     facts = source_of(home, calendar(*EVENTS)).retrieve(History().add_user(text))
     assert (facts == [replace(READ_ONLY, source="calendar")]) == change

@@ -71,9 +71,18 @@ def test_bad_files_are_refused_and_the_earlier_triples_stay(
     assert (home.knowledge / "graph.tsv").read_text(encoding="utf-8") == OWN
 
 
-HEADINGS = ["Subject\tRelation\tObject", "subject\tpredicate\tobject", "head\trelation\ttail", "s\tp\to",
-            "Source\tEdge\tTarget", "Entity 1\tRelationship\tEntity 2", "entity_1\trel\tentity_2", "from\ttype\tto",
-            "#subject\trelation\tobject", "# made on Monday"]  # fmt: skip
+HEADINGS = [
+    "Subject\tRelation\tObject",
+    "subject\tpredicate\tobject",
+    "head\trelation\ttail",
+    "s\tp\to",
+    "Source\tEdge\tTarget",
+    "Entity 1\tRelationship\tEntity 2",
+    "entity_1\trel\tentity_2",
+    "from\ttype\tto",
+    "#subject\trelation\tobject",
+    "# made on Monday",
+]
 
 
 @pytest.mark.parametrize("form", ["tsv", "csv", "txt"])

@@ -131,7 +131,7 @@ WHOLE = DUMP.format(page("Tea", "Tea is hot.")).encode()
         ("a.xml.bz2", bz2.compress(WHOLE)[:-20], r"a\.xml\.bz2: cut off in the middle; download it again"),
         ("a.xml.bz2", WHOLE, r"a\.xml\.bz2: not a bz2 file, or damaged"),
     ],
-)  # fmt: skip
+)
 def test_files_that_cannot_be_read(name: str, content: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(KnowledgeError, match=message):
         read(tmp_path / name, content)

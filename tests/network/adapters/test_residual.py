@@ -218,7 +218,7 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Tensor]], object], str]] = {
     "one tensor with fewer layers": (lambda t: t.update({"up.bias": t["up.bias"][:1]}), r"up.bias has shape \[1, 32\]"),
     "flat": (lambda t: t.update({"down.weight": t["down.weight"].flatten()}), "down.weight has shape"),
     "no bottleneck": (narrow, r"down.weight has shape \[2, 32, 0\]"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BROKEN)
