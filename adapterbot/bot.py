@@ -62,8 +62,13 @@ class Bot:
         place: str = "",
     ) -> None:
         """See `load`; `guard` checks what is said on both sides."""
-        self.backbone, self.home, self.log, self.demo, self.place = backbone, home, log, demo, place
-        self.roster, self.guard = Roster.load(backbone, home), guard or Guard()
+        self.backbone = backbone
+        self.home = home
+        self.log = log
+        self.demo = demo
+        self.place = place
+        self.roster = Roster.load(backbone, home)
+        self.guard = guard or Guard()
         self.responder = Responder(backbone, self.bank, ranker=self._ranker, heads=self.roster.heads, guard=self.guard)
         self._lock = threading.Lock()  # over the registers below, never held while something is opened
         self._manager_lock = threading.Lock()
@@ -167,11 +172,13 @@ class Bot:
         clock = _Clock()
         text, warnings = self.guard.message(message)
         past = History.of(history)
-        recent, warnings = past.window(READ), (*warnings, *past.notes)
+        recent = past.window(READ)
+        warnings = (*warnings, *past.notes)
         choice = self._choose(text, recent, skill)
         if skill is None and self.manager_fault:
             warnings = (*warnings, f"the manager cannot choose: {self.manager_fault}")
-        spec, now = self.roster.spec(choice.skill), recent.add_user(text)
+        spec = self.roster.spec(choice.skill)
+        now = recent.add_user(text)
         settings = spec.decode.override({**decode, "seed": seed})
         clock.note("route")
         found = self.source(spec.name).retrieve(now) if facts is None else given_facts(facts, spec)
@@ -273,7 +280,8 @@ class _Clock:
     """Seconds per stage."""
 
     def __init__(self) -> None:
-        self._last, self.seconds = time.perf_counter(), dict[str, float]()
+        self._last = time.perf_counter()
+        self.seconds = dict[str, float]()
 
     def note(self, stage: str) -> None:
         """The stage has ended."""
@@ -286,7 +294,8 @@ def _reply(turn: Turn, answer: Answer) -> Reply:
     """Stage 7."""
     timings = turn.timings | answer.timings
     total = sum(seconds for stage, seconds in timings.items() if stage != "first_token")
-    choice, prepared = turn.choice, turn.prepared
+    choice = turn.choice
+    prepared = turn.prepared
     return Reply(
         text=answer.text,
         skill=choice.skill,

@@ -38,7 +38,8 @@ class UnknownNameError(AdapterbotError, LookupError):
     """A name that nothing has; the message lists the nearest valid names."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        self.kind, self.name = kind, name
+        self.kind = kind
+        self.name = name
         super().__init__(f"unknown {kind} {shorten(name)!r}; {nearest(name, known)}")
 
 

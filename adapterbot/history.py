@@ -69,7 +69,8 @@ class History:
 
     def thread(self, skill: str) -> History:
         """This history without the exchanges that other skills answered: their words lead a small model astray."""
-        kept, waiting = list[Utterance](), list[Utterance]()
+        kept = list[Utterance]()
+        waiting = list[Utterance]()
         for utterance in self.utterances:
             waiting.append(utterance)
             if utterance.speaker == "bot":

@@ -21,7 +21,9 @@ from typing import IO, AnyStr
 
 from adapterbot.errors import WriteError
 
-FOLDER_MODE, FILE_MODE = 0o700, 0o600  # in the home, for its owner alone
+# in the home, for its owner alone
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
 STALE = 3600.0  # seconds after which what a killed program had begun to write is removed
 HALF = ".part"  # how the name ends of what is not yet whole
 EARLIER = re.compile(r"\..+\.[a-z0-9_]{8}")  # and what it was called in the knowledge folder up to 0.1

@@ -49,7 +49,8 @@ class Roster:
             with kept_to("the rank heads", WeightsError):
                 heads = load_heads(backbone, home)
         except WeightsError as error:  # styles answer without them
-            heads, notes = None, (*notes, str(error))
+            heads = None
+            notes = (*notes, str(error))
         return cls(specs, problems, AdapterBank(backbone, adapters), notes, heads)
 
     @property

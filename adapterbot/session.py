@@ -32,7 +32,9 @@ class Session:
     """
 
     def __init__(self, bot: Speaker, id: str, lock: threading.Lock) -> None:
-        self._bot, self.id, self._lock = bot, id, lock
+        self._bot = bot
+        self.id = id
+        self._lock = lock
 
     @property
     def history(self) -> History:

@@ -23,7 +23,9 @@ from adapterbot.errors import MissingPartError, WeightsError
 from adapterbot.manager.bert import BertEncoder
 from adapterbot.network.device import on_fastest
 
-MINILM, DIALOGUE, BACKBONE = "minilm", "dialogue", "backbone"
+MINILM = "minilm"
+DIALOGUE = "dialogue"
+BACKBONE = "backbone"
 UPDATE = "encoder.safetensors"  # what makes MiniLM the encoder of dialogues
 WEIGHTS = Path(__file__).parent / "weights"
 CHUNK = 512  # texts that are encoded between two reports of progress

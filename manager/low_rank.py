@@ -68,7 +68,8 @@ def load_update(path: Path, weights: Mapping[str, Tensor], base: str) -> tuple[d
     names = {name.rpartition(".")[0] for name in tensors}
     merged = dict(weights)
     for name in sorted(names):
-        up, down = tensors.get(f"{name}.up"), tensors.get(f"{name}.down")
+        up = tensors.get(f"{name}.up")
+        down = tensors.get(f"{name}.down")
         shape = weights[name].shape if name in weights else None
         if up is None or down is None or up.dim() != 2 or up.shape[1:] != down.shape[:1]:
             raise WeightsError(f"{path} does not fit: {name!r} lacks a part, or its parts do not go together")

@@ -15,11 +15,18 @@ from itertools import chain
 
 from adapterbot.facts import Fact, Triple
 
-MOST_EDGES, MOST_NODES = 8, 9
+MOST_EDGES = 8
+MOST_NODES = 9
 LETTERS = 28  # of a name that are shown; the whole stands in its title
-WIDTH, HEIGHT = 640, 360
-ACROSS, DOWN = 222, 138  # radii of the ellipse
-BOX, LETTER, PADDING = 26, 6.9, 18  # height of a name's box, width of a letter at this size, and of both margins
+WIDTH = 640
+HEIGHT = 360
+# radii of the ellipse
+ACROSS = 222
+DOWN = 138
+# height of a name's box, width of a letter at this size, and of both margins
+BOX = 26
+LETTER = 6.9
+PADDING = 18
 HEAD = 8  # length of an arrow's head
 # Degrees, clockwise from the right, for 1 to 8 names around the middle; none right beside it, where no label would fit.
 ANGLES = (
@@ -80,7 +87,8 @@ def _middle(facts: Sequence[Fact], edges: Sequence[Edge]) -> str:
 
 def _places(edges: Sequence[Edge], middle: str) -> dict[str, Point]:
     """Where each name stands, the middle first. Names that are joined to a neighbour stand beside it."""
-    order, waiting = list[str](), [middle]
+    order = list[str]()
+    waiting = [middle]
     left = list(dict.fromkeys(chain.from_iterable((subject, other) for subject, _, other in edges)))
     while waiting or left:
         name = waiting.pop(0) if waiting else left[0]
@@ -98,10 +106,13 @@ def _places(edges: Sequence[Edge], middle: str) -> dict[str, Point]:
 
 def _arrow(start: Point, end: Point, subject: str, other: str) -> str:
     """A line from box to box with a head at the object."""
-    (x1, y1), (x2, y2) = _edge_of(start, end, subject), _edge_of(end, start, other)
+    (x1, y1) = _edge_of(start, end, subject)
+    (x2, y2) = _edge_of(end, start, other)
     length = math.hypot(x2 - x1, y2 - y1) or 1.0
-    dx, dy = (x2 - x1) / length, (y2 - y1) / length
-    bx, by = x2 - HEAD * dx, y2 - HEAD * dy
+    dx = (x2 - x1) / length
+    dy = (y2 - y1) / length
+    bx = x2 - HEAD * dx
+    by = y2 - HEAD * dy
     head = f"{x2:.1f},{y2:.1f} {bx - dy * 4:.1f},{by + dx * 4:.1f} {bx + dy * 4:.1f},{by - dx * 4:.1f}"
     return (
         f'<path d="M{x1:.1f} {y1:.1f}L{bx:.1f} {by:.1f}" opacity="0.5"/>'
@@ -111,7 +122,8 @@ def _arrow(start: Point, end: Point, subject: str, other: str) -> str:
 
 def _edge_of(at: Point, towards: Point, name: str) -> Point:
     """Where the line from the middle of a name's box leaves it."""
-    dx, dy = towards[0] - at[0], towards[1] - at[1]
+    dx = towards[0] - at[0]
+    dy = towards[1] - at[1]
     across = _width(name) / 2 / abs(dx) if dx else math.inf
     share = min(across, BOX / 2 / abs(dy) if dy else math.inf, 0.5)
     return at[0] + dx * share, at[1] + dy * share
@@ -133,7 +145,8 @@ def _label(edge: Edge, places: dict[str, Point]) -> str:
     subject, relation, other = edge
     start = _edge_of(places[subject], places[other], subject)
     end = _edge_of(places[other], places[subject], other)
-    x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
+    x = (start[0] + end[0]) / 2
+    y = (start[1] + end[1]) / 2
     return (
         f'<text class="ab-relation" x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle" font-size="11" font-style="italic"'
         f' fill="currentColor" stroke="none"><title>{_escaped(relation)}</title>'

@@ -107,7 +107,8 @@ class Handlers:
 
     def clear(self, visitor: Visitor) -> Screen:
         """Start over."""
-        visitor.history, visitor.replies = History(), ()
+        visitor.history = History()
+        visitor.replies = ()
         return self.idle(visitor)
 
     def stop(self, visitor: Visitor) -> None:
@@ -142,7 +143,8 @@ class Handlers:
     ) -> Iterator[Screen]:
         """Answer `message` after `before`; the visitor changes only once there is something to keep."""
         visitor.stopping = False
-        asked, replies = before[0].add_user(message), before[1]
+        asked = before[0].add_user(message)
+        replies = before[1]
         yield _screen(visitor, view.messages(asked.add_bot(view.WAITING), replies), None if box is None else "")
         try:
             said, reply = yield from self._speak(

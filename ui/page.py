@@ -143,7 +143,8 @@ def _side(inspector: str, persona: str) -> Side:
 def _slider(name: str) -> gr.Slider | gr.Number:
     """A slider over the setting's range, or a number box where that is too wide; `info` says what it does."""
     kind, low, high, meaning = DECODE_SETTINGS[name]
-    value, whole = getattr(Decode(), name), kind is int
+    value = getattr(Decode(), name)
+    whole = kind is int
     if high > WIDEST:
         return gr.Number(value, minimum=low, maximum=high, precision=0, label=name, info=meaning, interactive=False)
     step = 1 if whole else 0.01

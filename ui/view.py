@@ -101,7 +101,8 @@ def bars(scores: Mapping[str, float], skill: str) -> list[Bar]:
 
 def bars_html(shown: Sequence[Bar]) -> str:
     """A bar chart without a plotting library: a list with a box of that width in it. No scores, no chart."""
-    first, rest = "".join(map(_bar, shown[:MOST_BARS])), "".join(map(_bar, shown[MOST_BARS:]))
+    first = "".join(map(_bar, shown[:MOST_BARS]))
+    rest = "".join(map(_bar, shown[MOST_BARS:]))
     more = f"<details><summary>{len(shown) - MOST_BARS} more</summary><ol>{rest}</ol></details>" if rest else ""
     return f'<div class="ab-bars"><ol>{first}</ol>{more}</div>' if any(bar.share for bar in shown) else ""
 

@@ -19,7 +19,10 @@ from adapterbot.home import Home, written_by_rename
 from adapterbot.training.documents import find_corpora
 
 SPLITS = ("train", "valid", "validation", "dev")
-RECIPE, CORPUS, STEP = "recipe", "corpus ", "step "  # what inputs are called; any other name is a file's
+# what inputs are called; any other name is a file's
+RECIPE = "recipe"
+CORPUS = "corpus "
+STEP = "step "
 SHOWN = 3  # names in one reason
 JUDGE = "tests/labelled/manager_messages.jsonl"  # messages that the manager is tried on, where the root has them
 

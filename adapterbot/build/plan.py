@@ -268,7 +268,8 @@ def _report(run: BuildRun, _: str, done: FiguresOf) -> Figures:
     from adapterbot.manager.encoder import DIALOGUE
     from adapterbot.training.corpus import load_corpus
 
-    most, encoders = run.recipe.report.most, run.recipe.manager.encoders
+    most = run.recipe.report.most
+    encoders = run.recipe.manager.encoders
     used = run.folder.classifier_folder(DIALOGUE if DIALOGUE in encoders else BACKBONE_ENCODER)
     bot = Bot(_model(run), replace(run.folder, used=used), log=False)
     scores = evaluate_backbone(bot, run.data, mixture=run.recipe.mixture, most=most)

@@ -77,7 +77,8 @@ def write_figures(readme: Path, report: Report, trained: Mapping[str, Mapping[st
 
 def _models(report: Report) -> str:
     """A paragraph on the backbone, the manager and the ranker."""
-    backbone, wiki = report["backbone"], report.get("wiki", {})
+    backbone = report["backbone"]
+    wiki = report.get("wiki", {})
     said = [
         f"The embedded backbone has {backbone['parameters'] / 1e6:.1f} million parameters and needs "
         f"{backbone['bits_per_byte_mean']:.2f} bits per byte on the validation dialogues of "

@@ -31,7 +31,9 @@ from adapterbot.training.card import figures_in
 from adapterbot.training.frames import FRAMES, KINDS, NEAR, OF_SKILLS
 from adapterbot.training.recipe import Recipe
 
-BACKBONE, RANK_HEADS, ENCODER = "backbone (vocabulary and weights)", "rank heads", "encoder and ranker"
+BACKBONE = "backbone (vocabulary and weights)"
+RANK_HEADS = "rank heads"
+ENCODER = "encoder and ranker"
 REPORT = "evaluation report"
 CONFIGS = ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json")
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")

@@ -107,7 +107,8 @@ def respond(
     decode: DecodeSettings,
 ) -> None:
     """Answer one message."""
-    message, past = input.message(text), input.history(history)
+    message = input.message(text)
+    past = input.history(history)
     input.check_decode(decode)
     check_skill(skill)
     bot = _bot(backbone, log=False, demo=demo, place=place)

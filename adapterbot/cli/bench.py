@@ -29,7 +29,9 @@ from adapterbot.network.names import KNOWN
 from adapterbot.spec.tables import AdapterTable
 
 MESSAGE = "My best friend moved away and I feel so alone."
-RUNS, NEW_TOKENS, ADAPTERS = 5, 64, 25
+RUNS = 5
+NEW_TOKENS = 64
+ADAPTERS = 25
 # The child reports its own peak, so that nothing of this process is counted.
 PEAK = """
 import resource, sys

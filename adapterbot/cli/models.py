@@ -144,7 +144,8 @@ def train_encoder(
     from adapterbot.spec.folders import SkillFolders
     from adapterbot.training.recipe import read_recipe
 
-    home, folder = Home.at(), corpora_folder(data)
+    home = Home.at()
+    folder = corpora_folder(data)
     if folder is None:
         raise DataError("the encoder learns from dialogues: give a folder of corpora by --data")
     with resumable():

@@ -33,8 +33,10 @@ def sample(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -
     owners = [i for i, drafts in enumerate(samples) for _ in drafts]
     with torch.inference_mode():
         logits, prompts, memory = _prefill(backbone, bank, requests)
-        cache, owner = prompts.fork(owners, max(s.limit for s in rows)), torch.tensor(owners)
-        logits, memory = logits[owner], memory.select(owner.to(backbone.device)) if memory else None
+        cache = prompts.fork(owners, max(s.limit for s in rows))
+        owner = torch.tensor(owners)
+        logits = logits[owner]
+        memory = memory.select(owner.to(backbone.device)) if memory else None
         adapters = bank.select([s.request.adapter for s in rows])
         del prompts
     step = 0
@@ -45,7 +47,8 @@ def sample(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -
             if any(request.agree == step for request in requests):
                 index = _agreed(samples, step)
                 room = max(s.limit for s in rows) - step
-                tokens, cache = tokens[torch.tensor(index)], cache.fork(index, room + 1)
+                tokens = tokens[torch.tensor(index)]
+                cache = cache.fork(index, room + 1)
                 memory = memory.select(torch.tensor(index, device=backbone.device)) if memory else None
         for drafts in samples:
             _drop_stragglers(drafts)

@@ -48,8 +48,11 @@ class Sample:
 
     def go_on_from(self, other: Sample) -> None:
         """Take over what `other` has so far; what follows is drawn by the own generator."""
-        self.ids, self.logprob, self.steps = list(other.ids), other.logprob, other.steps
-        self.opening, self.finished = other.opening, other.finished
+        self.ids = list(other.ids)
+        self.logprob = other.logprob
+        self.steps = other.steps
+        self.opening = other.opening
+        self.finished = other.finished
 
     @property
     def done(self) -> bool:

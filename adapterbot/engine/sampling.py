@@ -42,7 +42,8 @@ def next_tokens(logits: Tensor, rows: Sequence[Sample], separator: int) -> Tenso
 
 def _penalised(logits: Tensor, grown: Sample, separator: int) -> Tensor:
     """Logits [V] after the penalties, which look at the reply alone, never at the prompt."""
-    decode, ids = grown.request.decode, grown.ids
+    decode = grown.request.decode
+    ids = grown.ids
     scores = logits.clone()
     if decode.repetition_penalty > 1 and ids:  # Keskar et al. 2019, section 4.1
         used = torch.tensor(sorted(set(ids)))

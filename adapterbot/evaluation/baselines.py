@@ -34,7 +34,8 @@ from adapterbot.turn import Prompt
 if TYPE_CHECKING:
     from adapterbot.bot import Bot
 
-BARE, FULL = "bare", "full"
+BARE = "bare"
+FULL = "full"
 RATE = 1e-4  # of AdamW, where all weights learn
 Advance = Callable[[int, int], None]
 

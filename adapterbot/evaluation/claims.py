@@ -51,7 +51,8 @@ def judge_claims(
     source = bot.source(SKILL)
     report = {}
     for name, texts in found.items():
-        said, unlikely = list[str](), list[float]()
+        said = list[str]()
+        unlikely = list[float]()
         for text, _ in texts:
             said.append(verdict(source, text))
             unlikely.append(text_perplexity(bot, text))
@@ -123,7 +124,8 @@ def read_labelled(path: Path) -> list[tuple[str, str]]:
 def _labelled(raw: bytes, where: str) -> tuple[str, str]:
     try:
         item = json.loads(raw.decode("utf-8-sig"))
-        text, label = item["text"], item["label"]
+        text = item["text"]
+        label = item["label"]
     except (ValueError, KeyError, TypeError, RecursionError):
         text = label = None
     if not isinstance(text, str) or not text.strip() or label not in LABELS:

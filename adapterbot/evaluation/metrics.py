@@ -170,7 +170,8 @@ def interval(values: Mapping[int, float], dialogues: Sequence[int], seed: int = 
     groups = {d: k for k, d in enumerate(dict.fromkeys(dialogues[i] for i in values))}
     if len(groups) < 2:
         return None
-    sums, counts = np.zeros(len(groups)), np.zeros(len(groups))
+    sums = np.zeros(len(groups))
+    counts = np.zeros(len(groups))
     for i, value in values.items():
         sums[groups[dialogues[i]]] += value
         counts[groups[dialogues[i]]] += 1

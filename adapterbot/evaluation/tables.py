@@ -88,7 +88,8 @@ def _share(name: str) -> Cell:
 
 def _share_ends(name: str) -> Cell:
     def cell(report: Figures) -> str:
-        low, high = report.get(f"{name}_low"), report.get(f"{name}_high")
+        low = report.get(f"{name}_low")
+        high = report.get(f"{name}_high")
         return "-" if low is None or high is None else f"{100 * low:.0f}–{high:.0%}"
 
     return cell

@@ -149,7 +149,8 @@ class OrElse(Source):
     """`source`, and one fixed fact when it finds nothing (a skill's `when_empty`)."""
 
     def __init__(self, source: Source, fact: Fact) -> None:
-        self._source, self._fact = source, fact
+        self._source = source
+        self._fact = fact
 
     @classmethod
     def open(cls, opening: Opening) -> OrElse:
@@ -218,7 +219,8 @@ def skill_file(spec: SkillSpec) -> Path:
     Raises:
         KnowledgeError: no file is named, or it is not a file inside the skill's folder.
     """
-    where, name = f"{spec.folder / 'skill.toml'}: knowledge.file", spec.knowledge.file
+    where = f"{spec.folder / 'skill.toml'}: knowledge.file"
+    name = spec.knowledge.file
     if not name:
         raise KnowledgeError(f"{where}: source = {spec.knowledge.source!r} needs `file` (or `lines`)")
     path = spec.folder / name

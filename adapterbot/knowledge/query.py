@@ -45,7 +45,8 @@ def queries(history: History) -> list[list[Query]]:
     said = [u.text for u in history if u.speaker == "user"]
     if not said:
         return []
-    newest, joined = Query(terms(said[-1]), said[-1]), list[Query]()
+    newest = Query(terms(said[-1]), said[-1])
+    joined = list[Query]()
     if len(newest.terms) <= 1 or REFERRING & set(_words(newest.text)):
         texts = (f"{older} {newest.text}" for older in reversed(said[-1 - OLDER : -1]))
         joined = [query for text in texts if (query := Query(terms(text), text)).terms != newest.terms]

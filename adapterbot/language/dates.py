@@ -177,7 +177,8 @@ def _in_year(month: int, day: int, year: str | None, today: date) -> list[Span]:
 
 def _numeric(match: re.Match[str], today: date) -> list[Span]:
     """3/5 as the fifth of March, 25/12 as Christmas."""
-    first, second = int(match[1]), int(match[2])
+    first = int(match[1])
+    second = int(match[2])
     month, day = (second, first) if first > 12 else (first, second)
     return _in_year(month, day, match[3], today)
 

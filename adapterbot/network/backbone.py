@@ -79,7 +79,8 @@ class Backbone:
 
         An empty text is the separator alone.
         """
-        separator, limit = self.tokenizer.separator, self.positions
+        separator = self.tokenizer.separator
+        limit = self.positions
         rows = [[*self.tokenizer.encode(text)[-(limit - 1) :], separator] for text in texts]
         vectors = torch.zeros(len(rows), self.width)
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
@@ -103,7 +104,8 @@ def pad_right(rows: Sequence[Sequence[int]], fill: int, positions: int = 0) -> t
     ids = torch.full((len(rows), width), fill)
     real = torch.zeros(len(rows), width)
     for i, row in enumerate(rows):
-        ids[i, : len(row)], real[i, : len(row)] = torch.tensor(row), 1.0
+        ids[i, : len(row)] = torch.tensor(row)
+        real[i, : len(row)] = 1.0
     return ids, real
 
 
@@ -165,7 +167,8 @@ def save_backbone(folder: Path, decoder: Architecture, tokenizer: Tokenizer, met
     A model beyond LARGEST_FILE bytes goes into several files with an index, as on the hub. The weights come last:
     until then the folder holds the old model or none.
     """
-    shape, end = decoder.shape, tokenizer.separator
+    shape = decoder.shape
+    end = tokenizer.separator
     configs: dict[str, object] = {
         "config.json": {**decoder.config(), "bos_token_id": end, "eos_token_id": end, "dtype": "float16"},
         "generation_config.json": {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end},

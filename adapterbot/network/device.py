@@ -141,7 +141,9 @@ def _granted(folder: Path) -> float:
     """Quota over period of one control group."""
     quota, _, period = _read(folder / "cpu.max").partition(" ")  # version 2: "max 100000" or "150000 100000"
     if not quota:
-        quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")  # version 1; -1: none
+        # version 1; -1: none
+        quota = _read(folder / "cpu.cfs_quota_us")
+        period = _read(folder / "cpu.cfs_period_us")
     try:
         granted = int(quota) / int(period)
     except (ValueError, ZeroDivisionError):

@@ -26,7 +26,8 @@ class Tokenizer:
         if separator is None:
             raise BackboneError(f"the tokenizer has no {SEPARATOR} token, which closes every utterance")
         fast.encode_special_tokens = True  # text is never parsed for special tokens
-        self._fast, self.separator = fast, separator
+        self._fast = fast
+        self.separator = separator
 
     @classmethod
     def from_folder(cls, folder: Path) -> Tokenizer:

@@ -78,8 +78,11 @@ class Responder:
         guard: Guard | None = None,
     ) -> None:
         """`ranker` is asked for when there is more than one draft to choose from; `heads` choose by style."""
-        self.backbone, self.bank = backbone, bank
-        self._ranker, self._heads, self._guard = ranker, heads, guard or Guard()
+        self.backbone = backbone
+        self.bank = bank
+        self._ranker = ranker
+        self._heads = heads
+        self._guard = guard or Guard()
 
     def over(self, backbone: Backbone, bank: AdapterBank) -> Responder:
         """One that answers as this one does, by other weights."""
@@ -92,8 +95,10 @@ class Responder:
 
         `decode` are the settings, else those of the skill; without a seed one is drawn.
         """
-        facts, decode = tuple(facts), decode or spec.decode
-        tokenizer, positions = self.backbone.tokenizer, self.backbone.positions
+        facts = tuple(facts)
+        decode = decode or spec.decode
+        tokenizer = self.backbone.tokenizer
+        positions = self.backbone.positions
         texts = spec.heard(history)
         reserve = min(decode.max_tokens, positions // 2)
         evidence = Evidence.of(spec, facts, tokenizer.everyday)
@@ -128,7 +133,9 @@ class Responder:
         A single draft comes as it grows. Of several, the beginning on which they agree comes at once, and the rest when
         the best of them is known; of a strict skill, which is checked as a whole, all of it then.
         """
-        started, shown, timings = time.perf_counter(), "", dict[str, float]()
+        started = time.perf_counter()
+        shown = ""
+        timings = dict[str, float]()
         for samples in sample(self.backbone, self.bank, [turn.request]):
             drafts = samples[0]
             piece = self._begun(drafts)[len(shown) :] if len(drafts) > 1 else self._grown(turn, drafts[0], shown)
@@ -154,7 +161,8 @@ class Responder:
 
     def _chosen(self, turn: Prepared, samples: Sequence[Sample], timings: dict[str, float]) -> Answer:
         """Stage 6: the best acceptable draft; where none is, fresh ones, and masked words at last."""
-        started, warnings = time.perf_counter(), tuple[str, ...]()
+        started = time.perf_counter()
+        warnings = tuple[str, ...]()
         begun = self._begun(samples) if len(samples) > 1 else ""
         ranked = self._ranked(turn, samples, begun)
         best = self._guard.first(ranked)

@@ -111,7 +111,8 @@ class Evidence:
         if self.missing:
             wrong = against_nothing(reply.text, self.missing)
             return wrong or self._unsupported(reply.text, all_parts([*self.lines, *utterances[-1:]]))
-        text, said = reply.text, all_parts(utterances)
+        text = reply.text
+        said = all_parts(utterances)
         rows = [(fact, line) for fact, line in zip(self.facts, self.lines, strict=True) if len(fact.row) > 1]
         others = [(fact, line) for fact, line in zip(self.facts, self.lines, strict=True) if len(fact.row) <= 1]
         told = all_parts(line for _, line in others)

@@ -30,7 +30,9 @@ def encode(
     When the whole is too long, the oldest utterances go first, then facts from the end; the newest user turn always
     stays, if need be without its beginning. `Prompt.dropped` says what went.
     """
-    learn, kept_facts, dropped = set(learn), list(facts), []
+    learn = set(learn)
+    kept_facts = list(facts)
+    dropped = []
     room = positions - reserve
     pieces = [[*tokenizer.encode(text), tokenizer.separator] for text in utterances]
     wanted = [i in learn for i in range(len(pieces))]
@@ -38,7 +40,8 @@ def encode(
     head = _facts(tokenizer, kept_facts)
     while len(pieces) > keep and _length(head, pieces) > room:
         dropped.append(f"utterance: {utterances[len(utterances) - len(pieces)]}")
-        pieces, wanted = pieces[1:], wanted[1:]
+        pieces = pieces[1:]
+        wanted = wanted[1:]
     while kept_facts and _length(head, pieces) > room:
         dropped.append(f"fact: {kept_facts.pop()}")
         head = _facts(tokenizer, kept_facts)

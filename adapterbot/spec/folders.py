@@ -27,7 +27,9 @@ BASE = re.compile(r"_[a-z0-9_]{1,39}")  # what skills can extend that is no skil
 RESERVED = frozenset({"con", "prn", "aux", "nul"} | {f"{d}{i}" for d in ("com", "lpt") for i in range(10)})
 PACKAGE_SKILLS = shipped("skills")
 MOST_BYTES = 2**20  # of a skill.toml or an examples.txt
-SPEC, EXAMPLES, ADAPTER = "skill.toml", "examples.txt", "adapter.safetensors"
+SPEC = "skill.toml"
+EXAMPLES = "examples.txt"
+ADAPTER = "adapter.safetensors"
 
 
 def check_name(name: str) -> str:

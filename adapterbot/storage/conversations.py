@@ -82,7 +82,8 @@ class Store:
         """
         chosen = sa.select(*SAID, WHOLE).where(TURN.c.session == check_session_id(session_id))
         chosen = chosen.order_by(TURN.c.position.desc()).limit(None if most is None else -(-most // 2))
-        said, notes = list[Utterance](), list[str]()
+        said = list[Utterance]()
+        notes = list[str]()
         for position, message, reply, skill, whole in reversed(self._rows(chosen)):
             if whole and isinstance(message, str) and isinstance(reply, str):
                 said += (Utterance("user", message), Utterance("bot", reply, str(skill)))
@@ -92,7 +93,8 @@ class Store:
 
     def sessions(self) -> list[SessionSummary]:
         """All sessions, the one used last first."""
-        oldest, newest = sa.func.min(TURN.c.created_at), sa.func.max(TURN.c.created_at)
+        oldest = sa.func.min(TURN.c.created_at)
+        newest = sa.func.max(TURN.c.created_at)
         chosen = sa.select(TURN.c.session, sa.func.count(), oldest, newest).group_by(TURN.c.session)
         return [SessionSummary(*tuple(row)) for row in self._rows(chosen.order_by(newest.desc(), TURN.c.session))]
 
@@ -120,7 +122,8 @@ class Store:
             UnknownNameError: there is no such session; the message lists the nearest.
         """
         chosen = sa.select(TURN).where(TURN.c.session == check_session_id(session_id)).order_by(TURN.c.position)
-        turns, notes = list[dict[str, Any]](), list[str]()
+        turns = list[dict[str, Any]]()
+        notes = list[str]()
         for row in self._rows(chosen):
             try:
                 turns.append(_exported(row._asdict()))

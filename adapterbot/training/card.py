@@ -14,7 +14,8 @@ from adapterbot.errors import DataError
 from adapterbot.home import written_by_rename
 from adapterbot.spec.tables import SkillSpec
 
-BEGIN, END = "<!-- figures: `adapterbot build` writes from here -->", "<!-- figures: to here -->"
+BEGIN = "<!-- figures: `adapterbot build` writes from here -->"
+END = "<!-- figures: to here -->"
 CARD = """# {name}
 
 {summary}

@@ -17,7 +17,8 @@ from adapterbot.home import DATA
 from adapterbot.language.dates import DAYS
 from adapterbot.training.made_up_names import made_up_word
 
-FRAMES, OF_SKILLS = DATA / "samples" / "frames.json", DATA / "samples" / "skill_frames.json"
+FRAMES = DATA / "samples" / "frames.json"
+OF_SKILLS = DATA / "samples" / "skill_frames.json"
 FRAME = "frame-"  # how the id of such a dialogue starts
 SLOT = re.compile(r"\{(\w+)\}")
 CASUAL = 0.3  # of the questions come in lower case without a mark at the end
@@ -83,12 +84,14 @@ def _forecast(frames: Mapping[str, Any], kind: str, most: int, draw: random.Rand
     for row in skies.values():  # one place has this sky on that day, so that "where" has one answer
         while row is not skies[place] and row[day] == sky:
             row[day] = draw.choice(frames["sky"])
-    low, high = lows[place][day], highs[place][day]
+    low = lows[place][day]
+    high = highs[place][day]
     other = draw.choice([s for s in frames["sky"] if s != sky])
     elsewhere = _Values(frames, draw)["place"]
     known = {"place": place, "sky": sky, "other": other, "low": str(low), "high": str(high), "elsewhere": elsewhere}
     said = {0: "today", 1: "tomorrow"}.get((day - today) % 7, DAYS[day].capitalize())
-    ask, tell = draw.choice(frame["ask"]), draw.choice(frame["tell"])
+    ask = draw.choice(frame["ask"])
+    tell = draw.choice(frame["tell"])
     rows = [
         f"location: {p.lower()}, "
         + ", ".join(f"{d}: {skies[p][i]}, low of {lows[p][i]}F, high of {highs[p][i]}F" for i, d in enumerate(DAYS))

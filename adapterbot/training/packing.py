@@ -61,7 +61,8 @@ class Packed:
     def batch(self, rows: Sequence[int], fill: int) -> Batch:
         """The rows of these numbers; `fill` pads them at the right."""
         shape = (len(rows), self.length)
-        ids, labels = np.full(shape, fill), np.full(shape, IGNORE)
+        ids = np.full(shape, fill)
+        labels = np.full(shape, IGNORE)
         positions = np.zeros(shape, np.int64)
         documents = np.full(shape, -1)
         for i, row in enumerate(rows):

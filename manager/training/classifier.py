@@ -165,7 +165,8 @@ def out_of_fold(mixture: Mixture, settings: ClassifierTraining) -> tuple[Tensor,
     """Probability [N] of each label by a head that never saw the example: with its own history, and without any."""
     seed = settings.seed
     fold = torch.randint(2, (len(mixture.skill),), generator=Generator().manual_seed(seed)).bool()
-    in_place, by_itself = torch.zeros(len(mixture.skill)), torch.zeros(len(mixture.skill))
+    in_place = torch.zeros(len(mixture.skill))
+    by_itself = torch.zeros(len(mixture.skill))
     for part in (fold, ~fold):
         head = fit(mixture, seed, settings.cleaning_steps, settings.batch, mixture.weights() * ~part)
         message = mixture.message[part]

@@ -63,7 +63,8 @@ class Mixture:
 
     def weights(self, shares: Sequence[float] = SHARES) -> Tensor:
         """Chance of each example [N]: all skills alike, and inside a skill the groups by `shares`."""
-        by_hand, alone = self.trusted, self.alone
+        by_hand = self.trusted
+        alone = self.alone
         groups = (by_hand & alone, ~by_hand & alone, by_hand & ~alone, ~by_hand & ~alone)
         chances = torch.zeros(len(self.skill))
         for skill in range(self.classes):

@@ -76,7 +76,9 @@ def batch(dialogues: Sequence[Sequence[int]]) -> Batch:
     """One batch of these dialogues."""
     candidates = sorted({row for rows in dialogues for row in rows})
     place = {row: i for i, row in enumerate(candidates)}
-    contexts, truth, barred = [], [], []
+    contexts = []
+    truth = []
+    barred = []
     for rows in dialogues:
         for i in range(1, len(rows)):
             contexts.append(context(rows[:i]))
@@ -97,7 +99,8 @@ def context(rows: Sequence[int]) -> list[int]:
 def reply_loss(towers: Towers, vectors: Tensor, batch: Batch) -> Tensor:
     """Cross-entropy of the true reply among the candidates, and of the context among those of the batch."""
     device = vectors.device
-    truth, barred = batch.truth.to(device), batch.barred.to(device)
+    truth = batch.truth.to(device)
+    barred = batch.barred.to(device)
     contexts = vectors[batch.contexts.to(device)].flatten(1)
     logits = towers(contexts, vectors[batch.candidates.to(device)]).masked_fill(barred, -torch.inf)
     among = logits[:, truth]  # [N, N]; the same reply to another context is right there as well

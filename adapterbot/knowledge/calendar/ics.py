@@ -145,7 +145,8 @@ def _text(path: Path) -> str:
 
 def _unfolded(text: str, advance: Callable[[int], None]) -> Iterator[tuple[int, str]]:
     """The lines with their numbers; one that begins with a blank goes on from the one before."""
-    number, parts = 0, list[str]()
+    number = 0
+    parts = list[str]()
     for count, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
         advance(1)
         if line[:1] in (" ", "\t") and parts:
@@ -153,7 +154,8 @@ def _unfolded(text: str, advance: Callable[[int], None]) -> Iterator[tuple[int, 
             continue
         if parts:
             yield number, "".join(parts)
-        number, parts = count, [line]
+        number = count
+        parts = [line]
     yield number, "".join(parts)
 
 
@@ -162,7 +164,10 @@ def _blocks(text: str, advance: Callable[[int], None]) -> Iterator[tuple[int, st
 
     An event that does not end has a last line that is none, so that reading it fails.
     """
-    start, name, inner, lines = 0, "", "", list[str]()
+    start = 0
+    name = ""
+    inner = ""
+    lines = list[str]()
     for number, line in _unfolded(text, advance):
         mark = line.strip().upper()
         if name == "VTIMEZONE" and mark != "END:VTIMEZONE":
@@ -170,7 +175,10 @@ def _blocks(text: str, advance: Callable[[int], None]) -> Iterator[tuple[int, st
         elif mark in ("BEGIN:VEVENT", "BEGIN:VTIMEZONE"):
             if name:
                 yield start, name, ["no END:VEVENT"]
-            start, name, inner, lines = number, mark[6:], "", []
+            start = number
+            name = mark[6:]
+            inner = ""
+            lines = []
         elif name and mark == f"END:{name}":
             yield start, name, lines
             name = ""
@@ -232,7 +240,8 @@ def _series(groups: dict[str, list[tuple[int, Any]]], faults: list[str]) -> Iter
 def _times(event: Any, zone: tzinfo | None) -> tuple[datetime, datetime, bool]:
     """Start, end and whether it is for whole days."""
     value = event["DTSTART"].dt
-    start, all_day = _local(value, zone), not isinstance(value, datetime)
+    start = _local(value, zone)
+    all_day = not isinstance(value, datetime)
     if "DTEND" in event:
         end = _local(event["DTEND"].dt, zone)
     else:

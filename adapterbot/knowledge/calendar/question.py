@@ -128,7 +128,8 @@ def read_question(text: str, today: date) -> Question:
     spans, rest = read_days(text, today)
     said = [CLITIC.sub("", word) for word in WORD.findall(rest.lower())]
     general = bool((GENERAL | FREE) & set(said))
-    past, last = bool(PAST.search(rest)), bool(LAST.search(rest))
+    past = bool(PAST.search(rest))
+    last = bool(LAST.search(rest))
     if FREE & set(said):
         return Question(tuple(spans), general=True, past=past, last=last)
     content = [w for w in said if w not in STOP and w not in WEAK and not re.fullmatch(r"\d+(?:[ap]m)?", w)]

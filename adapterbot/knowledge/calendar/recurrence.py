@@ -16,11 +16,14 @@ from typing import Any
 from adapterbot.language.dates import listed
 
 DAY = timedelta(days=1)
-BACK, AHEAD = 400 * DAY, 800 * DAY  # around today: what is kept ready, since most questions are about it
+# around today: what is kept ready, since most questions are about it
+BACK = 400 * DAY
+AHEAD = 800 * DAY
 BEFORE = 3 * DAY  # of the days asked for, and the length of the event before those, is where a rule begins anew
 # In 28 years each day of the year falls on each weekday; no century without a leap day is among these.
 TRIED = date(MAXYEAR - 28, 1, 1)
-DAYS, MONTHS = {"DAILY": 1, "WEEKLY": 7}, {"MONTHLY": 1, "YEARLY": 12}
+DAYS = {"DAILY": 1, "WEEKLY": 7}
+MONTHS = {"MONTHLY": 1, "YEARLY": 12}
 FILTERS = tuple(listed("BYMONTH BYMONTHDAY BYYEARDAY BYWEEKNO BYDAY"))
 MOST_COUNTED = 3_000  # occurrences of a rule with COUNT
 END = datetime(2200, 1, 1)
@@ -32,7 +35,8 @@ class Unfolding:
     def __init__(self, events: Sequence[Any], today: date) -> None:
         """Raises whatever the libraries stumble over in rules that are not valid."""
         self._events = [_settled(event) for event in events]
-        self._first, self._last = today - BACK, today + AHEAD
+        self._first = today - BACK
+        self._last = today + AHEAD
         self._near = self._from(self._first)
 
     def between(self, start: datetime, stop: datetime) -> Sequence[Any]:

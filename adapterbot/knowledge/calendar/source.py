@@ -65,7 +65,10 @@ class CalendarSource(Source):
     def __init__(
         self, home: Home, *, limit: int = 3, demo: bool = False, now: Callable[[], datetime] = datetime.now
     ) -> None:
-        self._home, self._limit, self._demo, self._now = home, limit, demo, now
+        self._home = home
+        self._limit = limit
+        self._demo = demo
+        self._now = now
         self._lock = threading.Lock()
         self._read: tuple[object, CalendarFile] | None = None  # what file it was, and what is in it
 
@@ -168,8 +171,10 @@ class _Search:
     """The events of a calendar at one moment."""
 
     def __init__(self, series: tuple[Series, ...], moment: datetime) -> None:
-        self._series, self._zone = series, moment.tzinfo
-        self._now, self._today = moment.replace(tzinfo=None), moment.date()
+        self._series = series
+        self._zone = moment.tzinfo
+        self._now = moment.replace(tzinfo=None)
+        self._today = moment.date()
 
     def find(self, question: Question, limit: int) -> list[tuple[float, Happening]]:
         """The happenings that a question is about, with how well its words name them; best first.
@@ -192,7 +197,8 @@ class _Search:
 
     def _on(self, question: Question, series: Iterable[Series]) -> list[Happening]:
         """What happens in the spans of a question: span by span, what is over last, else by time."""
-        kept, found = list(series), list[Happening]()
+        kept = list(series)
+        found = list[Happening]()
         for span in question.spans:
             inside = [h for h in self._between(kept, span.first, span.last) if _within(h, span)]
             found += sorted(inside, key=lambda h: (self._over(h) and span.last >= self._today, h.start))
@@ -228,7 +234,8 @@ class _Search:
 
 def _within(happening: Happening, span: Span) -> bool:
     """Whether it takes place in the hours of the span; what takes whole days does."""
-    start, (first, until) = happening.start, span.hours
+    start = happening.start
+    (first, until) = span.hours
     if happening.all_day or start.date() != happening.last:
         return True
     from_then = datetime.combine(start.date(), time(first))
@@ -255,10 +262,13 @@ def _event(happening: Happening, today: date, source: str, score: float) -> Even
 
 def event_cells(happening: Happening, today: date) -> Cells:
     """One happening as cells; those that it lacks are left out."""
-    title, people = _clean(happening.title), [_clean(p) for p in happening.people]
+    title = _clean(happening.title)
+    people = [_clean(p) for p in happening.people]
     if not people and (found := WITH.match(title)):
-        title, people = found[1], [found[2]]
-    first, last = happening.start.date(), happening.last
+        title = found[1]
+        people = [found[2]]
+    first = happening.start.date()
+    last = happening.last
     cells = {
         "event": " ".join(w.lower() if w.lower() in LOWER else w for w in title.split()) or "untitled event",
         "time": "all day" if happening.all_day else spoken_time(happening.start),

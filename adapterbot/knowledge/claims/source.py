@@ -88,14 +88,17 @@ class ClaimSource(Source):
         Raises:
             KnowledgeError: the file cannot be read, or a line of it is bad.
         """
-        self._path, self._home, self._similarity = path, home, similarity
+        self._path = path
+        self._home = home
+        self._similarity = similarity
         self.phrasings = tuple(read_claims(path))
         measured = SHARED if similarity is None else COSINE
         self._threshold = measured if threshold is None else threshold
         count = Counter(word for p in self.phrasings for word in p.said.words)
         self._weight = {word: math.log(1 + len(self.phrasings) / n) for word, n in count.items()}
         self._rare = math.log(1 + len(self.phrasings))
-        self._lock, self._kept = threading.Lock(), list[Rows]()
+        self._lock = threading.Lock()
+        self._kept = list[Rows]()
 
     @classmethod
     def open(cls, opening: Opening) -> ClaimSource:
@@ -117,7 +120,8 @@ class ClaimSource(Source):
             matches = [match for statement in statements(text) if (match := self.judge(statement))]
             if matches:
                 best = max(matches, key=lambda match: match.score)
-                title, evidence = best.claim.title, best.claim.text
+                title = best.claim.title
+                evidence = best.claim.text
                 return [Verdict(title, best.label, evidence, source="claims", score=round(best.score, 4))]
             if len(content(text)) >= ENOUGH:  # it is about something else, not "is that true?"
                 break

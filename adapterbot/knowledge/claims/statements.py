@@ -220,7 +220,8 @@ class Statement:
         )
 
     def _swaps(self, other: Statement) -> bool:
-        (mine, my_than), (theirs, their_than) = self.compared, other.compared
+        (mine, my_than) = self.compared
+        (theirs, their_than) = other.compared
         return bool(mine & their_than and my_than & theirs)
 
 

@@ -23,7 +23,8 @@ BRACKET = re.compile(r"\s*\([^()]*\)(?:\s*#\d+)?\s*$")
 ARTICLE = re.compile(r"^(?:the|a|an)\s+(?=\w)", re.IGNORECASE)
 AFTER_NAME = frozenset({"jr", "sr", "ii", "iii", "iv"})
 SENTENCE_END = re.compile(r"[.!?…:\n][\"'”’)]*\s*[\"'“‘(]*$")
-OPEN, CLOSE = "\"'“‘«*_", "\"'”’»*_"
+OPEN = "\"'“‘«*_"
+CLOSE = "\"'”’»*_"
 NOUNS = frozenset(
     WORD.findall("""
     film films movie movies flick book books novel novels song songs band bands album albums track
@@ -154,7 +155,8 @@ def mentions(text: str, lookup: Lookup) -> list[Mention]:
     spans = [(s, e) for s in range(len(words)) for e in range(s + 1, min(s + LONGEST, len(words)) + 1)]
     tried = {span: _forms(keys[span[0] : span[1]], words[span[1] - 1][0]) for span in spans}
     found = lookup(list({form.key for forms in tried.values() for form in forms}))
-    taken, kept = set[int](), list[Mention]()
+    taken = set[int]()
+    kept = list[Mention]()
     for start, end in sorted(spans, key=lambda span: (span[0] - span[1], span[0])):
         things = _things(tried[start, end], found)
         if things and not taken & set(range(start, end)):
@@ -207,8 +209,10 @@ def _everyday(key: str) -> bool:
 
 def _shown(text: str, words: Sequence[re.Match[str]], keys: Sequence[str], start: int, end: int) -> bool:
     """Whether quotation marks or capitals show that words `start` to `end` are a name."""
-    first, last = words[start], words[end - 1]
-    before, after = text[: first.start()], text[last.end() :]
+    first = words[start]
+    last = words[end - 1]
+    before = text[: first.start()]
+    after = text[last.end() :]
     if before[-1:] in tuple(OPEN) and after[:1] in tuple(CLOSE):
         return True
     inner = [w for w in words[start:end] if w[0].lower() not in SMALL or w is first]

@@ -95,7 +95,8 @@ class TripleIndex:
     """The triples of some files. Safe to use from several threads."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._db, self._lock = connection, threading.Lock()
+        self._db = connection
+        self._lock = threading.Lock()
         weakref.finalize(self, connection.close)
 
     @classmethod
@@ -146,7 +147,9 @@ class TripleIndex:
 
 def _fill(connection: sqlite3.Connection, paths: Sequence[Path]) -> None:
     """Make an empty database the index of all triples of `paths`; an `alias` names its subject and is no triple."""
-    ids, kinds, aliases = dict[str, int](), dict[int, str](), list[tuple[str, str]]()
+    ids = dict[str, int]()
+    kinds = dict[int, str]()
+    aliases = list[tuple[str, str]]()
 
     def entity(name: str, kind: str) -> int:
         number = ids.setdefault(name, len(ids) + 1)

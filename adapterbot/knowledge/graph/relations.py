@@ -7,7 +7,11 @@ from collections.abc import Iterable
 
 from adapterbot.facts import Triple
 
-FILM, BOOK, MUSIC, PERSON, GENRE = "film", "book", "music", "person", "genre"
+FILM = "film"
+BOOK = "book"
+MUSIC = "music"
+PERSON = "person"
+GENRE = "genre"
 
 # relation (lower case, spaces): kinds of its subject and its object; "" where it tells nothing
 ROLES: dict[str, tuple[str, str]] = {

@@ -39,7 +39,10 @@ from adapterbot.language.words import REFERRING
 
 SHIPPED = DATA / "knowledge" / "graph.tsv"
 BACK = 4  # earlier utterances that a follow-up may refer to
-MOST_ENTITIES, MOST_LINKS, MOST_EDGES = 6, 8, 40  # looked at in one turn: entities, relations of each, triples of each
+# looked at in one turn: entities, relations of each, triples of each
+MOST_ENTITIES = 6
+MOST_LINKS = 8
+MOST_EDGES = 40
 EXTRA = 2  # triples beside those that answer the question
 OF_PEOPLE = frozenset({"he", "him", "his", "she", "her", "hers", "they", "them", "their"})
 POINTING = frozenset({"that", "this", "those", "these", "one"})  # in a question: at what was said
@@ -118,12 +121,14 @@ class GraphSource(Source):
 
     def __init__(self, paths: Sequence[Path], home: Home, *, limit: int = 5) -> None:
         """Raises KnowledgeError when a file cannot be read or a line of it is bad."""
-        self._index, self._limit = TripleIndex.open(paths, home.knowledge), limit
+        self._index = TripleIndex.open(paths, home.knowledge)
+        self._limit = limit
 
     @classmethod
     def open(cls, opening: Opening) -> GraphSource:
         """The triples of the spec's `file`; without one, those that ship and those that the user imported."""
-        own, table = imported(opening.home), opening.spec.knowledge
+        own = imported(opening.home)
+        table = opening.spec.knowledge
         paths = [skill_file(opening.spec)] if table.file else [SHIPPED, *([own] if own else [])]
         return cls(paths, opening.home, limit=table.limit)
 
@@ -178,7 +183,8 @@ class GraphSource(Source):
 
     def _chosen(self, found: Iterable[Found]) -> list[Found]:
         """The best; where some answer the question, hardly any others."""
-        ranked, joined = list[Found](), set[frozenset[int]]()
+        ranked = list[Found]()
+        joined = set[frozenset[int]]()
         for each in sorted(found, key=lambda f: (-f.score, f.edge.id)):
             ends = frozenset({each.edge.subject.id, each.edge.object.id})
             if ends not in joined:  # who wrote it directed it too: the better of the two will do
@@ -223,7 +229,8 @@ class GraphSource(Source):
 
     def _joined(self, one: Named, other: Named, asked: Asked) -> Iterable[Found]:
         """What joins two entities: a triple of both, else what both have to do with."""
-        weight, both = one.weight + other.weight, (one.entity, other.entity)
+        weight = one.weight + other.weight
+        both = (one.entity, other.entity)
         edges = self._index.between(*both, self._limit)
         for edge in edges:
             yield Found(edge, one.entity, weight + 2.0 + 2.0 * asks_for(edge.relation, asked.words), True)

@@ -72,7 +72,9 @@ def import_triples(path: Path, target: Path, advance: Callable[[int], None]) -> 
     Raises:
         KnowledgeError: a bad line, no triple at all, or `target` cannot be written.
     """
-    seen, names, count = set[bytes](), set[bytes](), 0
+    seen = set[bytes]()
+    names = set[bytes]()
+    count = 0
     try:
         with written_by_rename(target) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
             for count, triple in enumerate(read_triples(path), 1):
@@ -136,7 +138,8 @@ class _CsvLines:
     """
 
     def __init__(self, path: Path) -> None:
-        self._lines, self._path = _lines(path), path
+        self._lines = _lines(path)
+        self._path = path
         self.number = self.inside = 0
 
     def __iter__(self) -> Iterator[str]:

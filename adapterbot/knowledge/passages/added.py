@@ -57,7 +57,8 @@ class OwnPassages:
     """The index of what the user has added, opened anew whenever it was changed. Safe to use from several threads."""
 
     def __init__(self, home: Home) -> None:
-        self._path, self._lock = home.knowledge / NAME, threading.Lock()
+        self._path = home.knowledge / NAME
+        self._lock = threading.Lock()
         self._opened: tuple[tuple[int, int], OwnIndex] | None = None
 
     def index(self) -> OwnIndex | None:

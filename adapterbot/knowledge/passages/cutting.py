@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from adapterbot.language.sentences import SENTENCE_END, split_sentences
 
-MAX_WORDS, MAX_SENTENCES = 40, 2  # of what the model is given
+# of what the model is given
+MAX_WORDS = 40
+MAX_SENTENCES = 2
 PASSAGE_WORDS = 80
 WORD_LENGTH = 200  # characters; what goes on for longer is cut, so that a passage has a bound
 

@@ -26,7 +26,9 @@ from adapterbot.knowledge.sqlite_cache import opened
 
 FORMAT = 1  # of the index file; another number makes it be built again
 RANKING = "bm25(4.0, 1.0)"  # a hit in the title counts as four in the text
-MARK, UNMARK = "\x02", "\x03"  # around each hit in a highlighted title
+# around each hit in a highlighted title
+MARK = "\x02"
+UNMARK = "\x03"
 # bm25 costs 2 µs for each passage that it ranks, and 0.05 µs for each that has a word of the query.
 RANKED = 10_000  # passages that one statement ranks at most
 SCANNED = 200_000  # passages that the frequent words of a query may have
@@ -65,7 +67,9 @@ class Index:
     """The passages of one file, searchable. Safe to use from several threads."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._db, self._lock = connection, threading.Lock()  # over the connection and the counts
+        # over the connection and the counts
+        self._db = connection
+        self._lock = threading.Lock()
         weakref.finalize(self, connection.close)
         self.size = int(connection.execute("SELECT value FROM about WHERE key = 'passages'").fetchone()[0])
         # FTS5's inverse document frequency of a word that one passage has (sqlite.org/fts5.html, section 5.1.1).

@@ -92,14 +92,16 @@ def _text(path: Path) -> Passages:
 
 def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
     """Lines joined up to the next empty one."""
-    block, size = list[str](), 0
+    block = list[str]()
+    size = 0
     for line in lines:
         if line.strip():
             block.append(line)
             size += len(line)
         if block and (size > PARAGRAPH or not line.strip()):
             yield "\n".join(block)
-            block, size = [], 0
+            block = []
+            size = 0
     if block:
         yield "\n".join(block)
 
@@ -163,7 +165,8 @@ def _block_line(line: str) -> tuple[int, bool, str]:
 
 def _prose(lines: Iterable[tuple[int, str]]) -> Iterator[str]:
     """Without the front matter and blocks of code."""
-    fence, opened = "", False
+    fence = ""
+    opened = False
     for number, line in lines:
         stripped = line.strip()
         if fence:

@@ -75,8 +75,10 @@ class PassageSource(Source):
         Raises:
             KnowledgeError: the file cannot be read, or a line of it is bad.
         """
-        self._index, self._own = Index.open(path, home.knowledge), own
-        self._similarity, self._limit = similarity, limit
+        self._index = Index.open(path, home.knowledge)
+        self._own = own
+        self._similarity = similarity
+        self._limit = limit
         self._bonus, measured = BM25 if similarity is None else COSINE
         self._threshold = measured if threshold is None else threshold
         if similarity is not None:
@@ -111,7 +113,8 @@ class PassageSource(Source):
 
     def mentions(self, text: str) -> tuple[str, ...]:
         """The titles of passages of which `text` has every content word."""
-        words, indexes = terms(text), [self._index, *filter(None, [self._own.index() if self._own else None])]
+        words = terms(text)
+        indexes = [self._index, *filter(None, [self._own.index() if self._own else None])]
         hits = [hit for index in indexes for hit in index.search(words, CANDIDATES)] if words else []
         return tuple(dict.fromkeys(hit.passage.title for hit in hits if _title_share(hit) == 1.0))
 
@@ -132,7 +135,8 @@ class PassageSource(Source):
         return []
 
     def _scored(self, query: Query, indexes: Sequence[Index]) -> list[Found]:
-        found, wanted = list[Found](), None
+        found = list[Found]()
+        wanted = None
         for index in indexes:
             hits = index.search(query.terms, CANDIDATES if index is self._index else OWN_CANDIDATES)
             relevance = [hit.bm25 for hit in hits]
@@ -147,7 +151,8 @@ class PassageSource(Source):
     def _fact(self, found: Found, asked: str) -> Passage:
         """What the model is given of a passage; of one that the user added, which need not begin with its point, what
         the query names."""
-        passage, score = found.hit.passage, round(found.score, 4)
+        passage = found.hit.passage
+        score = round(found.score, 4)
         if isinstance(found.index, OwnIndex):
             text = excerpt(found.hit.marked_text, MARK, UNMARK)
             name = found.index.file_name(passage.row)

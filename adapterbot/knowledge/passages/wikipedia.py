@@ -58,8 +58,11 @@ class _Pages:
     """Takes a dump piece by piece and gives the (title, wikitext) of its articles; holds no more than a page."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._done = path, list[tuple[str, str]]()
-        self._depth, self._name, self._size = 0, "", 0
+        self._path = path
+        self._done = list[tuple[str, str]]()
+        self._depth = 0
+        self._name = ""
+        self._size = 0
         self._page: dict[str, list[str]] = {}
         self._parser = expat.ParserCreate(namespace_separator=" ")
         self._parser.buffer_text = True
@@ -78,7 +81,8 @@ class _Pages:
 
     def take(self) -> list[tuple[str, str]]:
         """The pages that are complete."""
-        done, self._done = self._done, []
+        done = self._done
+        self._done = []
         return done
 
     def _doctype(self, *_: object) -> None:
@@ -93,7 +97,8 @@ class _Pages:
                 f"{self._path}: not a Wikipedia dump: it begins with <{shorten(self._name)}>, not <mediawiki>"
             )
         if self._name == "page":
-            self._page, self._size = {}, 0
+            self._page = {}
+            self._size = 0
         elif self._name in ("redirect", "text"):  # of several revisions the last one counts
             self._page[self._name] = []
 

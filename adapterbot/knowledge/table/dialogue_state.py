@@ -15,7 +15,8 @@ from adapterbot.language.words import REFERRING
 WINDOW = 12  # utterances that are looked at
 OTHER = re.compile(r"\b(?:another|other|others|else|different|alternatives?|instead|next one)\b", re.I)
 SMALL_TALK = re.compile(r"\b(?:anything|something|what) else\b|\bfurther\b|\bhow (?:are|is|was|do you)\b", re.I)
-LATER, EARLIER = re.compile(r"\blater\b", re.I), re.compile(r"\bearlier\b", re.I)
+LATER = re.compile(r"\blater\b", re.I)
+EARLIER = re.compile(r"\bearlier\b", re.I)
 ANY = re.compile(
     r"\b(?:any(?:thing|where|time)?|whatever|whichever|either|surprise me|no preference|up to you|you choose)\b"
     r"|\b(?:doesn'?t|does not|don'?t|do not|not) (?:really )?(?:matter|care|mind|important|picky)\b",
@@ -72,7 +73,9 @@ class Lookup(Protocol):
 
 def understood(history: History, table: Lookup, speech: Speech) -> Wish:
     """What the last utterances of `history` ask for."""
-    wish, asked, questioned = Wish(), tuple[str, ...](), False
+    wish = Wish()
+    asked = tuple[str, ...]()
+    questioned = False
     for utterance in history.window(WINDOW):
         if utterance.speaker == "bot":
             wish.focus = table.named(utterance.text) or wish.focus
@@ -82,7 +85,8 @@ def understood(history: History, table: Lookup, speech: Speech) -> Wish:
             _hear(wish, utterance.text, asked, table, speech)
             # whoever has answered a question, or told a whole trip, without naming a value should be shown something
             wish.ready = wish.ready or (questioned and not wish.over) or TRIP.search(utterance.text) is not None
-            asked, questioned = (), False
+            asked = ()
+            questioned = False
     return wish
 
 
@@ -90,7 +94,8 @@ def _hear(wish: Wish, text: str, asked: Sequence[str], table: Lookup, speech: Sp
     """Take in one message of the user."""
     words = set(WORD.findall(text.lower()))
     wish.over = bool(words & CLOSES) and words <= CLOSING
-    named, new = table.named(text), speech.wants(text, asked)
+    named = table.named(text)
+    new = speech.wants(text, asked)
     order = speech.order(text)
     if wish.focus and (words & REFERS or not new):
         new = {name: want for name, want in new.items() if want.column.kind != "flag"}  # "does it have parking?"
@@ -107,7 +112,8 @@ def _hear(wish: Wish, text: str, asked: Sequence[str], table: Lookup, speech: Sp
     times = [want for want in new.values() if want.column.kind == "time"]
     wish.order = order or ((times[-1].column, times[-1].test == "<=") if times else wish.order)
     if named:
-        wish.focus, wish.without = table.fitting(named, new) or named, wish.without - set(named)
+        wish.focus = table.fitting(named, new) or named
+        wish.without = wish.without - set(named)
     elif new or order:
         wish.focus = () if order else table.fitting(wish.focus, new)
 
@@ -118,7 +124,8 @@ def _shifted(wish: Wish, text: str, table: Lookup, speech: Speech) -> dict[str, 
     if column is None or not (LATER.search(text) or EARLIER.search(text)):
         return {}
     time = table.cell(wish.focus[0], column)
-    wish.without, wish.focus = wish.without | set(wish.focus), ()
+    wish.without = wish.without | set(wish.focus)
+    wish.focus = ()
     later = LATER.search(text) is not None
     for other in [name for name, want in wish.wants.items() if want.column.kind == "time"]:
         del wish.wants[other]

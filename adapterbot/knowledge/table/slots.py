@@ -14,7 +14,9 @@ from adapterbot.language.values import DIGITS
 from adapterbot.language.words import STOP
 
 LONGEST_VALUE = 4  # words
-TYPO, TYPO_LETTERS = 0.85, 5  # how alike a misspelt word of at least so many letters has to be
+# how alike a misspelt word of at least so many letters has to be
+TYPO = 0.85
+TYPO_LETTERS = 5
 Test = Literal["=", ">=", "<="]
 
 WORD = re.compile(r"[^\W_]+")
@@ -113,7 +115,8 @@ class Speech:
     """How people speak of the columns of one table. `topic` is what its rows are: a restaurant."""
 
     def __init__(self, columns: Sequence[Column], topic: str) -> None:
-        self.columns, self._topic = {c.name: c for c in columns}, topic
+        self.columns = {c.name: c for c in columns}
+        self._topic = topic
         self._spoken: dict[str, list[tuple[Column, str]]] = {}
         chosen = [(column, value) for column in columns for value in column.values]
         for column, value in chosen:

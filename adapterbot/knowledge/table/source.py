@@ -57,7 +57,9 @@ class TableSource(Source):
     per_skill = True
 
     def __init__(self, table: Table, topic: str, limit: int) -> None:
-        self._table, self._topic, self._limit = table, topic, limit
+        self._table = table
+        self._topic = topic
+        self._limit = limit
         self._speech = Speech(table.columns, topic)
 
     @classmethod
@@ -88,7 +90,8 @@ class TableSource(Source):
             KnowledgeError: the file cannot be used, as `file:line: what is wrong`.
         """
         shipped = SHIPPED / f"{check_name(name)}.csv"
-        like, needed = [], []
+        like = []
+        needed = []
         if shipped.is_file():
             columns = Table(_filled(shipped, name)).columns
             like = [column.name for column in columns]
@@ -140,7 +143,8 @@ class Table:
     """A database that `rows.fill` has filled."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
-        self._db, self._lock = database, threading.Lock()
+        self._db = database
+        self._lock = threading.Lock()
         weakref.finalize(self, database.close)
         self.size = int(self._fetch("SELECT rows FROM about")[0][0])
         choices: dict[int, list[str]] = {}
@@ -164,7 +168,8 @@ class Table:
         if not known:
             typos = {k: near for k in usable if (near := self._misspelt(k))}
             known = {k: self._entities([near]).get(near, []) for k, near in typos.items()}
-        rows, taken = dict[int, None](), set[int]()
+        rows = dict[int, None]()
+        taken = set[int]()
         for span, name in keys.items():
             if name in known and not taken & set(range(*span)):
                 taken |= set(range(*span))
@@ -242,7 +247,8 @@ class Table:
 
 def _where(wants: Mapping[str, Want]) -> tuple[str, list[Any]]:
     """The condition that rows are as wanted, with ? for the values, and the values."""
-    parts, values = ["1"], list[Any]()
+    parts = ["1"]
+    values = list[Any]()
     for want in wants.values():
         number = want.column.kind == "number"
         sql = f"CAST({want.column.sql} AS INTEGER)" if number and want.test != "=" else want.column.sql

@@ -92,7 +92,8 @@ def import_rows(path: Path, target: Path, like: Sequence[str], needed: Sequence[
 
 def stock(home: Home, name: str) -> list[tuple[str, bool]]:
     """What the skill `name` answers from, in words, and whether it is the user's own, which replaces what ships."""
-    own, shipped = home.knowledge / "tables" / f"{name}.sqlite3", DATA / "knowledge" / f"{name}.csv"
+    own = home.knowledge / "tables" / f"{name}.sqlite3"
+    shipped = DATA / "knowledge" / f"{name}.csv"
     if own.is_file():
         try:
             with contextlib.closing(sqlite3.connect(f"{own.absolute().as_uri()}?mode=ro", uri=True)) as database:
@@ -141,7 +142,8 @@ def fill(
     create = f"CREATE TABLE row (id INTEGER PRIMARY KEY, {columns})"
     database.execute(create)
     insert = f"INSERT INTO row VALUES (NULL{', ?' * len(names)})"
-    seen, count = [_Seen() for _ in names], 0
+    seen = [_Seen() for _ in names]
+    count = 0
     rows = iter(lines)
     while batch := [[_cell(c) for c in cells] for _, cells in itertools.islice(rows, BATCH)]:
         database.executemany(insert, batch)
@@ -284,7 +286,8 @@ class _Lines:
     """The lines of a CSV file; raises OSError when a row, whose `size` is set to 0 at its end, grows too long."""
 
     def __init__(self, stream: IO[str], path: Path) -> None:
-        self._lines, self._name = bounded_lines(stream, LONGEST_ROW, str(path)), str(path)
+        self._lines = bounded_lines(stream, LONGEST_ROW, str(path))
+        self._name = str(path)
         self.size = 0
 
     def __iter__(self) -> Iterator[str]:

@@ -29,10 +29,14 @@ if TYPE_CHECKING:  # only loaded by the first turn that may ask
 PLACES = "https://geocoding-api.open-meteo.com/v1/search"
 FORECAST = "https://api.open-meteo.com/v1/forecast"
 DAYS = 7
-CONNECT, TOTAL = 2.0, 4.0  # seconds for a connection; for all that one turn waits
+# seconds for a connection; for all that one turn waits
+CONNECT = 2.0
+TOTAL = 4.0
 MOST = 256 * 1024  # bytes of an answer
 MAX_NAME = 100  # characters of a place's name
-KEPT, KEPT_FAILURE = 30 * 60.0, 60.0  # seconds that an answer is kept; that a failure is
+# seconds that an answer is kept; that a failure is
+KEPT = 30 * 60.0
+KEPT_FAILURE = 60.0
 CACHE = 256  # answers
 CREDIT = "data by Open-Meteo.com, CC BY 4.0"
 AT_ONCE = 8  # turns that may wait at the same time
@@ -145,8 +149,10 @@ class OpenMeteo:
         self, transport: httpx.BaseTransport | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """`transport` replaces the network, `clock` the seconds by which the cache and the rest are measured."""
-        self._transport, self._clock = transport, clock
-        self._lock, self._slots = threading.Lock(), threading.BoundedSemaphore(AT_ONCE)
+        self._transport = transport
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(AT_ONCE)
         self._cache: OrderedDict[tuple[str, ...], tuple[float, object]] = OrderedDict()
         self._rests_until = float("-inf")
         self._tls: ssl.SSLContext | None = None
@@ -234,8 +240,10 @@ class OpenMeteo:
     def _download(self, url: str, wanted: Mapping[str, str]) -> bytes:
         import httpx
 
-        until, limits = time.monotonic() + TOTAL, httpx.Timeout(TOTAL, connect=CONNECT)
-        tls, body = self.certificates() or True, bytearray()
+        until = time.monotonic() + TOTAL
+        limits = httpx.Timeout(TOTAL, connect=CONNECT)
+        tls = self.certificates() or True
+        body = bytearray()
         client = httpx.Client(
             transport=self._transport, verify=tls, timeout=limits, headers=HEADERS, follow_redirects=False
         )
@@ -266,7 +274,8 @@ def read_week(body: bytes, units: Units) -> Week:
         ValueError: it is not JSON, lacks something, or says what cannot be.
     """
     answer = _Forecast.model_validate_json(body)
-    daily, letter = answer.daily, "F" if units == "imperial" else "C"
+    daily = answer.daily
+    letter = "F" if units == "imperial" else "C"
     if not all(unit.endswith(letter) for unit in answer.daily_units.model_dump().values()):
         raise ValueError("the degrees are of another kind")
     if any(day - daily.time[0] != datetime.timedelta(days=i) for i, day in enumerate(daily.time)):

@@ -142,11 +142,13 @@ def mentions(text: str) -> list[Mention]:
     text = text[:MAX_TEXT]
     tokens = _tokens(text.lower() if text.isupper() else text)
     short = sum(token.word for token in tokens) <= SHORT
-    found, at = list[tuple[int, Mention]](), 0
+    found = list[tuple[int, Mention]]()
+    at = 0
     while at < len(tokens):
         end = _run(tokens, at)
         if end > at:
-            name, within = _name(tokens, at, end), _within(tokens, end)
+            name = _name(tokens, at, end)
+            within = _within(tokens, end)
             doubt = min(_doubt(tokens, at, end, short), 2 if within else 4)
             if doubt < 4 and len(name) > 1:
                 found.append((doubt, Mention(name, within, sure=doubt < 2)))
@@ -155,7 +157,8 @@ def mentions(text: str) -> list[Mention]:
 
 
 def _tokens(text: str) -> list[_Token]:
-    tokens, opens = list[_Token](), True
+    tokens = list[_Token]()
+    opens = True
     for found in TOKEN.findall(text):
         base = CLITIC.sub("", found.lower().rstrip("."))
         tokens.append(_Token(found[: len(base)] or found, base or found, opens))
@@ -198,7 +201,8 @@ def _before(tokens: Sequence[_Token], at: int) -> str:
 
 def _doubt(tokens: Sequence[_Token], start: int, end: int, short: bool) -> int:
     """0 and 1: a place as it seems; 2: a name or what stands beside "weather"; 3: a short message; 4: hardly."""
-    first, before = tokens[start], _before(tokens, start)
+    first = tokens[start]
+    before = _before(tokens, start)
     article = start > 0 and tokens[start - 1].base == "the"
     capital = any(token.named for token in tokens[start:end])
     if before in NEAR:

@@ -69,7 +69,10 @@ class WeatherSource(Source):
     """A forecast for each place that the newest user turn names, else for the place named last, else for `place`."""
 
     def __init__(self, forecasts: Forecasts, *, limit: int = 1, units: Units = "imperial", place: str = "") -> None:
-        self._forecasts, self._limit, self._units, self._place = forecasts, limit, units, place
+        self._forecasts = forecasts
+        self._limit = limit
+        self._units = units
+        self._place = place
 
     @classmethod
     def open(cls, opening: Opening) -> WeatherSource:
@@ -118,11 +121,13 @@ class _Gazetteer:
     """Looks names up for one turn, LOOKUPS of them at most."""
 
     def __init__(self, forecasts: Forecasts) -> None:
-        self._forecasts, self._left = forecasts, LOOKUPS
+        self._forecasts = forecasts
+        self._left = LOOKUPS
 
     def places(self, named: Iterable[Mention], limit: int) -> list[tuple[Place, str]]:
         """The first `limit` of the mentions that are places, each with the state or country that was said with it."""
-        found, regions = list[tuple[Place, str]](), set[str]()
+        found = list[tuple[Place, str]]()
+        regions = set[str]()
         for mention in named:
             if len(found) < limit and fold(mention.name) not in regions:
                 place, within = self._place(mention)

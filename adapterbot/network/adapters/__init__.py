@@ -29,7 +29,8 @@ class Rows:
         members = [row for row, adapter in enumerate(adapters) if adapter is not None]
         groups = [[row for row in members if adapters[row] == g] for g in range(len({adapters[m] for m in members}))]
         most = max(map(len, groups))
-        self.count, self.most = len(adapters), most
+        self.count = len(adapters)
+        self.most = most
         self.alike = len(groups) == 1 and len(members) == len(adapters)  # all rows have the one adapter
         in_order = [row for group in groups for row in group] == list(range(len(adapters)))
         self._plain = in_order and len({len(group) for group in groups}) == 1

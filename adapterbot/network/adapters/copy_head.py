@@ -46,7 +46,8 @@ def drawn(width: int, attention: int, draw: torch.Generator) -> dict[str, Tensor
     """
     query = torch.empty(2 * width, attention).normal_(0.0, SHARP * (2 * width) ** -0.5, generator=draw)
     key = torch.empty(width, attention).normal_(0.0, SHARP * width**-0.5, generator=draw)
-    gates, bias = torch.zeros(2 * width, 2), torch.full((2,), CLOSED)
+    gates = torch.zeros(2 * width, 2)
+    bias = torch.full((2,), CLOSED)
     return dict(zip(TENSORS, (torch.cat([query, key]), query, gates, bias), strict=True))
 
 
@@ -99,7 +100,8 @@ class CopyHead(AdapterKind):
         self, states: Tensor, embedded: Tensor, ids: Tensor, capitals: Tensor, lengths: Sequence[int], rows: Rows
     ) -> CopyMemory:
         """The facts' keys: each is made of the token before (state and embedding) and of the state at the token."""
-        states, embedded = _normal(states), _normal(embedded)
+        states = _normal(states)
+        embedded = _normal(embedded)
         before = F.pad(torch.cat([states, embedded], -1), (0, 0, 1, 0))[:, :-1]  # [B, F, 2d] of the token before
         seen = torch.arange(ids.shape[1], device=ids.device) < torch.tensor(lengths, device=ids.device)[:, None]
         with _exact(states):

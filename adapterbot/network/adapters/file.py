@@ -93,7 +93,8 @@ def _check_sizes(path: Path, type: str, given: Mapping[str, tuple[int, ...]], sh
             wanted |= kind.tensors(sizes, shape)
     except AdapterError as error:
         raise AdapterError(f"{path}: {error}") from None
-    missing, extra = wanted.keys() - given.keys(), given.keys() - wanted.keys()
+    missing = wanted.keys() - given.keys()
+    extra = given.keys() - wanted.keys()
     if missing or extra:
         raise AdapterError(
             f"{path}: tensors missing: {sorted(missing) or 'none'}, not known: {sorted(extra) or 'none'}"

@@ -86,7 +86,8 @@ class Residual(AdapterKind):
     def check(cls, tensors: Mapping[str, Tensor], shape: Shape) -> tuple[str, ...]:
         """A note when random unit-variance states stay as they are."""
         x = torch.randn(1, 4, shape.width, generator=torch.Generator().manual_seed(0))
-        adapter, rows = cls([{n: t.float() for n, t in tensors.items()}], shape), Rows([0])
+        adapter = cls([{n: t.float() for n, t in tensors.items()}], shape)
+        rows = Rows([0])
         layers = range(adapter.first_layer, shape.layers)
         moved = max(float((adapter.after_block(i, x, rows) - x).abs().max()) for i in layers)
         return ("has no effect: replies are the bare backbone's",) if moved < PROBE else ()

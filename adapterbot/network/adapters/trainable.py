@@ -23,7 +23,8 @@ class Adapter(nn.Module):
 
     def __init__(self, shape: Shape, table: AdapterTable, seed: int = 0) -> None:
         super().__init__()
-        self.shape, self.kind = shape, table.type
+        self.shape = shape
+        self.kind = table.type
         draw = torch.Generator().manual_seed(seed)
         first = {n: t for kind in kinds_of(table.type) for n, t in kind.init(shape, table, draw).items()}
         self.names = tuple(first)

@@ -47,7 +47,9 @@ class Cache:
         # Zeros, as what is not seen is still multiplied, by 0. One column more takes the padding of unequal rows.
         size = (shape.layers, 2, rows, shape.heads, capacity + 1, shape.head_width)
         self.kv = torch.zeros(size, device=device, dtype=dtype)  # [L, 2, B, H, capacity + 1, d/H]
-        self.shape, self.capacity, self.lengths = shape, capacity, [0] * rows
+        self.shape = shape
+        self.capacity = capacity
+        self.lengths = [0] * rows
 
     def fork(self, rows: Sequence[int], room: int) -> Cache:
         """A cache with these rows, in this order, and room for so many tokens more. This one stays as it is.
@@ -71,7 +73,8 @@ class Cache:
         """
         if max(map(sum, zip(self.lengths, self._real(new, lengths), strict=True))) > self.capacity:
             raise ValueError(f"a cache of {self.capacity} tokens has no room for {new} after {max(self.lengths)}")
-        start, device = self.lengths[0], self.kv.device
+        start = self.lengths[0]
+        device = self.kv.device
         if start + new <= self.capacity and all(length == start for length in self.lengths):
             positions = self._positions(torch.arange(start, start + new, device=device)).expand(len(self.lengths), -1)
             # One token sees everything, and without a past what it sees is causal: no mask is faster than a mask.
@@ -79,7 +82,8 @@ class Cache:
             return Layout(positions, mask, self)
         offsets = torch.arange(new, device=device)
         columns = torch.tensor(self.lengths, device=device)[:, None] + offsets  # [B, T]
-        positions, mask = self._positions(columns), _seen(columns, min(max(self.lengths) + new, self.capacity))
+        positions = self._positions(columns)
+        mask = _seen(columns, min(max(self.lengths) + new, self.capacity))
         if lengths is not None:  # padding must not lie on what stands in the last column
             real = offsets < torch.tensor(lengths, device=device)[:, None]
             columns = torch.where(real, columns, self.capacity)
@@ -89,8 +93,10 @@ class Cache:
         """Store keys and values [B, H, T, d/H] of a layer; returns those of all S tokens."""
         kept_keys, kept_values = self.kv[layer].unbind()  # [B, H, capacity + 1, d/H]
         if layout.columns is None:
-            start, end = self.lengths[0], self.lengths[0] + keys.shape[2]
-            kept_keys[:, :, start:end], kept_values[:, :, start:end] = keys, values
+            start = self.lengths[0]
+            end = self.lengths[0] + keys.shape[2]
+            kept_keys[:, :, start:end] = keys
+            kept_values[:, :, start:end] = values
         else:
             end = min(max(self.lengths) + keys.shape[2], self.capacity)
             rows = torch.arange(len(self.lengths), device=keys.device)[:, None]

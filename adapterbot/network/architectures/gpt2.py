@@ -26,10 +26,14 @@ class Block(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         d = shape.width
-        self.heads, self.approximate = shape.heads, ACTIVATIONS[shape.activation]
-        self.ln_1, self.ln_2 = nn.LayerNorm(d, shape.epsilon), nn.LayerNorm(d, shape.epsilon)
-        self.c_attn, self.c_proj = nn.Linear(d, 3 * d), nn.Linear(d, d)
-        self.c_fc, self.mlp_proj = nn.Linear(d, shape.inner), nn.Linear(shape.inner, d)
+        self.heads = shape.heads
+        self.approximate = ACTIVATIONS[shape.activation]
+        self.ln_1 = nn.LayerNorm(d, shape.epsilon)
+        self.ln_2 = nn.LayerNorm(d, shape.epsilon)
+        self.c_attn = nn.Linear(d, 3 * d)
+        self.c_proj = nn.Linear(d, d)
+        self.c_fc = nn.Linear(d, shape.inner)
+        self.mlp_proj = nn.Linear(shape.inner, d)
 
     def forward(self, x: Tensor, layer: int, layout: Layout, adapters: Adapters | None = None) -> Tensor:
         """x [B, T, d] -> [B, T, d]."""
@@ -62,7 +66,8 @@ class Block(nn.Module):
                 mask = mask.tril(k.shape[2] - length)[None, None]
             seen = prefix.seen[:, None, None].expand(-1, -1, length, -1)  # [B, 1, T, P]
             mask = torch.cat([seen, mask.expand(batch, -1, -1, -1)], -1)
-            k, v = torch.cat([prefix.keys, k], 2), torch.cat([prefix.values, v], 2)
+            k = torch.cat([prefix.keys, k], 2)
+            v = torch.cat([prefix.values, v], 2)
         causal = mask is None and length > 1  # one new token may look at everything
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
         return _linear(self.c_proj, "c_proj", y.transpose(1, 2).reshape(batch, length, width), layer, delta)
@@ -105,7 +110,8 @@ class GPT2(Architecture):
                 f"activation_function {activation!r} is not supported; there are: {', '.join(ACTIVATIONS)}"
             )
         try:
-            width, inner = int(config["n_embd"]), config.get("n_inner")
+            width = int(config["n_embd"])
+            inner = config.get("n_inner")
             return Shape(
                 vocab=int(config["vocab_size"]),
                 positions=int(config["n_positions"]),
