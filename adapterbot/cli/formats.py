@@ -12,6 +12,10 @@ MESSAGES = (
     '| "bot", "text": "..."}, ...], "message": "...", "label": "weather", "kind": "..."}; history may be empty, kind '
     "(a name to count by) left out."
 )
+REPLIES = (
+    'A file of labelled replies (JSONL) has one a line: {"skill": "wiki", "facts": ["..."], "history": ["...", '
+    '"the message"], "reply": "...", "supported": true | false, "kind": "..."}; kind says what is wrong.'
+)
 HISTORY = (
     'A history is a JSON list, oldest first: [{"speaker": "user" | "bot", "text": "..."}, ...]; {"role": "user" | '
     '"assistant", "content": "..."} is read too.'

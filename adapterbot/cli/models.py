@@ -191,6 +191,7 @@ def train_heads(
         "messages of. styles and claims learn their judges from corpora: docs/corpora.md says which.",
         formats.DIALOGUES,
         "For the manager: " + formats.MESSAGES,
+        "For grounding: " + formats.REPLIES,
         formats.CORPORA,
         formats.MORE,
     )
@@ -198,7 +199,7 @@ def train_heads(
 def evaluate(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Skills, manager, backbone, styles, claims; left out, all trained skills."),
+        typer.Argument(help="Skills, manager, backbone, styles, claims, grounding; left out, all trained skills."),
     ] = None,
     data: Data = None,
     as_json: Annotated[
@@ -223,7 +224,8 @@ def evaluate(
     """Judge skills on dialogues that they did not learn from: perplexity, F1 beside what a constant reply and the
     copied facts get, relevance, distinct-n, values without support. A dialogue file given by --data is taken as it is.
 
-    Accuracy for the manager; bits per byte, copying and a page of replies for the backbone."""
+    Accuracy for the manager; bits per byte, copying and a page of replies for the backbone; for grounding, how the
+    check of replies against their facts decides on replies labelled by hand."""
     from adapterbot.cli.evaluate import check_request, evaluate_all
 
     check_backbone(backbone)

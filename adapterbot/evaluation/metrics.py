@@ -56,6 +56,7 @@ def measures(predictions: Sequence[Prediction], *, grounded: bool, seed: int = 0
     F1, Rouge-L, BLEU and knowledge F1 (F1 of reply and facts) run from 0 to 100, all else from 0 to 1. What asks for
     facts is taken over the replies with facts (`f1_with_facts` is there when some have none), `unsupported` (the share
     with a number, name or time that stands neither in the facts nor in the conversation) over all of a grounded skill.
+    The latter sees values as the check does that chooses replies: it is no proof of that check (see `grounding`).
     """
     replies = [s.reply for s in predictions]
     values = _by_reply(predictions, replies, grounded, seed)

@@ -17,13 +17,15 @@ MODELS = {"adapter": "", "bare": "_backbone", "full": "_full"}  # who replied ->
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """One table: at most 80 characters wide with names of at most NAME. The first `texts` columns are no figures."""
+    """One table: at most 80 characters wide with names of at most `widest`. The first `texts` columns hold no
+    figures."""
 
     title: str
     note: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     texts: int = 1
+    widest: int = NAME
 
 
 def grids(reports: Mapping[str, Figures]) -> Iterator[Grid]:
@@ -46,7 +48,7 @@ def as_rich(grid: Grid) -> Table:
     """The table for a terminal of 80 columns; a longer name of a skill is cut."""
     table = Table(title=grid.title, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
     for i, head in enumerate(grid.head):
-        table.add_column(head, justify="left" if i < grid.texts else "right", no_wrap=True, max_width=NAME)
+        table.add_column(head, justify="left" if i < grid.texts else "right", no_wrap=True, max_width=grid.widest)
     for row in grid.rows:
         table.add_row(*row)
     return table
@@ -109,9 +111,10 @@ FORM = (
     "seconds that a reply took, several at a time."
 )
 GROUNDED = (
-    "know. F1: F1 of reply and facts. unsupported: replies with a number, name or time that neither the facts nor the "
-    "conversation hold, people's own beside it. copied: 4-grams of a fact read out in a row; > half: replies that read "
-    "out more than half of one."
+    "know. F1: F1 of reply and facts. unsupported: replies with a value (number, name, time) that neither facts nor "
+    "conversation hold, as far as the value check sees them, by which replies are chosen as well (labelled by "
+    "hand: evaluate grounding); people's own beside it. copied: 4-grams of a fact read out in a row; > half: replies "
+    "that read out more than half of one."
 )
 WHOLE = (
     "The same questions put to each. weights: how many were trained for the skill. gain: share of what training all "

@@ -51,7 +51,11 @@ SHOWN = {
     "distinct_2_reference": ("distinct-2 of people's replies", "{:.2f}"),
     "knowledge_f1": ("word F1 of reply and facts", "{:.1f}"),
     "copied_4grams": ("4-grams of a fact copied in a row", "{:.0%}"),
-    "unsupported": ("replies with an unsupported value", "{:.1%}"),
+    "unsupported": (
+        "replies with a value that neither facts nor conversation hold, as far as the value check sees them "
+        "(hand-labelled: `adapterbot evaluate grounding`)",
+        "{:.1%}",
+    ),
     "length_ratio": ("length against people's replies", "{:.2f}"),
     "style success, bare": ("replies in style, bare backbone", "{:.0%}"),
     "style success, 1 draft": ("replies in style, one draft", "{:.0%}"),

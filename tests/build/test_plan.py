@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from steps import STEPS, Place, place_at, recipe, write
 
-from adapterbot.build.ledger import JUDGE
+from adapterbot.build.ledger import JUDGE, REPLIES
 from adapterbot.build.steps import BACKBONE, ENCODER
 from adapterbot.errors import DataError
 from adapterbot.evaluation import backbone as judgement
@@ -65,6 +65,8 @@ def built(little: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A root in which everything was made; for tests that only look at it."""
     place = place_at(tmp_path_factory.mktemp("built"))
     write(place.root / JUDGE, json.dumps({"history": [], "message": "empathetic one", "label": "empathetic"}))
+    reply = {"skill": "weather", "facts": ["oslo: dry"], "history": ["Oslo?"], "reply": "Dry.", "supported": True}
+    write(place.root / REPLIES, json.dumps(reply))
     write(place.root / "data" / "backbone" / "README.md", f"# Ours\n\n{BEGIN}\nold\n{END}\n\nBy hand.\n")
     with pytest.MonkeyPatch.context() as monkeypatch:
         shorten(monkeypatch, little)
@@ -130,6 +132,12 @@ def test_a_skills_card_has_replies_failures_and_figures(built: Place) -> None:
     assert [message for message, _ in report["said"]] == ["empathetic one", "empathetic two", "empathetic three"]
     assert all(f"- *{message}*\n  {reply}\n" in figures for message, reply in report["said"])
     assert f"| word F1 | {report['f1']:.1f} (" in figures
+
+
+def test_labelled_replies_change_the_cards_alone(copy: Place) -> None:
+    path = copy.root / REPLIES
+    write(path, path.read_text(encoding="utf-8").replace("Dry.", "Wet."))
+    assert copy.plan() == {"cards": f"file changed: {REPLIES}"}
 
 
 def test_known_failures_change_the_card_alone(copy: Place) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from adapterbot.build.ledger import BuildFolder
 from adapterbot.build.plan import backbone_figures
-from adapterbot.build.readme import readme_figures, write_figures
+from adapterbot.build.readme import measured_grounding, readme_figures, write_figures
 from adapterbot.build.steps import BACKBONE
 from adapterbot.home import Home
 from adapterbot.manager.classifier import CLASSIFIER, read_settings
@@ -35,13 +36,33 @@ def trained() -> dict[str, Any]:
     return {name: step["figures"] for name, step in ledger.items()}
 
 
-def test_readme_has_the_figures_of_the_report(report: dict[str, Any], trained: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def grounding(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return measured_grounding(BuildFolder(ROOT, Home(tmp_path_factory.mktemp("home"))))
+
+
+def test_readme_has_the_figures_of_the_report(
+    report: dict[str, Any], trained: dict[str, Any], grounding: dict[str, Any]
+) -> None:
     shown = figures_in(ROOT / "README.md").strip()
-    assert shown == readme_figures(report, trained), "write them anew: python -m adapterbot.build.readme"
+    assert shown == readme_figures(report, trained, grounding), "write them anew: python -m adapterbot.build.readme"
+
+
+def test_readme_tells_what_the_check_of_replies_is_worth(grounding: dict[str, Any]) -> None:
+    right = f"passes {grounding['passed']} of the {grounding['supported']} that their facts support"
+    wrong = f"refuses {grounding['refused']} of the {grounding['unsupported']} that they do not"
+    assert f"{right}, and {wrong}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_without_labelled_replies_nothing_is_said_of_them(
+    tmp_path: Path, report: dict[str, Any], trained: dict[str, Any]
+) -> None:
+    assert measured_grounding(BuildFolder(tmp_path, Home(tmp_path))) == {}
+    assert "labelled by hand" not in readme_figures(report, trained, {})
 
 
 def test_every_skill_with_an_adapter_has_a_row(report: dict[str, Any], trained: dict[str, Any]) -> None:
-    figures = readme_figures(report, trained)
+    figures = readme_figures(report, trained, {})
     adapted = [path.parent.name for path in (ROOT / "skills").glob("*/adapter.safetensors")]
     assert adapted
     assert not [name for name in adapted if f"\n| {name} | " not in figures]
@@ -77,13 +98,13 @@ def test_what_changes_in_the_report_changes_in_the_readme(
 ) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"# ours\n\n{BEGIN}\nold\n{END}\n\nthe end\n", encoding="utf-8")
-    write_figures(readme, report, trained)
+    write_figures(readme, report, trained, {})
     before = readme.read_text(encoding="utf-8")
     changed = copy.deepcopy(report)
     changed["wiki"]["f1"] = 12.34
     changed["joy"]["style success, 1 draft"] = 0.01
     del changed["ranker"]
-    write_figures(readme, changed, trained)
+    write_figures(readme, changed, trained, {})
     after = readme.read_text(encoding="utf-8")
     assert "| 12.3 (" in after
     assert "| 1% |" in after
@@ -100,5 +121,5 @@ def test_a_readme_without_marks_stays_as_it_is(
     readme = tmp_path / "README.md"
     if text is not None:
         readme.write_text(text, encoding="utf-8")
-    write_figures(readme, report, trained)
+    write_figures(readme, report, trained, {})
     assert (readme.read_text(encoding="utf-8") if readme.exists() else None) == text

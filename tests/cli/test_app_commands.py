@@ -201,6 +201,8 @@ ERRORS: list[tuple[list[str], str]] = [
     (["evaluate", "manager"], "needs --data FILE"),
     (["evaluate", "styles", "--data", "gone"], "gone does not exist"),
     (["evaluate", "claims"], "needs --data FOLDER"),
+    (["evaluate", "grounding"], "evaluate grounding needs --data FILE"),
+    (["evaluate", "grounding", "--data", "odd.json"], "odd.json:1: not {"),
     (["evaluate", "manager", "--data", "odd.json", "--html", "page.html"], "is about skills"),
     (["chat", "--session", "../x"], "session id '../x'"),
     (["chat", "--skill", "wheather"], "did you mean 'weather'"),

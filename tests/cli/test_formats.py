@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from adapterbot.cli import formats
 from adapterbot.data.dialogue import parse
+from adapterbot.evaluation.grounding import read_labelled_replies
 from adapterbot.history import History
-from adapterbot.home import DATA
+from adapterbot.home import DATA, Home
 from adapterbot.knowledge.table.source import SHIPPED, Table, _filled
+from adapterbot.spec.folders import SkillFolders
 
 PAGE = (DATA.parent / "docs" / "formats.md").read_text(encoding="utf-8")
 
@@ -31,11 +34,15 @@ def test_every_shipped_table_is_described() -> None:
         assert f"| `{skill}` | {needs} | {knows} |" in PAGE
 
 
-def test_the_examples_of_the_page_are_read() -> None:
+def test_the_examples_of_the_page_are_read(tmp_path: Path) -> None:
     examples = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
-    dialogue, message, history, passage = examples
+    dialogue, message, reply, history, passage = examples
     assert parse(dialogue).turns[1].knowledge
     assert History.from_list(message["history"]).texts == ("Hi!", "Hello.")
     assert message.keys() == {"history", "message", "label", "kind"}
+    (tmp_path / "replies.jsonl").write_text(json.dumps(reply))
+    (read,) = read_labelled_replies(tmp_path / "replies.jsonl", SkillFolders(Home(tmp_path)).load_all())
+    assert read.history
+    assert not read.supported
     assert History.from_list(history).last_user
     assert passage.keys() == {"title", "text"}
