@@ -20,7 +20,7 @@ from rich.console import Console
 
 from adapterbot.bot import Bot
 from adapterbot.cli import main
-from adapterbot.cli.evaluate import evaluate_all
+from adapterbot.cli.evaluate import check_request, evaluate_all
 from adapterbot.data.dialogue import read_dialogues
 from adapterbot.errors import AdapterbotError, DataError, MissingPartError, UnknownNameError
 from adapterbot.evaluation.baselines import (
@@ -243,6 +243,7 @@ def test_the_command_writes_figures_and_page(
     bot: Bot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("adapterbot.bot.Bot.load", lambda *_, **__: bot)
+    monkeypatch.setenv("ADAPTERBOT_HOME", str(bot.home.root))  # where the command looks whether there is such a skill
     out = tmp_path / "figures.json"
     html = tmp_path / "page.html"
     held = talk(bot, "talker")
@@ -265,10 +266,11 @@ def test_what_cannot_work_shows_before_the_work(bot: Bot, tmp_path: Path, monkey
     with pytest.raises(UnknownNameError, match="did you mean 'reader'"):
         evaluate_all(bot, ["talker", "raeder"], talk(bot, "talker"), None, 5, 0)
     with pytest.raises(AdapterbotError, match="is about skills"):
-        evaluate_all(bot, ["backbone"], None, None, 5, 0, html=tmp_path / "page.html")
+        check_request(["backbone"], None, tmp_path / "page.html")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "matplotlib" else name)
-    with pytest.raises(MissingPartError, match="pictures need matplotlib"):
-        evaluate_all(bot, ["talker"], talk(bot, "talker"), None, 5, 0, html=tmp_path / "page.html")
+    monkeypatch.setenv("ADAPTERBOT_HOME", str(bot.home.root))
+    with pytest.raises(MissingPartError, match="matplotlib"):
+        check_request(["talker"], talk(bot, "talker"), tmp_path / "page.html")
 
 
 def test_a_hopeless_model_is_written_as_null(bot: Bot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
