@@ -4,6 +4,8 @@ message -> 1 history -> 2 manager.pick -> 3 knowledge.retrieve -> 4 prompt -> 5 
         -> 8 storage
 """
 
+# Long: the public methods of a bot, each with what it takes and raises.
+
 from __future__ import annotations
 
 import os
