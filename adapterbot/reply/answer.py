@@ -60,8 +60,8 @@ class Answer:
 def agrees(spec: SkillSpec, evidence: Evidence | None) -> bool:
     """Whether the drafts of a reply agree on its beginning before they are whole.
 
-    Not where a draft may turn out to be wrong as a whole (replies of a strict skill, and of one that found nothing), nor
-    where a style is chosen, which may stand in the first words.
+    Not where a draft may turn out to be wrong as a whole (replies of a strict skill, and of one that found nothing),
+    nor where a style is chosen, which may stand in the first words.
     """
     nothing_read = evidence is not None and evidence.is_read and not evidence.found
     return not (spec.strict or spec.rerank or nothing_read)
