@@ -27,7 +27,7 @@ from adapterbot.turn import Decode, Draft, Prompt
 
 # Tokens after which the drafts agree on a beginning, so that the first words can be shown. What that costs, in F1 and
 # relevance, is measured in docs/structure.md.
-AGREED = 3
+AGREED = 2
 RETRIES = 2  # fresh samples when no draft is acceptable
 
 
