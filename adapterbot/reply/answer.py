@@ -25,8 +25,8 @@ from adapterbot.reply.style_heads import StyleHeads
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.turn import Decode, Draft, Prompt
 
-# Tokens after which the drafts agree on a beginning, so that the first words can be shown. What that costs, in F1 and
-# relevance, is measured in docs/structure.md.
+# Tokens after which the drafts agree on a beginning, so that the first words can be shown. More of them cost relevance:
+# the drafts have less left to differ in.
 AGREED = 2
 RETRIES = 2  # fresh samples when no draft is acceptable
 
