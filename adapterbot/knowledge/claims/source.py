@@ -40,7 +40,7 @@ OLDER = 1  # how many earlier user turns are looked at when the newest holds no 
 MARGIN = 0.02  # by which a verdict has to be nearer than every other one
 
 # A phrasing's score is its likeness to what was said, less these. Measured on the conversations marked "tuning" in
-# tests/labelled/claim_queries.jsonl; see there and in tests/test_knowledge_claims.py for what comes out.
+# tests/labelled/claim_queries.jsonl; tests/knowledge/claims/test_claims.py holds what comes out.
 UNKNOWN = 0.4  # times the share of the said words, by weight, that the claim does not have
 MISSING = 0.1  # times the share of the phrasing's words, by weight, that were not said
 DENIED = 0.08  # where one of the two denies the other: a verdict turned round is less sure
