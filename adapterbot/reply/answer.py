@@ -147,8 +147,8 @@ class Responder:
                 yield piece
         timings["generate"] = time.perf_counter() - started
         answer = self._chosen(turn, drafts, timings)
-        if rest := answer.text[len(shown) :]:
-            yield rest
+        if answer.text.startswith(shown) and answer.text != shown:  # a single draft may have been refused half-way
+            yield answer.text[len(shown) :]
         return answer
 
     def _grown(self, turn: Prepared, only: Sample, shown: str) -> str:
