@@ -57,14 +57,15 @@ class Answer:
     timings: dict[str, float] = field(default_factory=dict)
 
 
-def agrees(spec: SkillSpec, evidence: Evidence | None) -> bool:
+def agrees(spec: SkillSpec, evidence: Evidence | None, beginnings: Sequence[str]) -> bool:
     """Whether the drafts of a reply agree on its beginning before they are whole.
 
-    Not where a draft may turn out to be wrong as a whole (replies of a strict skill, and of one that found nothing),
-    nor where a style is chosen, which may stand in the first words.
+    Not where a draft may turn out to be wrong as a whole (replies of a strict skill, and what was read where no sentence
+    of it, one of `beginnings`, could be read out instead), nor where a style is chosen, which may stand in the first
+    words.
     """
-    nothing_read = evidence is not None and evidence.is_read and not evidence.found
-    return not (spec.strict or spec.rerank or nothing_read)
+    nothing_to_read_out = evidence is not None and evidence.is_read and not beginnings
+    return not (spec.strict or spec.rerank or nothing_to_read_out)
 
 
 class Responder:
@@ -104,6 +105,7 @@ class Responder:
         texts = spec.heard(history)
         reserve = min(decode.max_tokens, positions // 2)
         evidence = Evidence.of(spec, facts, tokenizer.everyday)
+        beginnings = quotable(evidence, history.texts) if evidence else []
         prompt = encode(tokenizer, [fact.line for fact in facts], texts, positions=positions, reserve=reserve)
         request = Request(
             ids=prompt.ids,
@@ -114,8 +116,8 @@ class Responder:
             openings=[
                 tokenizer.encode(text) for text in openings(facts, texts, min(decode.openings, decode.drafts - 1))
             ],
-            agree=AGREED if agrees(spec, evidence) else 0,
-            beginnings=[tokenizer.encode(text) for text in quotable(evidence, history.texts)] if evidence else [],
+            agree=AGREED if agrees(spec, evidence, beginnings) else 0,
+            beginnings=[tokenizer.encode(text) for text in beginnings],
         )
         style = self._heads.style(spec.rerank) if self._heads and spec.rerank else None
         return Prepared(spec, history, facts, prompt, request, evidence, style)
