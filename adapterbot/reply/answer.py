@@ -60,9 +60,9 @@ class Answer:
 def agrees(spec: SkillSpec, evidence: Evidence | None, beginnings: Sequence[str]) -> bool:
     """Whether the drafts of a reply agree on its beginning before they are whole.
 
-    Not where a draft may turn out to be wrong as a whole (replies of a strict skill, and what was read where no sentence
-    of it, one of `beginnings`, could be read out instead), nor where a style is chosen, which may stand in the first
-    words.
+    Not where a draft may turn out to be wrong as a whole: replies of a strict skill, and what was read where none of
+    its sentences, the `beginnings`, could be read out instead. Nor where a style is chosen, which may stand in the
+    first words.
     """
     nothing_to_read_out = evidence is not None and evidence.is_read and not beginnings
     return not (spec.strict or spec.rerank or nothing_to_read_out)
