@@ -73,9 +73,10 @@ def draft(backbone: Backbone, grown: Sample) -> Draft:
     return Draft(text, grown.logprob / max(grown.steps, 1), len(grown.ids), grown.finished)
 
 
-def agreed_text(backbone: Backbone, grown: Sample) -> str:
-    """The whole words that all drafts of a request begin with, since they agreed; the last one may go on."""
-    return backbone.tokenizer.decode(grown.ids[: grown.agreed]).strip().rpartition(" ")[0]
+def agreed_text(backbone: Backbone, drafts: Sequence[Sample]) -> str:
+    """What all drafts of a request begin with, since they agreed; the last word may go on, half a character waits."""
+    first = drafts[0]
+    return backbone.tokenizer.decode(first.ids[: first.agreed]).strip().rstrip("\ufffd").rstrip()
 
 
 def pieces(backbone: Backbone, grown: Sample, shown: str) -> str:

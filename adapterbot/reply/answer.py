@@ -160,7 +160,7 @@ class Responder:
 
     def _begun(self, drafts: Sequence[Sample]) -> str:
         """How every draft begins, as it is shown; empty where they did not agree, or where it must not be said."""
-        text = tidied(agreed_text(self.backbone, drafts[0]), whole=False)
+        text = tidied(agreed_text(self.backbone, drafts), whole=False)
         return text if self._guard.draft(text) is None else ""
 
     def _chosen(self, turn: Prepared, samples: Sequence[Sample], timings: dict[str, float]) -> Answer:
