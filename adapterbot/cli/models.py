@@ -1,5 +1,7 @@
 """The commands that make and judge models. Heavy imports happen inside them."""
 
+# Long: the options of the commands, one a line.
+
 from __future__ import annotations
 
 from enum import StrEnum

@@ -4,6 +4,8 @@ A row looks as in the in-car corpus (Eric et al. 2017): "event: dinner, time: 7p
 The calendar is only read; whoever wants to change it gets the row `READ_ONLY`.
 """
 
+# Long: the source, and the search that it alone uses.
+
 from __future__ import annotations
 
 import html

@@ -4,6 +4,8 @@ In it the columns are c0, c1, ...: no name from a user's file ever becomes SQL. 
 called and what it is for, so that a large table opens without being read.
 """
 
+# Long: reading rows and writing them checked are one form of file.
+
 from __future__ import annotations
 
 import contextlib
