@@ -26,6 +26,7 @@ from adapterbot.network.tokenizer import SEPARATOR, Tokenizer
 
 STRIDE = 16
 LARGEST_FILE = 39 * 2**20  # bytes of weights in one file
+NOT_WEIGHTS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")  # masks and frequencies that some files hold
 HUB_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json", "vocab.json", "merges.txt"]
 
 
@@ -254,9 +255,7 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
             tensors |= load_file(file)
     except (SafetensorError, OSError, ValueError) as error:
         raise BackboneError(f"{file} cannot be read: {error}") from None
-    return {
-        n: t for n, t in tensors.items() if not n.endswith((".attn.bias", ".attn.masked_bias"))
-    }  # masks, not weights
+    return {n: t for n, t in tensors.items() if not n.endswith(NOT_WEIGHTS)}
 
 
 def _from_hub(name: str) -> Path:

@@ -1,7 +1,8 @@
 """Forward passes, one file per family of models.
 
 To add a family: one file here with a class that derives from `Architecture`, and `ARCHITECTURE = <the class>` in it.
-B rows, T new tokens, S tokens in all (cached and new), d width, H heads, L layers, V vocabulary.
+B rows, T new tokens, S tokens in all (cached and new), d width, K heads of keys and values of width w, L layers, V
+vocabulary.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from adapterbot.network.architectures.shape import Shape
 class Prefix(NamedTuple):
     """Keys and values that stand before those of a layer's tokens, and which of them a row has."""
 
-    keys: Tensor  # [B, H, P, d/H]
-    values: Tensor  # [B, H, P, d/H]
+    keys: Tensor  # [B, K, P, w]
+    values: Tensor  # [B, K, P, w]
     seen: Tensor  # [B, P] bool
 
 

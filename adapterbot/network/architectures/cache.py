@@ -1,6 +1,6 @@
 """Keys and values of the tokens so far, and where a forward pass puts its own.
 
-B rows, T new tokens, S tokens in all, d width, H heads, L layers.
+B rows, T new tokens, S tokens in all, K heads of keys and values, w width of a head, L layers.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Cache:
         dtype: torch.dtype | None = None,
     ) -> None:
         # Zeros, as what is not seen is still multiplied, by 0. One column more takes the padding of unequal rows.
-        size = (shape.layers, 2, rows, shape.heads, capacity + 1, shape.head_width)
-        self.kv = torch.zeros(size, device=device, dtype=dtype)  # [L, 2, B, H, capacity + 1, d/H]
+        size = (shape.layers, 2, rows, shape.kv_heads, capacity + 1, shape.head_width)
+        self.kv = torch.zeros(size, device=device, dtype=dtype)  # [L, 2, B, K, capacity + 1, w]
         self.shape = shape
         self.capacity = capacity
         self.lengths = [0] * rows
@@ -90,8 +90,8 @@ class Cache:
         return Layout(positions, mask, self, columns)
 
     def append(self, layer: int, keys: Tensor, values: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
-        """Store keys and values [B, H, T, d/H] of a layer; returns those of all S tokens."""
-        kept_keys, kept_values = self.kv[layer].unbind()  # [B, H, capacity + 1, d/H]
+        """Store keys and values [B, K, T, w] of a layer; returns those of all S tokens."""
+        kept_keys, kept_values = self.kv[layer].unbind()  # [B, K, capacity + 1, w]
         if layout.columns is None:
             start = self.lengths[0]
             end = self.lengths[0] + keys.shape[2]
@@ -100,7 +100,7 @@ class Cache:
         else:
             end = min(max(self.lengths) + keys.shape[2], self.capacity)
             rows = torch.arange(len(self.lengths), device=keys.device)[:, None]
-            kept_keys[rows, :, layout.columns] = keys.transpose(1, 2).to(kept_keys.dtype)  # [B, T, H, d/H]
+            kept_keys[rows, :, layout.columns] = keys.transpose(1, 2).to(kept_keys.dtype)  # [B, T, K, w]
             kept_values[rows, :, layout.columns] = values.transpose(1, 2).to(kept_values.dtype)
         return kept_keys[:, :, :end], kept_values[:, :, :end]
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from adapterbot.errors import BackboneError, shorten
 from adapterbot.network.architectures import Adapters, Architecture, residual_std
+from adapterbot.network.architectures.attention import attend, linear
 from adapterbot.network.architectures.cache import Layout
 from adapterbot.network.architectures.shape import Shape
 
@@ -38,13 +39,12 @@ class Block(nn.Module):
     def forward(self, x: Tensor, layer: int, layout: Layout, adapters: Adapters | None = None) -> Tensor:
         """x [B, T, d] -> [B, T, d]."""
         sites = adapters.sites if adapters is not None else frozenset()
-        delta = adapters if "delta" in sites else None
         y = self._attention(self.ln_1(x), layer, layout, adapters)
         if adapters is not None and "after_attention" in sites:
             y = adapters.after_attention(layer, y)
         x = x + y
-        y = F.gelu(_linear(self.c_fc, "c_fc", self.ln_2(x), layer, delta), approximate=self.approximate)
-        y = _linear(self.mlp_proj, "mlp_proj", y, layer, delta)
+        y = F.gelu(linear(self.c_fc, "c_fc", self.ln_2(x), layer, adapters), approximate=self.approximate)
+        y = linear(self.mlp_proj, "mlp_proj", y, layer, adapters)
         if adapters is not None and "after_mlp" in sites:
             y = adapters.after_mlp(layer, y)
         x = x + y
@@ -53,30 +53,9 @@ class Block(nn.Module):
     def _attention(self, x: Tensor, layer: int, layout: Layout, adapters: Adapters | None) -> Tensor:
         """Normalised states x [B, T, d] -> what attention adds to the states [B, T, d]."""
         batch, length, width = x.shape
-        sites = adapters.sites if adapters is not None else frozenset()
-        delta = adapters if "delta" in sites else None
-        qkv = _linear(self.c_attn, "c_attn", x, layer, delta).view(batch, length, 3, self.heads, width // self.heads)
+        qkv = linear(self.c_attn, "c_attn", x, layer, adapters).view(batch, length, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, H, T, d/H]
-        if layout.cache is not None:
-            k, v = layout.cache.append(layer, k, v, layout)  # [B, H, S, d/H]
-        mask = layout.mask
-        if adapters is not None and "prefix" in sites and (prefix := adapters.prefix(layer)) is not None:
-            if mask is None:
-                mask = torch.ones(length, k.shape[2], dtype=torch.bool, device=x.device)
-                mask = mask.tril(k.shape[2] - length)[None, None]
-            seen = prefix.seen[:, None, None].expand(-1, -1, length, -1)  # [B, 1, T, P]
-            mask = torch.cat([seen, mask.expand(batch, -1, -1, -1)], -1)
-            k = torch.cat([prefix.keys, k], 2)
-            v = torch.cat([prefix.values, v], 2)
-        causal = mask is None and length > 1  # one new token may look at everything
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
-        return _linear(self.c_proj, "c_proj", y.transpose(1, 2).reshape(batch, length, width), layer, delta)
-
-
-def _linear(linear: nn.Module, name: str, x: Tensor, layer: int, adapters: Adapters | None) -> Tensor:
-    """A linear map of a block, and what adapters add to it."""
-    y: Tensor = linear(x)
-    return y if adapters is None else y + adapters.delta(name, layer, x)
+        return linear(self.c_proj, "c_proj", attend(q, k, v, layer, layout, adapters), layer, adapters)
 
 
 class GPT2(Architecture):

@@ -146,7 +146,7 @@ def folder(tiny: Backbone, tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt_neo", "gptj", "bert", None])
+@pytest.mark.parametrize("kind", ["mamba", "gpt_neo", "gptj", "bert", None])
 def test_another_type_of_model_is_refused_in_one_line(tmp_path: Path, kind: str | None) -> None:
     (tmp_path / "config.json").write_text(json.dumps({**CONFIG, "model_type": kind}))
     with pytest.raises(BackboneError, match=f"model_type {kind!r} is not supported") as caught:
