@@ -91,7 +91,7 @@ class Bot:
         demo: bool = False,
         place: str = "",
     ) -> Bot:
-        """A bot on the embedded backbone (or a known name, folder or hub id) with all skills that fit it.
+        """A bot on the embedded backbone (or a known name, folder, GGUF file or hub id) with all skills that fit it.
 
         `home` is the user's folder (default $ADAPTERBOT_HOME, else ~/.adapterbot), `device` where it answers ("cuda";
         default the processor); `log=False`: nothing is stored; `demo`: a sample forecast and a sample calendar where
@@ -100,7 +100,8 @@ class Bot:
         Raises:
             BackboneError, MissingPartError, UnknownNameError: the backbone cannot be loaded (see `load_backbone`).
         """
-        return cls(load_backbone(backbone, device), Home.at(home), log=log, demo=demo, place=place)
+        root = Home.at(home)
+        return cls(load_backbone(backbone, device, home=root), root, log=log, demo=demo, place=place)
 
     # -- one turn ---------------------------------------------------------------------------------------------------
 

@@ -72,6 +72,11 @@ class Home:
         return self.root / "knowledge"
 
     @property
+    def backbones(self) -> Path:
+        """Language models that were fetched."""
+        return self.root / "backbones"
+
+    @property
     def training(self) -> Path:
         """Checkpoints of trainings that have not ended."""
         return self.root / "training"
@@ -92,7 +97,7 @@ class Home:
         _close(self.root)
         for path in self.root.glob(f"{self.database.name}*"):  # the database and its log
             _restrict(path, FILE_MODE)
-        for folder in (self.skills, self.manager, self.knowledge, self.training):
+        for folder in (self.skills, self.manager, self.knowledge, self.backbones, self.training):
             for place, _, names in os.walk(folder):
                 _restrict(Path(place), FOLDER_MODE)
                 for name in names:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -16,18 +17,21 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from adapterbot.errors import BackboneError, MissingPartError, shorten
-from adapterbot.home import written_by_rename
+from adapterbot.home import Home, written_by_rename
 from adapterbot.network.architectures import Architecture
 from adapterbot.network.architectures.families import family_of
 from adapterbot.network.architectures.shape import Shape
 from adapterbot.network.device import limit_threads
-from adapterbot.network.names import find_backbone, wanted_backbone
-from adapterbot.network.tokenizer import SEPARATOR, Tokenizer
+from adapterbot.network.names import GGUF, PINNED, find_backbone, wanted_backbone
+from adapterbot.network.tokenizer import Tokenizer
 
 STRIDE = 16
 LARGEST_FILE = 39 * 2**20  # bytes of weights in one file
 NOT_WEIGHTS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")  # masks and frequencies that some files hold
-HUB_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json", "vocab.json", "merges.txt"]
+HUB_FILES = [
+    *("config.json", "*.safetensors", "*.safetensors.index.json"),
+    *("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json", "chat_template.jinja"),
+]
 
 
 @dataclass(frozen=True)
@@ -114,52 +118,97 @@ def load_backbone(
     name: str | os.PathLike[str] | None = None,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
+    home: Home | None = None,
 ) -> Backbone:
-    """The embedded backbone (None), a known short name, a local folder or a hub id.
+    """The embedded backbone (None), a known short name, a local folder or GGUF file, or a hub id.
 
     `device` is where it answers ("cuda"; None: the processor), `dtype` the type of its weights there (None: float32).
     torch is limited to the cores that are free to this process (see `limit_threads`).
 
     Raises:
-        UnknownNameError: neither a folder nor a known name nor of the form owner/model.
-        MissingPartError: on the hub, but not here, and the hub cannot be reached.
-        BackboneError: there, but not a safetensors checkpoint of a family that is computed; or no such device.
+        UnknownNameError: neither a folder nor a file nor a known name nor of the form owner/model.
+        MissingPartError: not here, and it has to be fetched, or the hub cannot be reached.
+        BackboneError: there, but not a checkpoint of a family that is computed, or damaged; or no such device.
     """
     limit_threads()
     wanted = wanted_backbone(name)
-    place = find_backbone(wanted)
-    folder = place if isinstance(place, Path) else _from_hub(place)
-    return read_backbone(folder, wanted, device, dtype)
+    place = find_backbone(wanted, home)
+    if isinstance(place, Path) and (pinned := PINNED.get(wanted.lower())) is not None:
+        pinned.check(place)
+    return read_backbone(place if isinstance(place, Path) else _from_hub(place), wanted, device, dtype)
 
 
 def read_backbone(
-    folder: Path, name: str = "", device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    place: Path, name: str = "", device: str | torch.device | None = None, dtype: torch.dtype | None = None
 ) -> Backbone:
-    """Load a folder with config.json, safetensors and a tokenizer; weights become float32, or `dtype`, and frozen.
+    """Load a folder with config.json, safetensors and a tokenizer, or a GGUF file, or a folder that holds one.
+
+    Weights become float32, or `dtype`, and frozen.
 
     Raises:
         BackboneError: a file is missing, damaged or of another model type, or the device is not here.
     """
-    place = _device(device)
+    target = _device(device)
+    gguf = _gguf_in(place)
+    model = _read_folder(place) if gguf is None else _read_gguf(gguf)
+    family, shape = _shape_of(model.config, place)
+    if model.tokenizer.size > shape.vocab:
+        raise BackboneError(f"{place}: the tokenizer has {model.tokenizer.size} tokens, the model {shape.vocab}")
+    weights = {n: tensor.to(target, dtype or torch.float32) for n, tensor in model.tensors.items()}
+    try:
+        decoder = family.from_pretrained(weights, shape)
+    except BackboneError as error:
+        raise BackboneError(f"{place}: {error}") from None
+    return Backbone(name or str(place), freeze(decoder), model.tokenizer, model.fingerprint)
+
+
+class Stored(NamedTuple):
+    """A model as it was read: its config.json, its weights by the names of `transformers`, what writes its tokens."""
+
+    config: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    tokenizer: Tokenizer
+    fingerprint: str
+
+
+def _gguf_in(place: Path) -> Path | None:
+    """The GGUF file that `place` is, or that lies in it without a model beside it."""
+    if place.suffix == GGUF and place.is_file():
+        return place
+    files = [] if (place / "config.json").exists() else sorted(place.glob(f"*{GGUF}"))
+    if len(files) > 1:
+        raise BackboneError(f"{place} holds {len(files)} GGUF files; name one of them: {files[0].name}, …")
+    return files[0] if files else None
+
+
+def _read_gguf(path: Path) -> Stored:
+    from adapterbot.network.gguf import GGUFFile  # only here: what it imports takes a tenth of a second
+
+    file = GGUFFile(path)
+    config = file.config()
+    _shape_of(config, path)
+    return Stored(config, file.weights(), file.tokenizer(), file.fingerprint)
+
+
+def _shape_of(config: Mapping[str, Any], place: Path) -> tuple[type[Architecture], Shape]:
+    """The family that computes a model, and its numbers."""
+    try:
+        family = family_of(config.get("model_type"))
+        return family, family.read_config(config)
+    except BackboneError as error:
+        raise BackboneError(f"{place}: {error}") from None
+
+
+def _read_folder(folder: Path) -> Stored:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BackboneError(f"{folder}: config.json cannot be read: {error}") from None
     if not isinstance(config, dict):
         raise BackboneError(f"{folder}: config.json is not an object")
-    family = family_of(config.get("model_type"))
-    shape = family.read_config(config)
+    _shape_of(config, folder)
     tensors = _read_tensors(folder)
-    fingerprint = fingerprint_of(tensors)
-    tokenizer = Tokenizer.from_folder(folder)
-    if tokenizer.size > shape.vocab:
-        raise BackboneError(f"{folder}: the tokenizer has {tokenizer.size} tokens, the model {shape.vocab}")
-    weights = {name: tensor.to(place, dtype or torch.float32) for name, tensor in tensors.items()}
-    try:
-        decoder = family.from_pretrained(weights, shape)
-    except BackboneError as error:
-        raise BackboneError(f"{folder}: {error}") from None
-    return Backbone(name or str(folder), freeze(decoder), tokenizer, fingerprint)
+    return Stored(config, tensors, Tokenizer.from_folder(folder), fingerprint_of(tensors))
 
 
 def save_backbone(folder: Path, decoder: Architecture, tokenizer: Tokenizer, metadata: Mapping[str, str]) -> None:
@@ -177,7 +226,8 @@ def save_backbone(folder: Path, decoder: Architecture, tokenizer: Tokenizer, met
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": shape.positions,
             "clean_up_tokenization_spaces": False,
-            **dict.fromkeys(("bos_token", "eos_token", "pad_token"), SEPARATOR),
+            **dict.fromkeys(("bos_token", "eos_token", "pad_token"), tokenizer.separator_text),
+            **({} if tokenizer.template is None else {"chat_template": tokenizer.template}),
         },
     }
     texts = {name: json.dumps(content, indent=2) + "\n" for name, content in configs.items()}
