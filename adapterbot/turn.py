@@ -137,13 +137,14 @@ class Choice:
 class Prompt:
     """Token ids of facts and history; `labels` is -100 where no loss is taken. `dropped` says what did not fit.
 
-    The first `facts` tokens are those of the facts.
+    The first `facts` tokens are those of the facts; those from `reply` on belong to the reply or open it.
     """
 
     ids: tuple[int, ...]
     labels: tuple[int, ...] = ()
     dropped: tuple[str, ...] = ()
     facts: int = 0
+    reply: int = 0
 
 
 @dataclass(frozen=True, slots=True)
