@@ -112,15 +112,30 @@ def _drop_stragglers(drafts: Sequence[Sample]) -> None:
 
 
 def _prefill(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -> tuple[Tensor, Cache, Memory | None]:
-    """Logits [R, V] after each prompt, on the processor, the cache of all prompts, and what adapters keep of them."""
-    lengths = [len(request.ids) for request in requests]
-    padded, _ = pad_right([request.ids for request in requests], backbone.tokenizer.separator)
-    ids = padded.to(backbone.device)  # [R, T]
-    cache = Cache(backbone.shape, len(requests), max(lengths), device=backbone.device, dtype=backbone.dtype)
-    adapters = bank.select([request.adapter for request in requests])
+    """Logits [R, V] after each prompt, on the processor, the cache of all prompts, and what adapters keep of them.
+
+    Where a row's adapter acts on replies alone, the prompts go without it up to where they open the reply.
+    """
+    skills = [request.adapter for request in requests]
+    adapters, on_prompts = bank.select(skills), bank.on_prompts(skills)
+    most = max(len(request.ids) for request in requests)
+    cache = Cache(backbone.shape, len(requests), most, device=backbone.device, dtype=backbone.dtype)
+    facts = [request.facts for request in requests]
+    starts = [0 if on_prompts == skills else request.reply for request in requests]
+    memory = None
+    if any(starts):
+        ids, lengths = _padded(backbone, [request.ids[:start] for request, start in zip(requests, starts, strict=True)])
+        hidden = backbone.decoder(ids, bank.select(on_prompts), cache, lengths)
+        memory = remember(backbone, adapters, ids, hidden, facts)
+    ids, lengths = _padded(backbone, [request.ids[start:] for request, start in zip(requests, starts, strict=True)])
     hidden = backbone.decoder(ids, adapters, cache, lengths)
-    memory = remember(backbone, adapters, ids, hidden, [request.facts for request in requests])
+    memory = memory if any(starts) else remember(backbone, adapters, ids, hidden, facts)
     last = torch.tensor(lengths, device=backbone.device)[:, None] - 1  # [R, 1]
     hidden = hidden.gather(1, last[..., None].expand(-1, -1, hidden.shape[-1]))
     logits = next_logits(backbone, adapters, hidden, ids.gather(1, last), memory)
     return logits[:, -1].cpu(), cache, memory
+
+
+def _padded(backbone: Backbone, rows: Sequence[Sequence[int]]) -> tuple[Tensor, list[int]]:
+    """ids [R, T] where the backbone is, and how many of each row are real."""
+    return pad_right(rows, backbone.tokenizer.separator)[0].to(backbone.device), [len(row) for row in rows]

@@ -20,6 +20,11 @@ def mixed_precision() -> AbstractContextManager[object]:
     return torch.autocast(fastest(), torch.bfloat16, enabled=_has_bf16())
 
 
+def training_type() -> torch.dtype:
+    """The type of frozen weights that a training is fastest with: bf16 where it is in hardware, else float32."""
+    return torch.bfloat16 if _has_bf16() else torch.float32
+
+
 def _has_bf16() -> bool:
     """Whether the GPU, or the processor where there is none, has bf16 in hardware."""
     if torch.cuda.is_available():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -11,11 +12,16 @@ from torch import Tensor
 from adapterbot.network.adapters import BatchAdapters
 from adapterbot.network.architectures.cache import Layout
 from adapterbot.network.backbone import Backbone, pad_right
-from adapterbot.network.output import label_nats, remember
+from adapterbot.network.output import HeadNats, label_nats, remember
 from adapterbot.network.tokenizer import IGNORE
+from adapterbot.network.tree import Tree, TreeBatch, merge
+from adapterbot.network.trunk import Trunk, final_states, trunk_of
 from adapterbot.turn import Prompt
 
 TOKENS_PER_BATCH = 6000
+
+Row = TypeVar("Row", Prompt, Tree)
+Trunks = Callable[[TreeBatch], Trunk]
 
 
 def reply_nats(backbone: Backbone, adapters: BatchAdapters | None, rows: Sequence[Prompt]) -> Tensor:
@@ -23,6 +29,8 @@ def reply_nats(backbone: Backbone, adapters: BatchAdapters | None, rows: Sequenc
 
     Blocks below the adapters' `first_layer` run without gradients.
     """
+    if adapters is not None and adapters.replies_only:
+        return tree_nats(backbone, adapters, [merge([row], whole=False) for row in rows])
     decoder = backbone.decoder
     ids, labels = label_batch(backbone, rows)  # [B, T]
     layout = Layout.of(ids)
@@ -34,6 +42,39 @@ def reply_nats(backbone: Backbone, adapters: BatchAdapters | None, rows: Sequenc
     memory = remember(backbone, adapters, ids, hidden, [row.facts for row in rows])
     at = labels[:, 1:] != IGNORE
     return label_nats(backbone, adapters, hidden[:, :-1], ids[:, :-1], labels[:, 1:][at], at, memory)
+
+
+def tree_nats(
+    backbone: Backbone,
+    adapters: BatchAdapters | None,
+    trees: Sequence[Tree],
+    trunks: Trunks | None = None,
+) -> Tensor:
+    """Cross-entropy in nats at every label of the trees, one after the other: [labels].
+
+    `adapters` act on the tokens of the replies; `trunks` know what lies below them.
+    """
+    batch = TreeBatch(trees, backbone.device, backbone.dtype)
+    below = trunks(batch) if trunks else trunk_of(backbone, batch, adapters.first_layer if adapters else 0)
+    hidden = final_states(backbone, adapters, batch, below)
+    nats: Tensor = HeadNats.apply(hidden, batch.labels, backbone.decoder.logits)
+    return nats
+
+
+@torch.inference_mode()
+def total_tree_nats(
+    backbone: Backbone,
+    adapters: BatchAdapters | None,
+    trees: Sequence[Tree],
+    trunks: Trunks | None = None,
+) -> tuple[float, int]:
+    """Cross-entropy summed over all labels of the trees, and how many they are."""
+    total, count = 0.0, 0
+    for batch in _batches(trees):
+        nats = tree_nats(backbone, adapters, batch, trunks)
+        total += float(nats.sum())
+        count += len(nats)
+    return total, count
 
 
 def label_batch(backbone: Backbone, rows: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
@@ -67,9 +108,9 @@ def perplexity_of(total: float, count: int) -> float:
     return math.exp(mean) if mean < 700 else math.inf  # exp(710) is beyond a float
 
 
-def _batches(rows: Sequence[Prompt]) -> list[list[Prompt]]:
+def _batches(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows of like length together, each batch of about TOKENS_PER_BATCH."""
-    grouped: list[list[Prompt]] = []
+    grouped: list[list[Row]] = []
     for row in sorted(rows, key=lambda r: len(r.ids)):
         if not grouped or len(grouped[-1]) * len(row.ids) >= TOKENS_PER_BATCH:
             grouped.append([])

@@ -113,6 +113,7 @@ class Responder:
             decode=decode,
             seed=secrets.randbelow(2**31) if decode.seed is None else decode.seed,
             facts=prompt.facts,
+            reply=prompt.reply,
             openings=[
                 tokenizer.encode(text) for text in openings(facts, texts, min(decode.openings, decode.drafts - 1))
             ],

@@ -55,6 +55,7 @@ class AdapterTable(Table):
     type: Literal["residual"] = "residual"
     bottleneck: int = Field(64, ge=1, le=4096)
     first_layer: int = Field(0, ge=0, le=256)
+    on: Literal["all", "reply"] = "all"  # the tokens that it acts on: the prompt's too, or the reply's alone
     copying: int = Field(0, ge=0, le=1024)  # width of the attention that copies from the facts; 0: no copy head
 
 
@@ -66,6 +67,7 @@ class TrainTable(Table):
     batch: int = Field(32, ge=1, le=4096)
     warmup: float = Field(0.05, ge=0, le=0.9)  # share of all steps
     patience: int = Field(2, ge=1, le=1000)  # validations without an improvement before it stops
+    start: str = ""  # a skill of the same adapter's shape, whose trained adapter it goes on from
 
 
 class RoutingTable(Table):

@@ -165,8 +165,9 @@ class AdapterKind(ABC):
 class BatchAdapters:
     """What the rows of a batch have of adapters: an argument of the forward pass, never a state of the model."""
 
-    def __init__(self, parts: Sequence[tuple[AdapterKind, Rows]]) -> None:
+    def __init__(self, parts: Sequence[tuple[AdapterKind, Rows]], replies_only: bool = False) -> None:
         self.parts = parts
+        self.replies_only = replies_only  # of all rows: they act on the tokens of replies alone
         self.sites = frozenset(site for kind, _ in parts for site in kind.sites)
         layered = [kind.first_layer for kind, _ in parts if kind.sites != {"output"}]
         self.first_layer = min(layered, default=0)

@@ -35,6 +35,10 @@ class AdapterBank:
         """How many weights the skill's adapter has; 0 where it has none."""
         return sum(t.numel() for t in self._files[skill].tensors.values()) if skill in self._files else 0
 
+    def on_prompts(self, skills: Sequence[str | None]) -> list[str | None]:
+        """Which of these adapters act on the tokens of a prompt as well; None for those that act on replies alone."""
+        return [skill if skill in self._files and not self._files[skill].replies_only else None for skill in skills]
+
     def select(self, skills: Sequence[str | None]) -> BatchAdapters | None:
         """Weights for a batch whose row b has the adapter `skills[b]` (None: the backbone alone).
 
@@ -57,7 +61,8 @@ class AdapterBank:
             number = {skill: g for g, skill in enumerate(weights)}
             rows = Rows([None if skill is None else number.get(skill) for skill in skills], self._backbone.device)
             parts.append((kind(list(weights.values()), self._backbone.shape), rows))
-        return BatchAdapters(parts) if parts else None
+        replies_only = not any(self.on_prompts(skills))
+        return BatchAdapters(parts, replies_only) if parts else None
 
     def _weights(self, kind: type[AdapterKind], tensors: Mapping[str, Tensor], strength: float) -> dict[str, Tensor]:
         """One adapter's tensors as they are used."""

@@ -16,6 +16,7 @@ from adapterbot.home import written_by_rename
 from adapterbot.network.adapters.kinds import by_kind, kind_of
 from adapterbot.network.architectures.shape import Shape
 
+REPLY = "reply"  # `on` in the metadata of an adapter that acts on replies alone
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 
 
@@ -35,6 +36,16 @@ class AdapterFile:
     def type(self) -> str:
         """The kind of adapter."""
         return self.metadata["type"]
+
+    @property
+    def on(self) -> str:
+        """The tokens that it acts on: "all", or those of replies alone."""
+        return self.metadata.get("on", "all")
+
+    @property
+    def replies_only(self) -> bool:
+        """Whether it acts on the tokens of replies alone, and not on those of prompts."""
+        return self.on == REPLY
 
     def scaled(self, strength: float) -> AdapterFile:
         """This adapter with all that it adds to the states times `strength`, as task vectors are scaled (Ilharco et

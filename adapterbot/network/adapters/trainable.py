@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from adapterbot.network.adapters import BatchAdapters, Rows
-from adapterbot.network.adapters.file import AdapterFile
+from adapterbot.network.adapters.file import REPLY, AdapterFile
 from adapterbot.network.adapters.kinds import by_kind, kinds_of
 from adapterbot.network.architectures.shape import Shape
 from adapterbot.spec.tables import AdapterTable
@@ -25,18 +25,25 @@ class Adapter(nn.Module):
         super().__init__()
         self.shape = shape
         self.kind = table.type
+        self.on = table.on
         draw = torch.Generator().manual_seed(seed)
         first = {n: t for kind in kinds_of(table.type) for n, t in kind.init(shape, table, draw).items()}
         self.names = tuple(first)
         for name, tensor in first.items():
             self.register_parameter(_attribute(name), nn.Parameter(tensor))
 
-    def adapters(self) -> BatchAdapters:
-        """The weights as the decoder's argument, the same for all rows; gradients flow through."""
-        weights = {name: self.get_parameter(_attribute(name)) for name in self.names}
+    def adapters(self, dtype: torch.dtype = torch.float32) -> BatchAdapters:
+        """The weights as the decoder's argument, the same for all rows and of this type; gradients flow through."""
+        weights = {name: self.get_parameter(_attribute(name)).to(dtype) for name in self.names}
         device = next(iter(weights.values())).device
         rows = Rows([0], device)
-        return BatchAdapters([(kind([part], self.shape), rows) for kind, part in by_kind(self.kind, weights).items()])
+        parts = [(kind([part], self.shape), rows) for kind, part in by_kind(self.kind, weights).items()]
+        return BatchAdapters(parts, self.on == REPLY)
+
+    @property
+    def sizes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every tensor."""
+        return {name: tuple(tensor.shape) for name, tensor in self.tensors().items()}
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights by their names in adapter.safetensors."""
@@ -44,7 +51,7 @@ class Adapter(nn.Module):
 
     def file(self) -> AdapterFile:
         """A copy of the weights as adapter.safetensors would hold them."""
-        return AdapterFile({name: t.clone() for name, t in self.tensors().items()}, {"type": self.kind})
+        return AdapterFile({name: t.clone() for name, t in self.tensors().items()}, {"type": self.kind, "on": self.on})
 
     @torch.no_grad()
     def take(self, tensors: Mapping[str, Tensor]) -> None:

@@ -5,6 +5,8 @@ B rows, T new tokens, S tokens in all (cached and new), H heads, K heads of keys
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,6 +20,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, layer: int, layout: Layout, adapters
 
     New keys and values go to the cache; keys and values of adapters stand before all others.
     """
+    if layout.packing is not None:
+        q, k, v = (layout.packing.rows(x) for x in (q, k, v))
     if layout.cache is not None:
         k, v = layout.cache.append(layer, k, v, layout)  # [B, K, S, w]
     mask = layout.mask
@@ -28,9 +32,41 @@ def attend(q: Tensor, k: Tensor, v: Tensor, layer: int, layout: Layout, adapters
     if q.shape[2] == 1:  # it may look at everything; the heads that share keys are queries of one head (6 x in bf16)
         shared = q.reshape(q.shape[0], k.shape[1], -1, q.shape[3])  # [B, K, H / K, w]
         return F.scaled_dot_product_attention(shared, k, v, attn_mask=mask).reshape(q.shape[0], 1, -1)
+    if mask is not None and mask.is_floating_point():
+        y = Attention.apply(q, k, v, mask).transpose(1, 2).flatten(2)
+        return y if layout.packing is None else layout.packing.sequence(y)
     grouped = q.shape[1] != k.shape[1]
     y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped)
     return y.transpose(1, 2).flatten(2)
+
+
+class Attention(torch.autograd.Function):
+    """softmax(q k' + mask) v written out: on a processor three times as fast as torch's own, backwards above all.
+
+    Heads that share keys are queries of one head.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        """q [B, H, T, w], k and v [B, K, S, w], mask [B, 1, T, S] -> [B, H, T, w]."""
+        rows, _, length, width = q.shape
+        shared = (q * width**-0.5).reshape(rows, k.shape[1], -1, width)  # [B, K, H / K * T, w]
+        scores = shared @ k.transpose(-1, -2)
+        scores.view(rows, k.shape[1], -1, length, k.shape[2]).add_(mask[:, :, None])
+        seen = scores.softmax(-1)
+        ctx.save_for_backward(shared, k, v, seen)
+        return (seen @ v).view(q.shape)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        """Of q, k and v."""
+        shared, k, v, seen = ctx.saved_tensors
+        width = shared.shape[-1]
+        g = gradients[0].reshape(shared.shape)
+        of_seen = g @ v.transpose(-1, -2)
+        of_scores = torch._softmax_backward_data(of_seen, seen, -1, seen.dtype)
+        of_q = (of_scores @ k).mul_(width**-0.5)
+        return of_q.view(gradients[0].shape), of_scores.transpose(-1, -2) @ shared, seen.transpose(-1, -2) @ g, None
 
 
 def linear(module: nn.Module, name: str, x: Tensor, layer: int, adapters: Adapters | None) -> Tensor:

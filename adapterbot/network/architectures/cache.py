@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -14,14 +15,58 @@ from torch import Tensor
 from adapterbot.network.architectures.shape import Shape
 
 
+class KeyValues(Protocol):
+    """What keeps the keys and values of tokens."""
+
+    def append(self, layer: int, keys: Tensor, values: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+        """Take keys and values [B, K, T, w] of a layer; returns those of all S tokens [B, K, S, w]."""
+        ...
+
+
+class Packing:
+    """Rows of several lengths as one sequence without padding, N tokens in all: only attention needs them apart."""
+
+    def __init__(self, places: Tensor, real: Tensor) -> None:
+        """`places` [B, T] says where each token of the rows is in the sequence, `real` [B, T] which are no padding."""
+        self.size = places.shape
+        self.to_rows = torch.where(real, places, 0).flatten()  # [B * T]
+        at = real.flatten().nonzero()[:, 0]
+        self.to_sequence = at[places.flatten()[at].argsort()]  # [N]
+
+    def rows(self, x: Tensor) -> Tensor:
+        """Heads [1, H, N, w] -> [B, H, T, w]."""
+        heads, width = x.shape[1], x.shape[3]
+        taken: Tensor = _Take.apply(x[0].transpose(0, 1).flatten(1), self.to_rows, self.to_sequence)
+        return taken.view(*self.size, heads, width).transpose(1, 2)
+
+    def sequence(self, x: Tensor) -> Tensor:
+        """[B, T, d] -> [1, N, d]."""
+        taken: Tensor = _Take.apply(x.flatten(0, 1), self.to_sequence, self.to_rows)
+        return taken[None]
+
+
+class _Take(torch.autograd.Function):
+    """Rows x [N, d] by an index, whose inverse the gradient takes: what is padding on one side has none."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+        ctx.inverse = inverse
+        return x.index_select(0, index)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return gradients[0].index_select(0, ctx.inverse), None, None
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where the T new tokens of B rows stand in their sequences, and what each of them sees."""
 
     positions: Tensor  # [B, T]
-    mask: Tensor | None = None  # [B or 1, 1, T, S] bool; None: itself and all before it
-    cache: Cache | None = None
+    mask: Tensor | None = None  # [B or 1, 1, T, S] bool, or what is added to scores; None: itself and all before it
+    cache: KeyValues | None = None
     columns: Tensor | None = None  # [B, T] of the cache, where rows differ
+    packing: Packing | None = None  # the hidden states are one sequence [1, N, d], and so are the positions [1, N]
 
     @classmethod
     def of(cls, ids: Tensor) -> Layout:
