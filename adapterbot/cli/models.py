@@ -56,9 +56,10 @@ def train_skill(
     if out is None and not force:
         check_replaced(spec, folders.adapter_file(name), data)
     from adapterbot.network.backbone import load_backbone
+    from adapterbot.network.device import training_type
     from adapterbot.training.skill import train_skill as train
 
-    model = load_backbone(backbone)
+    model = load_backbone(backbone, dtype=training_type())
     with resumable():
         trained = train(spec, model, home=home, data=data, epochs=epochs, seed=seed, out=out, announce=show_corpus)
     show_trained(trained)

@@ -46,8 +46,9 @@ def show_trained(trained: TrainingResult) -> None:
     say(trained.ending)
     say(
         f"{trained.skill}: perplexity on validation replies {trained.before:.2f} before, {trained.after:.2f} after "
-        f"({trained.epochs} epochs, {trained.tokens_per_second:,.0f} tokens/s, {trained.parameters:,} parameters, "
-        f"{trained.share:.1%} of the backbone's)"
+        f"({trained.bits_before:.3f} and {trained.bits_after:.3f} bits per byte; {trained.epochs} epochs, "
+        f"{trained.tokens_per_second:,.0f} tokens/s, {trained.learnt_per_second:,.0f} of them of replies; "
+        f"{trained.parameters:,} parameters, {trained.share:.1%} of the backbone's)"
     )
     for message, reply in trained.replies[:3]:
         say(f"  you: {message}\n  bot: {reply}")

@@ -9,16 +9,17 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from adapterbot.errors import AdapterbotError
+from adapterbot.network.checkpoint import signals_deferred
 from adapterbot.spec.tables import TrainTable
 from adapterbot.training.schedule import CLIP, FEWEST_STEPS, batches, learning_rate
-from adapterbot.turn import Prompt
 
-Batch = Sequence[Prompt]
+Batch = Sequence[Any]  # of Prompts or Trees
 
 
 @dataclass(slots=True)
@@ -54,7 +55,7 @@ class TrainingLoop:
     """
 
     learner: nn.Module
-    rows: Sequence[Prompt]
+    rows: Sequence[Any]
     loss: Callable[[Batch], Tensor]
     validate: Callable[[], float]
     weights: Callable[[], Mapping[str, Tensor]]
@@ -97,14 +98,28 @@ class TrainingLoop:
         Raises:
             AdapterbotError: a loss or a validation perplexity is no number, or infinite.
         """
-        state = self.state
         save()  # a place that cannot be written shows now, not after the work
+        try:
+            self._epochs(on_update, on_epoch, save, checkpoint_seconds)
+        except KeyboardInterrupt:
+            save()
+            raise
+
+    def _epochs(
+        self,
+        on_update: Callable[[Batch, float], None],
+        on_epoch: Callable[[], None],
+        save: Callable[[], None],
+        checkpoint_seconds: float,
+    ) -> None:
+        state = self.state
         saved = time.monotonic()
         while state.epoch < self.epochs and state.stale < self.table.patience:
-            done = state.step % self.steps_per_epoch
+            done = state.step - state.epoch * self.steps_per_epoch
             for batch in batches(self.rows, self.batch_size, f"{self.seed} {state.epoch}", done):
-                loss = self._update(batch)
-                state.step += 1
+                with signals_deferred():
+                    loss = self._update(batch)
+                    state.step += 1
                 on_update(batch, loss)
                 if time.monotonic() - saved > checkpoint_seconds and state.step % self.steps_per_epoch:
                     save()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-
-from adapterbot.turn import Prompt
+from typing import Protocol, TypeVar
 
 VALIDATION_REPLIES = 500  # scored after every epoch to choose the best weights
 CLIP = 1.0
@@ -19,7 +18,17 @@ def learning_rate(step: int, steps: int, warmup: float) -> float:
     return min((step + 1) / rising, max(0.02, (steps - step) / max(1, steps - rising)))
 
 
-def batches(rows: Sequence[Prompt], size: int, seed: str, skip: int = 0) -> Iterator[list[Prompt]]:
+class Tokens(Protocol):
+    """A row of tokens."""
+
+    @property
+    def ids(self) -> Sequence[int]: ...
+
+
+Row = TypeVar("Row", bound=Tokens)
+
+
+def batches(rows: Sequence[Row], size: int, seed: str, skip: int = 0) -> Iterator[list[Row]]:
     """Batches of rows of like length in random order; the same for the same seed. `skip` leaves out the first ones."""
     draw = random.Random(seed)
     order = draw.sample(range(len(rows)), len(rows))

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from adapterbot.errors import SettingError, SpecError
 from adapterbot.history import History
@@ -19,26 +19,24 @@ from adapterbot.home import Home
 from adapterbot.knowledge import Opening, open_source
 from adapterbot.manager.router import Manager
 from adapterbot.network.adapters.bank import AdapterBank
-from adapterbot.network.adapters.file import AdapterFile, save_adapter
+from adapterbot.network.adapters.file import AdapterFile, load_adapter, save_adapter
 from adapterbot.network.adapters.trainable import Adapter
-from adapterbot.network.backbone import Backbone
+from adapterbot.network.backbone import Backbone, fingerprint_of
 from adapterbot.network.checkpoint import Checkpoint, checkpoint_of, remove_checkpoint, save_checkpoint
-from adapterbot.network.device import mixed_precision, on_fastest
-from adapterbot.network.likelihood import perplexity, reply_nats
+from adapterbot.network.device import on_fastest
 from adapterbot.reply.answer import Responder
 from adapterbot.reply.style_heads import load_heads
+from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import AdapterTable, SkillSpec
 from adapterbot.training.card import write_card
 from adapterbot.training.corpus import Corpus, load_corpus
 from adapterbot.training.logistic import ByMeaning
 from adapterbot.training.loop import LoopState, TrainingLoop
+from adapterbot.training.objective import Objective, Scores, objective
 from adapterbot.training.progress import training_bar
 from adapterbot.training.schedule import VALIDATION_REPLIES
-from adapterbot.training.windows import training_rows, validation_rows
-from adapterbot.turn import Prompt
 
-CHECKPOINT_SECONDS = 5.0
-REPORT_REPLIES = 1000  # scored before and after for the report
+CHECKPOINT_SECONDS = 30.0
 OPTIMIZER = "adamw"  # its moments' name in a checkpoint
 BETAS = (0.9, 0.99)
 DECAY = 0.01
@@ -46,8 +44,9 @@ DECAY = 0.01
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What a training did: perplexities on the validation replies without and with the adapter, and sample replies.
+    """What a training did: how likely the validation replies are without and with the adapter, and sample replies.
 
+    `tokens_per_second` counts all tokens of the dialogues, `learnt_per_second` those of replies.
     `steps` of the `planned` updates were made; `best_epoch` (from 1) is the one whose weights were kept.
     """
 
@@ -55,10 +54,13 @@ class TrainingResult:
     folder: Path
     before: float
     after: float
+    bits_before: float  # per byte of the replies
+    bits_after: float
     parameters: int
     share: float  # of the backbone's parameters
     epochs: int
     tokens_per_second: float
+    learnt_per_second: float
     replies: tuple[tuple[str, str], ...] = ()
     origin: str = ""
     resumed_at: int = 0
@@ -110,22 +112,26 @@ def train_skill(
     # Long: the fields of its result, one a line.
     epochs = _checked(spec, epochs, seed)
     corpus = load_corpus(spec, data, ByMeaning(backbone))
-    training = AdapterTraining.prepare(spec, backbone, corpus, home.training / spec.name, epochs, seed)
-    announce(corpus, len(training.loop.rows), sum(len(row.ids) for row in training.loop.rows))
+    start = start_of(spec, backbone, home)
+    training = AdapterTraining.prepare(spec, backbone, corpus, home.training / spec.name, epochs, seed, start)
+    announce(corpus, len(training.loop.rows), training.objective.tokens(training.loop.rows)[0])
     resumed_at = training.loop.state.step
     with on_fastest(backbone.decoder, training.adapter):
-        speed = training.fit(quiet, checkpoint_seconds)
+        speed, learnt = training.fit(quiet, checkpoint_seconds)
         before, after = training.finish()
     adapter = training.adapter.file()
     result = TrainingResult(
         skill=spec.name,
         folder=(out or home.skills) / spec.name,
-        before=before,
-        after=after,
+        before=before.perplexity,
+        after=after.perplexity,
+        bits_before=before.bits_per_byte,
+        bits_after=after.bits_per_byte,
         parameters=training.adapter.parameter_count,
         share=training.adapter.parameter_count / backbone.parameter_count,
         epochs=training.loop.state.epoch,
         tokens_per_second=speed,
+        learnt_per_second=learnt,
         replies=_replies(spec, backbone, adapter.scaled(spec.strength), home, seed),  # as the bot answers
         origin=corpus.origin,
         resumed_at=resumed_at,
@@ -160,7 +166,11 @@ def _write(result: TrainingResult, spec: SkillSpec, backbone: Backbone, adapter:
         "seed": str(seed),
         "perplexity_before": f"{result.before:.3f}",
         "perplexity_after": f"{result.after:.3f}",
+        "bits_per_byte_before": f"{result.bits_before:.4f}",
+        "bits_per_byte_after": f"{result.bits_after:.4f}",
         "data": result.origin,
+        **{name: adapter.metadata[name] for name in ("on",)},
+        **({"start": spec.train.start} if spec.train.start else {}),
     }
     save_adapter(result.folder / "adapter.safetensors", adapter.tensors, metadata)
     write_card(
@@ -185,7 +195,7 @@ class AdapterTraining:
     spec: SkillSpec
     backbone: Backbone
     adapter: Adapter
-    valid: Sequence[Prompt]
+    objective: Objective
     loop: TrainingLoop
     folder: Path
     key: Mapping[str, object]
@@ -193,29 +203,39 @@ class AdapterTraining:
 
     @classmethod
     def prepare(
-        cls, spec: SkillSpec, backbone: Backbone, corpus: Corpus, folder: Path, epochs: int, seed: int
+        cls,
+        spec: SkillSpec,
+        backbone: Backbone,
+        corpus: Corpus,
+        folder: Path,
+        epochs: int,
+        seed: int,
+        start: AdapterFile | None = None,
     ) -> AdapterTraining:
         """Rows, an adapter, and how far the same training was when it was stopped."""
-        table = spec.adapter or AdapterTable()
-        rows = training_rows(corpus, spec, backbone.tokenizer, backbone.positions, seed)
-        valid = validation_rows(corpus.valid, spec, backbone.tokenizer, backbone.positions, REPORT_REPLIES)
-        probe = valid[:: max(1, len(valid) // VALIDATION_REPLIES)]
-        adapter = Adapter(backbone.shape, table, seed)
+        adapter = Adapter(backbone.shape, spec.adapter or AdapterTable(), seed)
+        if start is not None:
+            adapter.take(start.tensors)
         key = {
             "spec": spec.digest,
             "corpus": corpus.digest,
             "backbone": backbone.fingerprint,
             "epochs": epochs,
             "seed": seed,
+            "start": fingerprint_of(start.tensors) if start is not None else "",
         }
         checkpoint = checkpoint_of(folder, key)
+        if not checkpoint.key:
+            remove_checkpoint(folder)
         checkpoint.restore_weights(adapter)
+        aim = objective(spec, backbone, adapter, corpus, folder, seed)
+        probe = aim.valid[:: max(1, len(aim.valid) // VALIDATION_REPLIES)]
         optimizer = torch.optim.AdamW(adapter.parameters(), lr=spec.train.lr, betas=BETAS, weight_decay=DECAY)
         loop = TrainingLoop(
             learner=adapter,
-            rows=rows,
-            loss=lambda batch: reply_loss(backbone, adapter, batch),
-            validate=lambda: perplexity(backbone, adapter.adapters(), probe),
+            rows=aim.train,
+            loss=aim.loss,
+            validate=lambda: aim.score(aim.adapters, probe).perplexity,
             weights=adapter.tensors,
             optimizer=optimizer,
             rate=spec.train.lr,
@@ -226,13 +246,13 @@ class AdapterTraining:
             state=LoopState(**checkpoint.progress),
             best=checkpoint.best or {name: tensor.clone() for name, tensor in adapter.tensors().items()},
         )
-        return cls(spec, backbone, adapter, valid, loop, folder, key, checkpoint)
+        return cls(spec, backbone, adapter, aim, loop, folder, key, checkpoint)
 
-    def fit(self, quiet: bool, checkpoint_seconds: float) -> float:
-        """Train to the end; returns tokens per second."""
+    def fit(self, quiet: bool, checkpoint_seconds: float) -> tuple[float, float]:
+        """Train to the end; returns tokens per second, all of them and those that are learnt."""
         loop = self.loop
         self.checkpoint.restore_moments(self.adapter, {OPTIMIZER: loop.optimizer})  # on the device of this training
-        tokens = 0
+        tokens = learnt = 0
         started = time.monotonic()
         bar = training_bar(
             self.spec.name,
@@ -245,11 +265,13 @@ class AdapterTraining:
         with bar:
             task = bar.task_ids[0]
 
-            def on_update(batch: Sequence[Prompt], loss: float) -> None:
-                nonlocal tokens
-                tokens += sum(len(row.ids) for row in batch)
-                speed = tokens / (time.monotonic() - started)
-                bar.update(task, advance=1, loss=f"{loss:.3f}", speed=f"{speed:,.0f}")
+            def on_update(batch: Sequence[Any], loss: float) -> None:
+                nonlocal tokens, learnt
+                every, labels = self.objective.tokens(batch)
+                tokens, learnt = tokens + every, learnt + labels
+                seconds = time.monotonic() - started
+                speed = f"{tokens / seconds:,.0f} ({learnt / seconds:,.0f} of replies)"
+                bar.update(task, advance=1, loss=f"{loss:.3f}", speed=speed)
 
             loop.run(
                 on_update,
@@ -257,24 +279,42 @@ class AdapterTraining:
                 save=self.save,
                 checkpoint_seconds=checkpoint_seconds,
             )
-        return tokens / max(time.monotonic() - started, 1e-9)
+        seconds = max(time.monotonic() - started, 1e-9)
+        return tokens / seconds, learnt / seconds
 
     def save(self) -> None:
         """Write the checkpoint."""
         optimizers = {OPTIMIZER: self.loop.optimizer}
         save_checkpoint(self.folder, self.key, asdict(self.loop.state), self.adapter, optimizers, self.loop.best)
 
-    def finish(self) -> tuple[float, float]:
-        """Take the best weights, as the file will hold them; perplexity on the validation replies without and with."""
+    def finish(self) -> tuple[Scores, Scores]:
+        """Take the best weights, as the file will hold them; scores of the validation replies without and with."""
         self.adapter.take({n: t.half().float() for n, t in self.loop.best.items()})
-        before = perplexity(self.backbone, None, self.valid)
-        return before, perplexity(self.backbone, self.adapter.adapters(), self.valid)
+        aim = self.objective
+        return aim.score(None, aim.valid), aim.score(aim.adapters, aim.valid)
 
 
-def reply_loss(backbone: Backbone, adapter: Adapter, batch: Sequence[Prompt]) -> Tensor:
-    """Mean cross-entropy over the label positions of a batch."""
-    with mixed_precision():
-        return reply_nats(backbone, adapter.adapters(), batch).mean()
+def start_of(spec: SkillSpec, backbone: Backbone, home: Home) -> AdapterFile | None:
+    """The trained adapter that `train.start` names; None where it names none.
+
+    Raises:
+        SpecError: it has not been trained, or has another shape than the spec asks for.
+    """
+    start = spec.train.start
+    if not start:
+        return None
+    path = SkillFolders(home).adapter_file(start)
+    if path is None:
+        raise SpecError(f"train.start = {start!r} has no trained adapter yet; first: adapterbot train-skill {start}")
+    file = load_adapter(path, backbone.shape, backbone.fingerprint)
+    wanted = Adapter(backbone.shape, spec.adapter or AdapterTable())
+    sizes = {name: tuple(tensor.shape) for name, tensor in file.tensors.items()}
+    if (wanted.kind, wanted.on, wanted.sizes) != (file.type, file.on, sizes):
+        raise SpecError(
+            f"skill {spec.name!r} cannot start from {start!r}: its [adapter] asks for another type, size or `on` "
+            f"than {path} has"
+        )
+    return file
 
 
 def _replies(

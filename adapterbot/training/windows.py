@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from adapterbot.data.dialogue import Dialogue, DialogueTurn
@@ -11,6 +11,7 @@ from adapterbot.errors import DataError
 from adapterbot.history import History
 from adapterbot.language.sentences import recase
 from adapterbot.network.tokenizer import Tokenizer
+from adapterbot.network.tree import Tree, merge
 from adapterbot.reply.prompt import encode
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.training.corpus import Corpus
@@ -74,6 +75,26 @@ def replies(dialogue: Dialogue, spec: SkillSpec) -> Iterator[Window]:
             yield Window(facts_of(dialogue, i, spec), texts[start : i + 1], (i - start,))
 
 
+def shared(dialogue: Dialogue, spec: SkillSpec) -> Iterator[list[Window]]:
+    """Every reply with something before it as a window of its own, those that begin at the same utterance together.
+
+    A reply has at most `turns` utterances before it, as in a chat, and at least half as many where there are so many.
+    """
+    texts = dialogue.texts
+    start = 0
+    together = list[Window]()
+    for i, turn in enumerate(dialogue.turns):
+        if turn.speaker != "system" or i == 0:
+            continue
+        if i - start > spec.turns:
+            if together:
+                yield together
+            start, together = i - (spec.turns + 1) // 2, []
+        together.append(Window(facts_of(dialogue, i, spec), texts[start : i + 1], (i - start,)))
+    if together:
+        yield together
+
+
 def facts_of(dialogue: Dialogue, index: int, spec: SkillSpec) -> tuple[str, ...]:
     """The facts of one reply by the spec's `data.facts`, at most `knowledge.limit`, else `knowledge.when_empty`."""
     kind = spec.data.facts
@@ -92,24 +113,58 @@ def encode_windows(parts: Iterable[Window], tokenizer: Tokenizer, positions: int
 
 def training_rows(corpus: Corpus, spec: SkillSpec, tokenizer: Tokenizer, positions: int, seed: int) -> list[Prompt]:
     """Rows of all training dialogues, with what `data.recase` and `data.made_up` do to a share of them."""
-    parts = _augmented(corpus, spec, random.Random(f"{seed} names"), seed)
-    rows = encode_windows(parts, tokenizer, positions)
+    parts = _augmented(corpus, spec, random.Random(f"{seed} names"), seed, lambda d, s: ([w] for w in windows(d, s)))
+    rows = encode_windows((w for part in parts for w in part), tokenizer, positions)
     if not rows:
         raise DataError(f"{corpus.origin}: no reply fits into the backbone's {positions} positions")
     return rows
 
 
-def _augmented(corpus: Corpus, spec: SkillSpec, draw: random.Random, seed: int) -> Iterator[Window]:
+def training_trees(corpus: Corpus, spec: SkillSpec, tokenizer: Tokenizer, positions: int, seed: int) -> list[Tree]:
+    """Trees of all training dialogues, with what `data.recase` and `data.made_up` do to a share of them."""
+    parts = _augmented(corpus, spec, random.Random(f"{seed} names"), seed, shared)
+    trees = trees_of(parts, spec, tokenizer, positions)
+    if not trees:
+        raise DataError(f"{corpus.origin}: no reply fits into the backbone's {positions} positions")
+    return trees
+
+
+def trees_of(parts: Iterable[list[Window]], spec: SkillSpec, tokenizer: Tokenizer, positions: int) -> list[Tree]:
+    """A tree of the windows of each list."""
+    whole = spec.adapter is None or spec.adapter.on == "all"
+    rows = (encode_windows(part, tokenizer, positions) for part in parts)
+    return [merge(prompts, whole) for prompts in rows if prompts]
+
+
+def validation_trees(
+    dialogues: Sequence[Dialogue], spec: SkillSpec, tokenizer: Tokenizer, positions: int, most: int
+) -> list[Tree]:
+    """Trees of about `most` validation replies, evenly spread over the dialogues."""
+    everything = [part for d in dialogues for part in shared(d, spec)]
+    step = max(1, round(sum(map(len, everything)) / most))
+    return trees_of(everything[::step], spec, tokenizer, positions)
+
+
+def _augmented(
+    corpus: Corpus,
+    spec: SkillSpec,
+    draw: random.Random,
+    seed: int,
+    cut: Callable[[Dialogue, SkillSpec], Iterator[list[Window]]],
+) -> Iterator[list[Window]]:
     """The training windows, in the shares of the spec with capitals and with made-up names in facts and replies."""
     common = everyday_words((t.text for d in corpus.train for t in d.turns), COMMON)
+
+    def named(w: Window, own: bool) -> Window:
+        if not w.facts or own or draw.random() >= spec.data.made_up:
+            return w
+        facts, utterances = with_made_up_names(w.facts, w.utterances, w.learn, common, draw)
+        return Window(facts, utterances, w.learn)
+
     for dialogue in corpus.train:
         recase_it = random.Random(f"{seed} {dialogue.id}").random() < spec.data.recase
-        for w in windows(recase_dialogue(dialogue) if recase_it else dialogue, spec):
-            if w.facts and not dialogue.id.startswith(FRAME) and draw.random() < spec.data.made_up:
-                facts, utterances = with_made_up_names(w.facts, w.utterances, w.learn, common, draw)
-                yield Window(facts, utterances, w.learn)
-            else:
-                yield w
+        for part in cut(recase_dialogue(dialogue) if recase_it else dialogue, spec):
+            yield [named(w, dialogue.id.startswith(FRAME)) for w in part]
 
 
 def validation_rows(

@@ -39,7 +39,7 @@ from adapterbot.network.backbone import Backbone, fingerprint_of
 from adapterbot.network.likelihood import perplexity
 from adapterbot.reply.answer import Responder
 from adapterbot.training.corpus import Corpus, load_corpus
-from adapterbot.training.skill import reply_loss
+from adapterbot.training.objective import reply_loss
 from adapterbot.training.windows import training_rows, validation_rows
 
 SPEC = """extends = "{base}"

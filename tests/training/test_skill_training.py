@@ -24,12 +24,12 @@ from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import load_adapter
 from adapterbot.network.backbone import Backbone, fingerprint_of
 from adapterbot.network.checkpoint import FILE
-from adapterbot.network.likelihood import perplexity
+from adapterbot.network.likelihood import perplexity, tree_nats
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import SkillSpec
-from adapterbot.training import skill as training
+from adapterbot.training import objective
 from adapterbot.training.corpus import load_corpus
-from adapterbot.training.skill import TrainingResult, reply_loss, train_skill
+from adapterbot.training.skill import TrainingResult, train_skill
 from adapterbot.training.windows import validation_rows
 
 SPEC = """summary = "Answers in verse."
@@ -177,16 +177,16 @@ sys.path.insert(0, {tests!r})
 import torch
 torch.set_num_threads(1)
 from conftest import make_tiny
-from adapterbot.training import skill as training
+from adapterbot.training import objective, skill as training
 from adapterbot.home import Home
 from adapterbot.spec.folders import SkillFolders
-steps, original = [], training.reply_loss
+steps, original = [], objective.tree_nats
 def deadly(*arguments):
     steps.append(1)
     if len(steps) == {step}:
         os.kill(os.getpid(), signal.SIGKILL)
     return original(*arguments)
-training.reply_loss = deadly
+objective.tree_nats = deadly
 home = Home.at()
 training.train_skill(SkillFolders(home).load("haiku"), make_tiny(), home=home, quiet=True, checkpoint_seconds=-1.0)
 """
@@ -222,9 +222,9 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     def step(*arguments: Any) -> torch.Tensor:
         if next(steps) == at:
             raise KeyboardInterrupt
-        return reply_loss(*arguments)
+        return tree_nats(*arguments)
 
-    monkeypatch.setattr(training, "reply_loss", step)
+    monkeypatch.setattr(objective, "tree_nats", step)
 
 
 @pytest.mark.parametrize("at", [1, 2, 6, 7, 13])
@@ -268,7 +268,7 @@ def untouched(home: Home) -> bool:
 
 
 def test_a_loss_that_is_no_number_is_explained(tiny: Backbone, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "reply_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    monkeypatch.setattr(objective, "tree_nats", lambda *_: torch.tensor(float("nan"), requires_grad=True))
     with pytest.raises(AdapterbotError, match=r"the loss is nan at step 0; lower train\.lr \(0\.01\) in skill\.toml"):
         train(write_skill(home), tiny, home)
     assert untouched(home)

@@ -14,8 +14,8 @@ from adapterbot.network.adapters.trainable import Adapter
 from adapterbot.network.backbone import Backbone
 from adapterbot.spec.tables import TrainTable
 from adapterbot.training.loop import LoopState, TrainingLoop
+from adapterbot.training.objective import reply_loss
 from adapterbot.training.schedule import batches, learning_rate
-from adapterbot.training.skill import reply_loss
 from adapterbot.turn import Prompt
 
 ROWS = [Prompt(tuple(range(n)), ()) for n in range(2, 52)]
@@ -23,7 +23,7 @@ ROWS = [Prompt(tuple(range(n)), ()) for n in range(2, 52)]
 
 def test_the_loss_is_that_of_the_reply_alone(tiny: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [Prompt((300, 1, 301, 302, 1), (-100, -100, 301, 302, 1)), Prompt((400, 1, 401), (-100, -100, 401))]
-    monkeypatch.setattr("adapterbot.training.skill.mixed_precision", lambda: torch.autocast("cpu", enabled=False))
+    monkeypatch.setattr("adapterbot.training.objective.mixed_precision", lambda: torch.autocast("cpu", enabled=False))
     for first_layer in (0, 1):
         adapter = fresh_adapter(tiny, 4, first_layer)
         loss = reply_loss(tiny, adapter, rows)

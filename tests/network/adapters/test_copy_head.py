@@ -23,7 +23,7 @@ from adapterbot.network.backbone import Backbone
 from adapterbot.network.likelihood import reply_nats
 from adapterbot.reply.prompt import encode
 from adapterbot.training.frames import frame_dialogues
-from adapterbot.training.skill import reply_loss
+from adapterbot.training.objective import reply_loss
 from adapterbot.turn import Decode, Prompt
 
 WIDTH, ATTENTION = 8, 4
