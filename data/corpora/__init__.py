@@ -29,6 +29,7 @@ READERS = (
     "styles",
     "covid_qa",
     "multiwoz",
+    "general_conversation",
 )
 # Corpora that no skill has as its own; the ranker learns from them too.
 NO_SKILLS_OWN = ("dailydialog", "esconv", "topicalchat", "msc", "wizint", "dream", "commonsense", "mutual", "cmudog")
