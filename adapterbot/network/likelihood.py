@@ -12,7 +12,7 @@ from torch import Tensor
 from adapterbot.network.adapters import BatchAdapters
 from adapterbot.network.architectures.cache import Layout
 from adapterbot.network.backbone import Backbone, pad_right
-from adapterbot.network.output import HeadNats, label_nats, remember
+from adapterbot.network.output import head_nats, label_nats, remember
 from adapterbot.network.tokenizer import IGNORE
 from adapterbot.network.tree import Tree, TreeBatch, merge
 from adapterbot.network.trunk import Trunk, final_states, trunk_of
@@ -57,8 +57,7 @@ def tree_nats(
     batch = TreeBatch(trees, backbone.device, backbone.dtype)
     below = trunks(batch) if trunks else trunk_of(backbone, batch, adapters.first_layer if adapters else 0)
     hidden = final_states(backbone, adapters, batch, below)
-    nats: Tensor = HeadNats.apply(hidden, batch.labels, backbone.decoder.logits)
-    return nats
+    return head_nats(hidden, batch.labels, backbone.decoder.logits)
 
 
 @torch.inference_mode()

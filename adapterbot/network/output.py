@@ -46,7 +46,7 @@ def next_logits(
 CHUNK = 256  # positions whose logits are there at once
 
 
-class HeadNats(torch.autograd.Function):
+class _HeadNats(torch.autograd.Function):
     """Cross-entropy of labels under a frozen head, whose logits are never there all at once.
 
     The gradient is made beside the loss, while the logits of a chunk are at hand.
@@ -75,6 +75,9 @@ class HeadNats(torch.autograd.Function):
         """Of the hidden states."""
         (slopes,) = ctx.saved_tensors
         return (slopes.float() * gradients[0][:, None]).to(slopes.dtype), None, None
+
+
+head_nats: Callable[[Tensor, Tensor, Callable[[Tensor], Tensor]], Tensor] = _HeadNats.apply
 
 
 def label_nats(

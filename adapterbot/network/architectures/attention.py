@@ -5,6 +5,7 @@ B rows, T new tokens, S tokens in all (cached and new), H heads, K heads of keys
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -33,14 +34,14 @@ def attend(q: Tensor, k: Tensor, v: Tensor, layer: int, layout: Layout, adapters
         shared = q.reshape(q.shape[0], k.shape[1], -1, q.shape[3])  # [B, K, H / K, w]
         return F.scaled_dot_product_attention(shared, k, v, attn_mask=mask).reshape(q.shape[0], 1, -1)
     if mask is not None and mask.is_floating_point():
-        y = Attention.apply(q, k, v, mask).transpose(1, 2).flatten(2)
+        y = attention(q, k, v, mask).transpose(1, 2).flatten(2)
         return y if layout.packing is None else layout.packing.sequence(y)
     grouped = q.shape[1] != k.shape[1]
     y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped)
     return y.transpose(1, 2).flatten(2)
 
 
-class Attention(torch.autograd.Function):
+class _Attention(torch.autograd.Function):
     """softmax(q k' + mask) v written out: on a processor three times as fast as torch's own, backwards above all.
 
     Heads that share keys are queries of one head.
@@ -55,7 +56,8 @@ class Attention(torch.autograd.Function):
         scores.view(rows, k.shape[1], -1, length, k.shape[2]).add_(mask[:, :, None])
         seen = scores.softmax(-1)
         ctx.save_for_backward(shared, k, v, seen)
-        return (seen @ v).view(q.shape)
+        read: Tensor = seen @ v
+        return read.view(q.shape)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
@@ -67,6 +69,9 @@ class Attention(torch.autograd.Function):
         of_scores = torch._softmax_backward_data(of_seen, seen, -1, seen.dtype)
         of_q = (of_scores @ k).mul_(width**-0.5)
         return of_q.view(gradients[0].shape), of_scores.transpose(-1, -2) @ shared, seen.transpose(-1, -2) @ g, None
+
+
+attention: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = _Attention.apply
 
 
 def linear(module: nn.Module, name: str, x: Tensor, layer: int, adapters: Adapters | None) -> Tensor:

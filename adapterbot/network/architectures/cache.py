@@ -5,7 +5,7 @@ B rows, T new tokens, S tokens in all, K heads of keys and values, w width of a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -36,12 +36,12 @@ class Packing:
     def rows(self, x: Tensor) -> Tensor:
         """Heads [1, H, N, w] -> [B, H, T, w]."""
         heads, width = x.shape[1], x.shape[3]
-        taken: Tensor = _Take.apply(x[0].transpose(0, 1).flatten(1), self.to_rows, self.to_sequence)
+        taken = _take(x[0].transpose(0, 1).flatten(1), self.to_rows, self.to_sequence)
         return taken.view(*self.size, heads, width).transpose(1, 2)
 
     def sequence(self, x: Tensor) -> Tensor:
         """[B, T, d] -> [1, N, d]."""
-        taken: Tensor = _Take.apply(x.flatten(0, 1), self.to_sequence, self.to_rows)
+        taken = _take(x.flatten(0, 1), self.to_sequence, self.to_rows)
         return taken[None]
 
 
@@ -56,6 +56,9 @@ class _Take(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         return gradients[0].index_select(0, ctx.inverse), None, None
+
+
+_take: Callable[[Tensor, Tensor, Tensor], Tensor] = _Take.apply
 
 
 @dataclass(frozen=True, slots=True)
