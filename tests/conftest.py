@@ -13,15 +13,18 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from tokenizers import AddedToken
+from tokenizers import Tokenizer as FastTokenizer
 
 from adapterbot.bot import Bot
 from adapterbot.home import DATA, Home
 from adapterbot.network.adapters.file import save_adapter
 from adapterbot.network.adapters.trainable import Adapter
 from adapterbot.network.architectures.gpt2 import GPT2
-from adapterbot.network.architectures.shape import Shape
+from adapterbot.network.architectures.llama import Llama
+from adapterbot.network.architectures.shape import Rope, Shape
 from adapterbot.network.backbone import Backbone, fingerprint_of, freeze
-from adapterbot.network.tokenizer import Tokenizer
+from adapterbot.network.tokenizer import END, START, Tokenizer
 from adapterbot.spec.tables import AdapterTable
 from adapterbot.turn import Reply
 
@@ -85,6 +88,21 @@ def make_tiny(seed: int = 0, width: int = 32, layers: int = 2) -> Backbone:
     return Backbone("tiny", decoder, tokenizer, fingerprint_of(decoder.state_dict()))
 
 
+def make_chatml(seed: int = 0, layers: int = 3) -> Backbone:
+    """A real Llama-shaped model with random weights, and the embedded backbone's vocabulary with ChatML's tokens."""
+    fast = FastTokenizer.from_file(str(DATA / "backbone" / "tokenizer.json"))
+    fast.add_special_tokens([AddedToken(token, special=True) for token in (START, END)])
+    tokenizer = Tokenizer(fast)
+    rope = Rope(10_000.0)
+    numbers = {"vocab": tokenizer.size, "positions": 256, "width": 32, "layers": layers, "heads": 4, "inner": 64}
+    shape = Shape(**numbers, activation="silu", kv_heads=2, rope=rope)
+    decoder = freeze(Llama(shape))
+    torch.manual_seed(seed)
+    for parameter in decoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return Backbone("chatml", decoder, tokenizer, fingerprint_of(decoder.state_dict()))
+
+
 class Place(NamedTuple):
     """Where a backbone answers, and in which type."""
 
@@ -111,6 +129,12 @@ def placed(backbone: Backbone, place: Place) -> Backbone:
 def tiny() -> Backbone:
     """The tiny backbone; frozen, so tests may share it."""
     return make_tiny()
+
+
+@pytest.fixture(scope="session")
+def chatml() -> Backbone:
+    """The tiny backbone that was taught ChatML; frozen, so tests may share it."""
+    return make_chatml()
 
 
 def fresh_adapter(

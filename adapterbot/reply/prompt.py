@@ -141,11 +141,11 @@ class ChatML(Layout):
         said = list(pieces[:-1] if replied else pieces)
         if facts:
             said.append(self._message("system", "\n".join(facts)))
-        ids = [i for piece in said for i in piece.ids]
+        before = [i for piece in said for i in piece.ids]
         reply = pieces[-1] if replied else self._message("assistant", "")
-        whole = (*ids, *reply.ids[: -1 if replied else -len(reply.closing)])
-        labels = (*(i for piece in said for i in piece.labels), *reply.labels[:-1]) if replied else ()
-        return Prompt(whole, labels, dropped, reply=len(ids))
+        after = len(reply.opening) + len(reply.text) + replied  # of the closing the end alone
+        labels = (*(i for piece in said for i in piece.labels), *reply.labels[:after]) if replied else ()
+        return Prompt((*before, *reply.ids[:after]), labels, dropped, reply=len(before))
 
     def _message(self, role: str, text: str, learnt: bool = False) -> Piece:
         start, end = self.tokenizer.start, self.tokenizer.end

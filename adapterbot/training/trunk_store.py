@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from adapterbot.network.architectures.cache import Layout
 from adapterbot.network.backbone import Backbone
 from adapterbot.network.tree import Tree, TreeBatch
 from adapterbot.network.trunk import Trunk, trunk_of
@@ -95,7 +96,8 @@ class TrunkStore:
                 states.append(entering)
         if self.first:
             return Trunk(self.first, kv, torch.cat(states)[None])
-        return Trunk(self.first, kv, self.backbone.decoder.token_embeddings(batch.ids[:, batch.prompts :]))
+        layout = Layout(batch.positions[:, batch.prompts :])
+        return Trunk(self.first, kv, self.backbone.decoder.embed(batch.ids[:, batch.prompts :], layout))
 
     def _views(self, place: int) -> tuple[Tensor, Tensor | None]:
         """Keys and values [L - first, 2, K, P, w] and states [R, d] of a tree in the mapped file."""

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adapterbot.data.corpora import READERS, corpora_folder, folders, load, load_hub, load_path, reader, split
+from adapterbot.data.corpora import (
+    READERS,
+    corpora_folder,
+    folders,
+    general_conversation,
+    load,
+    load_hub,
+    load_path,
+    reader,
+    split,
+)
 from adapterbot.data.corpora.empathetic_dialogues import from_hub as empathetic
 from adapterbot.data.corpora.persona_chat import from_hub as persona
 from adapterbot.data.corpora.wizard_of_wikipedia import from_hub as wizard
@@ -198,3 +209,26 @@ def test_any_hub_dataset_in_the_dialogue_form_is_read(monkeypatch: pytest.Monkey
     assert sum(map(len, load_hub("empathetic_dialogues").values())) == 4
     assert asked[0] == (("someone/talk", None), {"revision": None})
     assert asked[2] == (("facebook/empathetic_dialogues", "default"), {"revision": "refs/convert/parquet"})
+
+
+def test_general_conversation_takes_evenly_and_without_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(name: str, count: int) -> None:
+        turns = [{"speaker": "user", "text": "Hi"}, {"speaker": "system", "text": "Hello", "knowledge": ["a fact"]}]
+        for part in ("train", "valid"):
+            rows = [{"id": f"{name}-{part}-{i}", "turns": turns, "context": ["a persona"]} for i in range(count)]
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / f"{part}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    with pytest.raises(DataError, match="none of the corpora of general conversation: dailydialog"):
+        load("general_conversation", tmp_path)
+    write("dailydialog", 45)
+    write("dream", 7)
+    write("wow", 9)
+    monkeypatch.setattr(general_conversation, "MOST", {"train": 20, "valid": 10})
+    splits = load("general_conversation", tmp_path)
+    assert {part: Counter(d.domain for d in found) for part, found in splits.items()} == {
+        "train": {"dailydialog": 15, "dream": 7},
+        "valid": {"dailydialog": 9, "dream": 7},
+    }
+    assert all(not d.context and not any(t.knowledge for t in d.turns) for d in splits["train"])
+    assert {d.domain for d in load("general_conversation", tmp_path, "dream")["train"]} == {"dream"}

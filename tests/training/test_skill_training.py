@@ -327,3 +327,81 @@ def test_options_out_of_range_are_refused(tiny: Backbone, home: Home, option: st
 def test_the_bare_backbone_cannot_be_trained(tiny: Backbone, home: Home) -> None:
     with pytest.raises(SpecError, match="'chitchat' is the backbone alone"):
         train(SkillFolders(home).load("chitchat"), tiny, home)
+
+
+# -- on from another skill -------------------------------------------------------------------------------------------
+
+
+def write_verse(home: Home, adapter: str = "bottleneck = 4, first_layer = 0", start: str = "haiku") -> SkillSpec:
+    """A second skill, on the first one's corpus, that starts from its adapter."""
+    folder = home.skills / "verse"
+    folder.mkdir(parents=True, exist_ok=True)
+    text = SPEC.format(lr=1e-5, first_layer=0).replace("bottleneck = 4, first_layer = 0", adapter)
+    (folder / "skill.toml").write_text(text.replace("epochs = 3", f'epochs = 1, start = "{start}"'))
+    (folder / "talk.jsonl").write_text((home.skills / "haiku" / "talk.jsonl").read_text())
+    return SkillFolders(home).load("verse")
+
+
+def test_a_skill_goes_on_from_the_adapter_of_another(tiny: Backbone, home: Home) -> None:
+    first = train(write_skill(home), tiny, home)
+    second = train(write_verse(home), tiny, home)
+    assert second.after == pytest.approx(first.after, rel=0.02)
+    made = load_adapter(second.folder / "adapter.safetensors", tiny.shape, tiny.fingerprint)
+    assert made.metadata["start"] == "haiku"
+    assert "start" not in load_adapter(first.folder / "adapter.safetensors", tiny.shape, tiny.fingerprint).metadata
+
+
+@pytest.mark.parametrize(
+    ("adapter", "start", "told"),
+    [
+        ("bottleneck = 4", "limerick", r"no skill 'limerick'|unknown skill 'limerick'"),
+        ("bottleneck = 4", "verse", r"'verse' has no trained adapter yet; first: adapterbot train-skill verse"),
+        ("bottleneck = 8", "haiku", r"'verse' cannot start from 'haiku'"),
+        ("bottleneck = 4, first_layer = 1", "haiku", r"'verse' cannot start from 'haiku'"),
+        ('bottleneck = 4, on = "reply"', "haiku", r"'verse' cannot start from 'haiku'"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_told(
+    tiny: Backbone, finished: tuple[TrainingResult, Home], adapter: str, start: str, told: str
+) -> None:
+    home = finished[1]
+    with pytest.raises(AdapterbotError, match=told):
+        train(write_verse(home, adapter, start), tiny, home)
+    assert not (home.skills / "verse" / "adapter.safetensors").exists()
+
+
+# -- Ctrl-C ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_an_interrupted_validation_loses_no_epoch(
+    finished: tuple[TrainingResult, Home], tiny: Backbone, home: Home, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    spec, scores = write_skill(home), iter(range(1, 10_000))
+    score = objective.TreesOfReplies.score
+
+    def stopped(*arguments: Any) -> Any:
+        if next(scores) == at:
+            raise KeyboardInterrupt
+        return score(*arguments)
+
+    monkeypatch.setattr(objective.TreesOfReplies, "score", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_skill(spec, tiny, home=home, quiet=True)
+    resumed = train_skill(spec, tiny, home=home, quiet=True)
+    assert resumed.resumed_at == resumed.planned * at // 3
+    same_file(resumed.folder, finished[0].folder)
+
+
+def test_ctrl_c_between_checkpoints_loses_nothing(
+    finished: tuple[TrainingResult, Home], tiny: Backbone, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = write_skill(home)
+    interrupt(monkeypatch, 5)
+    with pytest.raises(KeyboardInterrupt):
+        train_skill(spec, tiny, home=home, quiet=True, checkpoint_seconds=math.inf)
+    interrupt(monkeypatch, 0)
+    resumed = train_skill(spec, tiny, home=home, quiet=True)
+    assert resumed.resumed_at == 4
+    same_file(resumed.folder, finished[0].folder)
+    assert not (home.training / "haiku").exists()
