@@ -298,13 +298,16 @@ def start_of(spec: SkillSpec, backbone: Backbone, home: Home) -> AdapterFile | N
     """The trained adapter that `train.start` names; None where it names none.
 
     Raises:
+        UnknownNameError: there is no such skill.
         SpecError: it has not been trained, or has another shape than the spec asks for.
     """
     start = spec.train.start
     if not start:
         return None
-    path = SkillFolders(home).adapter_file(start)
+    folders = SkillFolders(home)
+    path = folders.adapter_file(start)
     if path is None:
+        folders.folder(start)  # tells a name that is none
         raise SpecError(f"train.start = {start!r} has no trained adapter yet; first: adapterbot train-skill {start}")
     file = load_adapter(path, backbone.shape, backbone.fingerprint)
     wanted = Adapter(backbone.shape, spec.adapter or AdapterTable())

@@ -354,7 +354,7 @@ def test_a_skill_goes_on_from_the_adapter_of_another(tiny: Backbone, home: Home)
 @pytest.mark.parametrize(
     ("adapter", "start", "told"),
     [
-        ("bottleneck = 4", "limerick", r"no skill 'limerick'|unknown skill 'limerick'"),
+        ("bottleneck = 4", "limerick", r"skill 'limerick'; "),
         ("bottleneck = 4", "verse", r"'verse' has no trained adapter yet; first: adapterbot train-skill verse"),
         ("bottleneck = 8", "haiku", r"'verse' cannot start from 'haiku'"),
         ("bottleneck = 4, first_layer = 1", "haiku", r"'verse' cannot start from 'haiku'"),
