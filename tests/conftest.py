@@ -93,9 +93,17 @@ def make_chatml(seed: int = 0, layers: int = 3) -> Backbone:
     fast = FastTokenizer.from_file(str(DATA / "backbone" / "tokenizer.json"))
     fast.add_special_tokens([AddedToken(token, special=True) for token in (START, END)])
     tokenizer = Tokenizer(fast)
-    rope = Rope(10_000.0)
-    numbers = {"vocab": tokenizer.size, "positions": 256, "width": 32, "layers": layers, "heads": 4, "inner": 64}
-    shape = Shape(**numbers, activation="silu", kv_heads=2, rope=rope)
+    shape = Shape(
+        vocab=tokenizer.size,
+        positions=256,
+        width=32,
+        layers=layers,
+        heads=4,
+        inner=64,
+        activation="silu",
+        kv_heads=2,
+        rope=Rope(10_000.0),
+    )
     decoder = freeze(Llama(shape))
     torch.manual_seed(seed)
     for parameter in decoder.parameters():

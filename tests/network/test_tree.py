@@ -117,7 +117,9 @@ def test_gradients_are_those_of_the_rows_one_by_one(backbone: Backbone) -> None:
     for name, slope in slopes[0].items():
         assert slope is not None
         assert float(slope.abs().max()) > 0 or name == "norm_bias"
-        assert torch.allclose(slope, slopes[1][name], atol=1e-5), name
+        other = slopes[1][name]
+        assert other is not None
+        assert torch.allclose(slope, other, atol=1e-5), name
 
 
 def test_what_is_alike_is_computed_once(chatml: Backbone) -> None:
