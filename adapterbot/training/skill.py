@@ -5,13 +5,9 @@ Only the adapter learns; the loss is taken on the reply's tokens alone (Madotto 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from adapterbot.errors import SettingError, SpecError
 from adapterbot.history import History
@@ -19,27 +15,19 @@ from adapterbot.home import Home
 from adapterbot.knowledge import Opening, open_source
 from adapterbot.manager.router import Manager
 from adapterbot.network.adapters.bank import AdapterBank
-from adapterbot.network.adapters.file import AdapterFile, load_adapter, save_adapter
-from adapterbot.network.adapters.trainable import Adapter
-from adapterbot.network.backbone import Backbone, fingerprint_of
-from adapterbot.network.checkpoint import Checkpoint, checkpoint_of, remove_checkpoint, save_checkpoint
+from adapterbot.network.adapters.file import AdapterFile, save_adapter
+from adapterbot.network.backbone import Backbone
+from adapterbot.network.checkpoint import remove_checkpoint
 from adapterbot.network.device import on_fastest
 from adapterbot.reply.answer import Responder
 from adapterbot.reply.style_heads import load_heads
-from adapterbot.spec.folders import SkillFolders
-from adapterbot.spec.tables import AdapterTable, SkillSpec
+from adapterbot.spec.tables import SkillSpec
+from adapterbot.training.adapter import AdapterTraining, start_of
 from adapterbot.training.card import write_card
 from adapterbot.training.corpus import Corpus, load_corpus
 from adapterbot.training.logistic import ByMeaning
-from adapterbot.training.loop import LoopState, TrainingLoop
-from adapterbot.training.objective import Objective, Scores, objective
-from adapterbot.training.progress import training_bar
-from adapterbot.training.schedule import VALIDATION_REPLIES
 
 CHECKPOINT_SECONDS = 30.0
-OPTIMIZER = "adamw"  # its moments' name in a checkpoint
-BETAS = (0.9, 0.99)
-DECAY = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,138 +174,6 @@ def _write(result: TrainingResult, spec: SkillSpec, backbone: Backbone, adapter:
         before=result.before,
         after=result.after,
     )
-
-
-@dataclass(slots=True)
-class AdapterTraining:
-    """The training of one adapter, and the folder of its checkpoint."""
-
-    spec: SkillSpec
-    backbone: Backbone
-    adapter: Adapter
-    objective: Objective
-    loop: TrainingLoop
-    folder: Path
-    key: Mapping[str, object]
-    checkpoint: Checkpoint
-
-    @classmethod
-    def prepare(
-        cls,
-        spec: SkillSpec,
-        backbone: Backbone,
-        corpus: Corpus,
-        folder: Path,
-        epochs: int,
-        seed: int,
-        start: AdapterFile | None = None,
-    ) -> AdapterTraining:
-        """Rows, an adapter, and how far the same training was when it was stopped."""
-        adapter = Adapter(backbone.shape, spec.adapter or AdapterTable(), seed)
-        if start is not None:
-            adapter.take(start.tensors)
-        key = {
-            "spec": spec.digest,
-            "corpus": corpus.digest,
-            "backbone": backbone.fingerprint,
-            "epochs": epochs,
-            "seed": seed,
-            "start": fingerprint_of(start.tensors) if start is not None else "",
-        }
-        checkpoint = checkpoint_of(folder, key)
-        if not checkpoint.key:
-            remove_checkpoint(folder)
-        checkpoint.restore_weights(adapter)
-        aim = objective(spec, backbone, adapter, corpus, folder, seed)
-        probe = aim.valid[:: max(1, len(aim.valid) // VALIDATION_REPLIES)]
-        optimizer = torch.optim.AdamW(adapter.parameters(), lr=spec.train.lr, betas=BETAS, weight_decay=DECAY)
-        loop = TrainingLoop(
-            learner=adapter,
-            rows=aim.train,
-            loss=aim.loss,
-            validate=lambda: aim.score(aim.adapters, probe).perplexity,
-            weights=adapter.tensors,
-            optimizer=optimizer,
-            rate=spec.train.lr,
-            table=spec.train,
-            epochs=epochs,
-            seed=seed,
-            remedy=f"lower train.lr ({spec.train.lr:g}) in skill.toml",
-            state=LoopState(**checkpoint.progress),
-            best=checkpoint.best or {name: tensor.clone() for name, tensor in adapter.tensors().items()},
-        )
-        return cls(spec, backbone, adapter, aim, loop, folder, key, checkpoint)
-
-    def fit(self, quiet: bool, checkpoint_seconds: float) -> tuple[float, float]:
-        """Train to the end; returns tokens per second, all of them and those that are learnt."""
-        loop = self.loop
-        self.checkpoint.restore_moments(self.adapter, {OPTIMIZER: loop.optimizer})  # on the device of this training
-        tokens = learnt = 0
-        started = time.monotonic()
-        bar = training_bar(
-            self.spec.name,
-            "valid ppl",
-            total=loop.steps,
-            completed=loop.state.step,
-            valid=loop.state.valid[-1] if loop.state.valid else None,
-            disable=quiet,
-        )
-        with bar:
-            task = bar.task_ids[0]
-
-            def on_update(batch: Sequence[Any], loss: float) -> None:
-                nonlocal tokens, learnt
-                every, labels = self.objective.tokens(batch)
-                tokens, learnt = tokens + every, learnt + labels
-                seconds = time.monotonic() - started
-                speed = f"{tokens / seconds:,.0f} ({learnt / seconds:,.0f} of replies)"
-                bar.update(task, advance=1, loss=f"{loss:.3f}", speed=speed)
-
-            loop.run(
-                on_update,
-                lambda: bar.update(task, valid=f"{loop.state.valid[-1]:.2f}"),
-                save=self.save,
-                checkpoint_seconds=checkpoint_seconds,
-            )
-        seconds = max(time.monotonic() - started, 1e-9)
-        return tokens / seconds, learnt / seconds
-
-    def save(self) -> None:
-        """Write the checkpoint."""
-        optimizers = {OPTIMIZER: self.loop.optimizer}
-        save_checkpoint(self.folder, self.key, asdict(self.loop.state), self.adapter, optimizers, self.loop.best)
-
-    def finish(self) -> tuple[Scores, Scores]:
-        """Take the best weights, as the file will hold them; scores of the validation replies without and with."""
-        self.adapter.take({n: t.half().float() for n, t in self.loop.best.items()})
-        aim = self.objective
-        return aim.score(None, aim.valid), aim.score(aim.adapters, aim.valid)
-
-
-def start_of(spec: SkillSpec, backbone: Backbone, home: Home) -> AdapterFile | None:
-    """The trained adapter that `train.start` names; None where it names none.
-
-    Raises:
-        UnknownNameError: there is no such skill.
-        SpecError: it has not been trained, or has another shape than the spec asks for.
-    """
-    start = spec.train.start
-    if not start:
-        return None
-    folders = SkillFolders(home)
-    path = folders.adapter_file(start)
-    if path is None:
-        folders.folder(start)  # tells a name that is none
-        raise SpecError(f"train.start = {start!r} has no trained adapter yet; first: adapterbot train-skill {start}")
-    file = load_adapter(path, backbone.shape, backbone.fingerprint)
-    wanted = Adapter(backbone.shape, spec.adapter or AdapterTable())
-    sizes = {name: tuple(tensor.shape) for name, tensor in file.tensors.items()}
-    if (wanted.kind, wanted.on, wanted.sizes) != (file.type, file.on, sizes):
-        raise SpecError(
-            f"skill {spec.name!r} cannot start from {start!r}: its [adapter] asks for another type, size or `on` "
-            f"than {path} has"
-        )
-    return file
 
 
 def _replies(

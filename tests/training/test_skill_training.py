@@ -1,19 +1,14 @@
-"""Training: only the adapter learns, a killed run ends as if it had not been, a failed one leaves nothing behind."""
+"""Training: only the adapter learns, and a training that fails leaves nothing behind."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from conftest import TESTS, random_adapter
+from conftest import random_adapter
+from haiku import train, write_skill
 from safetensors.torch import load_file
 
 from adapterbot.bot import Bot
@@ -23,48 +18,14 @@ from adapterbot.manager.classifier import CLASSIFIER
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import load_adapter
 from adapterbot.network.backbone import Backbone, fingerprint_of
-from adapterbot.network.checkpoint import FILE
-from adapterbot.network.likelihood import perplexity, tree_nats
+from adapterbot.network.likelihood import perplexity
 from adapterbot.spec.folders import SkillFolders
-from adapterbot.spec.tables import SkillSpec
 from adapterbot.training import objective
 from adapterbot.training.corpus import load_corpus
-from adapterbot.training.skill import TrainingResult, train_skill
+from adapterbot.training.skill import TrainingResult
 from adapterbot.training.windows import validation_rows
 
-SPEC = """summary = "Answers in verse."
-group = "style"
-data = {{ path = "talk.jsonl" }}
-adapter = {{ bottleneck = 4, first_layer = {first_layer} }}
-train = {{ epochs = 3, batch = 4, lr = {lr}, patience = 5 }}
-routing = {{ examples = ["Snow?", "Rain?"] }}
-decode = {{ max_tokens = 5 }}
-"""
 IDS = torch.tensor([[300, 301, 1, 302]])
-
-
-def write_skill(home: Home, lr: float = 0.01, first_layer: int = 0, lines: int = 24) -> SkillSpec:
-    """A user's own skill with a corpus written by hand."""
-    folder = home.skills / "haiku"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "skill.toml").write_text(SPEC.format(lr=lr, first_layer=first_layer))
-    things = ["snow", "rain", "wind", "frost", "moon", "river", "autumn", "spring"]
-    dialogues = [
-        {
-            "id": f"h{i}",
-            "turns": [
-                {"speaker": "user", "text": f"Tell me of {things[i % 8]} number {i}"},
-                {"speaker": "system", "text": f"{things[i % 8]} falls on the old pond"},
-            ],
-        }
-        for i in range(lines)
-    ]
-    (folder / "talk.jsonl").write_text("\n".join(map(json.dumps, dialogues)))
-    return SkillFolders(home).load("haiku")
-
-
-def train(spec: SkillSpec, backbone: Backbone, home: Home, **options: Any) -> TrainingResult:
-    return train_skill(spec, backbone, home=home, quiet=True, checkpoint_seconds=-1.0, **options)
 
 
 @pytest.fixture(scope="module")
@@ -169,96 +130,6 @@ def test_the_same_seed_gives_the_same_file_and_another_seed_another(tiny: Backbo
     assert not (home.skills / "haiku" / "adapter.safetensors").exists(), "--out says where to write"
 
 
-# -- killed and resumed ----------------------------------------------------------------------------------------------
-
-KILLED = """
-import os, signal, sys
-sys.path.insert(0, {tests!r})
-import torch
-torch.set_num_threads(1)
-from conftest import make_tiny
-from adapterbot.training import objective, skill as training
-from adapterbot.home import Home
-from adapterbot.spec.folders import SkillFolders
-steps, original = [], objective.tree_nats
-def deadly(*arguments):
-    steps.append(1)
-    if len(steps) == {step}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return original(*arguments)
-objective.tree_nats = deadly
-home = Home.at()
-training.train_skill(SkillFolders(home).load("haiku"), make_tiny(), home=home, quiet=True, checkpoint_seconds=-1.0)
-"""
-
-
-def same_file(one: Path, other: Path) -> None:
-    ours, theirs = load_file(one / "adapter.safetensors"), load_file(other / "adapter.safetensors")
-    assert all(torch.equal(ours[n], theirs[n]) for n in ours)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_a_killed_run_resumes_to_the_same_result_bit_for_bit(
-    finished: tuple[TrainingResult, Home], tiny: Backbone, home: Home
-) -> None:
-    spec = write_skill(home)
-    uninterrupted = finished[0]
-    code = KILLED.format(tests=str(TESTS), step=9)  # in the middle of the second epoch
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == -9, done.stderr
-    assert (home.training / "haiku" / FILE).exists()
-    assert not (home.skills / "haiku" / "adapter.safetensors").exists()
-    trained = train(spec, tiny, home)
-    assert trained.resumed_at == 8
-    assert trained.after == uninterrupted.after
-    same_file(trained.folder, uninterrupted.folder)
-
-
-def interrupt(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
-    """Ctrl-C in update number `at`."""
-    steps: Iterator[int] = iter(range(1, 10_000))
-
-    def step(*arguments: Any) -> torch.Tensor:
-        if next(steps) == at:
-            raise KeyboardInterrupt
-        return tree_nats(*arguments)
-
-    monkeypatch.setattr(objective, "tree_nats", step)
-
-
-@pytest.mark.parametrize("at", [1, 2, 6, 7, 13])
-def test_an_interrupted_run_resumes_wherever_it_stopped(
-    finished: tuple[TrainingResult, Home], tiny: Backbone, home: Home, monkeypatch: pytest.MonkeyPatch, at: int
-) -> None:
-    spec = write_skill(home)
-    interrupt(monkeypatch, at)
-    with pytest.raises(KeyboardInterrupt):
-        train(spec, tiny, home)
-    interrupt(monkeypatch, 0)
-    same_file(train(spec, tiny, home).folder, finished[0].folder)
-
-
-def test_a_checkpoint_of_something_else_is_not_resumed(
-    tiny: Backbone, home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    interrupt(monkeypatch, 5)
-    with pytest.raises(KeyboardInterrupt):
-        train(write_skill(home), tiny, home)
-    interrupt(monkeypatch, 0)
-    kept = (home.training / "haiku" / FILE).read_bytes()
-    for change in ({"seed": 1}, {"epochs": 2}):
-        (home.training / "haiku").mkdir(parents=True, exist_ok=True)
-        (home.training / "haiku" / FILE).write_bytes(kept)
-        assert train(write_skill(home), tiny, home, **change).resumed_at == 0
-    (home.training / "haiku").mkdir(parents=True, exist_ok=True)
-    (home.training / "haiku" / FILE).write_bytes(kept)
-    assert train(write_skill(home, lines=23), tiny, home).resumed_at == 0
-    (home.training / "haiku").mkdir(parents=True, exist_ok=True)
-    (home.training / "haiku" / FILE).write_bytes(kept[:500])
-    assert train(write_skill(home), tiny, home).resumed_at == 0
-
-
 # -- failures --------------------------------------------------------------------------------------------------------
 
 
@@ -327,81 +198,3 @@ def test_options_out_of_range_are_refused(tiny: Backbone, home: Home, option: st
 def test_the_bare_backbone_cannot_be_trained(tiny: Backbone, home: Home) -> None:
     with pytest.raises(SpecError, match="'chitchat' is the backbone alone"):
         train(SkillFolders(home).load("chitchat"), tiny, home)
-
-
-# -- on from another skill -------------------------------------------------------------------------------------------
-
-
-def write_verse(home: Home, adapter: str = "bottleneck = 4, first_layer = 0", start: str = "haiku") -> SkillSpec:
-    """A second skill, on the first one's corpus, that starts from its adapter."""
-    folder = home.skills / "verse"
-    folder.mkdir(parents=True, exist_ok=True)
-    text = SPEC.format(lr=1e-5, first_layer=0).replace("bottleneck = 4, first_layer = 0", adapter)
-    (folder / "skill.toml").write_text(text.replace("epochs = 3", f'epochs = 1, start = "{start}"'))
-    (folder / "talk.jsonl").write_text((home.skills / "haiku" / "talk.jsonl").read_text())
-    return SkillFolders(home).load("verse")
-
-
-def test_a_skill_goes_on_from_the_adapter_of_another(tiny: Backbone, home: Home) -> None:
-    first = train(write_skill(home), tiny, home)
-    second = train(write_verse(home), tiny, home)
-    assert second.after == pytest.approx(first.after, rel=0.02)
-    made = load_adapter(second.folder / "adapter.safetensors", tiny.shape, tiny.fingerprint)
-    assert made.metadata["start"] == "haiku"
-    assert "start" not in load_adapter(first.folder / "adapter.safetensors", tiny.shape, tiny.fingerprint).metadata
-
-
-@pytest.mark.parametrize(
-    ("adapter", "start", "told"),
-    [
-        ("bottleneck = 4", "limerick", r"skill 'limerick'; "),
-        ("bottleneck = 4", "verse", r"'verse' has no trained adapter yet; first: adapterbot train-skill verse"),
-        ("bottleneck = 8", "haiku", r"'verse' cannot start from 'haiku'"),
-        ("bottleneck = 4, first_layer = 1", "haiku", r"'verse' cannot start from 'haiku'"),
-        ('bottleneck = 4, on = "reply"', "haiku", r"'verse' cannot start from 'haiku'"),
-    ],
-)
-def test_a_start_that_does_not_fit_is_told(
-    tiny: Backbone, finished: tuple[TrainingResult, Home], adapter: str, start: str, told: str
-) -> None:
-    home = finished[1]
-    with pytest.raises(AdapterbotError, match=told):
-        train(write_verse(home, adapter, start), tiny, home)
-    assert not (home.skills / "verse" / "adapter.safetensors").exists()
-
-
-# -- Ctrl-C ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("at", [1, 2, 3])
-def test_an_interrupted_validation_loses_no_epoch(
-    finished: tuple[TrainingResult, Home], tiny: Backbone, home: Home, monkeypatch: pytest.MonkeyPatch, at: int
-) -> None:
-    spec, scores = write_skill(home), iter(range(1, 10_000))
-    score = objective.TreesOfReplies.score
-
-    def stopped(*arguments: Any) -> Any:
-        if next(scores) == at:
-            raise KeyboardInterrupt
-        return score(*arguments)
-
-    monkeypatch.setattr(objective.TreesOfReplies, "score", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        train_skill(spec, tiny, home=home, quiet=True)
-    resumed = train_skill(spec, tiny, home=home, quiet=True)
-    assert resumed.resumed_at == resumed.planned * at // 3
-    same_file(resumed.folder, finished[0].folder)
-
-
-def test_ctrl_c_between_checkpoints_loses_nothing(
-    finished: tuple[TrainingResult, Home], tiny: Backbone, home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spec = write_skill(home)
-    interrupt(monkeypatch, 5)
-    with pytest.raises(KeyboardInterrupt):
-        train_skill(spec, tiny, home=home, quiet=True, checkpoint_seconds=math.inf)
-    interrupt(monkeypatch, 0)
-    resumed = train_skill(spec, tiny, home=home, quiet=True)
-    assert resumed.resumed_at == 4
-    same_file(resumed.folder, finished[0].folder)
-    assert not (home.training / "haiku").exists()
