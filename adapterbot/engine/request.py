@@ -24,7 +24,7 @@ class Request:
     decode: Decode
     seed: int
     facts: int = 0  # so many of the first ids are those of the facts
-    reply: int = 0  # the ids from here on open the reply: adapters of replies act on them
+    reply: int = 0  # the ids from here on are the reply's: adapters of replies act on them
     openings: Sequence[Sequence[int]] = ()
     agree: int = 0  # after so many tokens all drafts go on from one beginning (see `agreement`); 0: never
     beginnings: Sequence[Sequence[int]] = ()  # the drafts agree on the beginning of one of these alone; empty: on any

@@ -5,8 +5,8 @@ closed by a separator:
 
     facts joined by newlines <sep> utterance <sep> utterance <sep> reply <sep>
 
-`chatml`, where each message stands between two control tokens; facts are a message directly before the reply, so that
-what the conversation before it was computed to stays the same from turn to turn:
+`chatml`, where each message stands between two control tokens; facts are a message directly before the reply. What is
+before them is the conversation alone: what it is computed to stays from turn to turn, and skills can share it.
 
     <|im_start|>user\\n utterance <|im_end|>\\n ...
     <|im_start|>system\\n facts <|im_end|>\\n <|im_start|>assistant\\n reply <|im_end|>
@@ -137,15 +137,19 @@ class ChatML(Layout):
         return self._message("user" if by_user else "assistant", text, learnt)
 
     def prompt(self, facts: Sequence[str], pieces: Sequence[Piece], replied: bool, dropped: tuple[str, ...]) -> Prompt:
-        """What opens the reply are the first tokens that an adapter of replies acts on; nothing follows its end."""
+        """Facts are the first tokens that an adapter of replies acts on, or else what opens the reply.
+
+        Nothing follows the end of the reply.
+        """
         said = list(pieces[:-1] if replied else pieces)
+        talk = sum(len(piece.ids) for piece in said)
         if facts:
             said.append(self._message("system", "\n".join(facts)))
         before = [i for piece in said for i in piece.ids]
         reply = pieces[-1] if replied else self._message("assistant", "")
         after = len(reply.opening) + len(reply.text) + replied  # of the closing the end alone
         labels = (*(i for piece in said for i in piece.labels), *reply.labels[:after]) if replied else ()
-        return Prompt((*before, *reply.ids[:after]), labels, dropped, reply=len(before))
+        return Prompt((*before, *reply.ids[:after]), labels, dropped, reply=talk)
 
     def _message(self, role: str, text: str, learnt: bool = False) -> Piece:
         start, end = self.tokenizer.start, self.tokenizer.end

@@ -55,7 +55,7 @@ class AdapterTable(Table):
     type: Literal["residual"] = "residual"
     bottleneck: int = Field(64, ge=1, le=4096)
     first_layer: int = Field(0, ge=0, le=256)
-    on: Literal["all", "reply"] = "all"  # the tokens that it acts on: the prompt's too, or the reply's alone
+    on: Literal["all", "reply"] = "all"  # tokens that it acts on: all, or not the conversation's
     copying: int = Field(0, ge=0, le=1024)  # width of the attention that copies from the facts; 0: no copy head
 
 

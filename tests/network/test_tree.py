@@ -123,17 +123,16 @@ def test_gradients_are_those_of_the_rows_one_by_one(backbone: Backbone) -> None:
 
 
 def test_what_is_alike_is_computed_once(chatml: Backbone) -> None:
+    """The conversation once, and of each reply its facts, what opens it, and its text."""
     prompts = rows(chatml)
+    conversation = prompts[2].reply
     tree = merge(prompts, whole=False)
-    said = {i for row in prompts for i in range(len(row.ids))}
-    history = encode(chatml.tokenizer, [], TALK[:5], positions=256)
-    opening = len(history.ids) - history.reply
-    assert len(said) < tree.prompts + tree.replies < sum(len(row.ids) for row in prompts)
+    assert tree.prompts == conversation
     assert tree.replies == sum(len(row.ids) - row.reply - 1 for row in prompts)
-    facts = [encode(chatml.tokenizer, lines, ["Hi"], positions=256) for lines in FACTS]
-    bare = encode(chatml.tokenizer, [], ["Hi"], positions=256)
-    assert tree.prompts <= history.reply + opening + sum(len(f.ids) - len(bare.ids) for f in facts)
-    assert len(tree.labels) == sum(label >= 0 for row in prompts for label in row.labels)
+    assert tree.labels.tolist() == [label for row in prompts for label in row.labels if label >= 0]
+    whole = merge(rows(chatml, [[], [], []]), whole=True)
+    assert (whole.prompts, whole.replies, whole.tokens) == (0, whole.tokens, whole.tokens)
+    assert whole.tokens == len(rows(chatml, [[], [], []])[2].ids) - 1
 
 
 # -- served ----------------------------------------------------------------------------------------------------------

@@ -203,7 +203,7 @@ def test_facts_stand_directly_before_the_reply(chatml: Backbone) -> None:
         "<start>user\n Hi!<end>\n<start>assistant\n Hello.<end>\n<start>user\n Any pets?<end>\n"
         "<start>system\n I am a cook.\nI have a cat.<end>\n<start>assistant\n"
     )
-    assert written(chatml, prompt.ids[prompt.reply :]) == "<start>assistant\n"
+    assert written(chatml, prompt.ids[prompt.reply :]).startswith("<start>system\n I am a cook.")
     assert (prompt.labels, prompt.dropped) == ((), ())
 
 
