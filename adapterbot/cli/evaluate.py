@@ -64,7 +64,7 @@ def check_request(names: Sequence[str], data: str | None, html: Path | None) -> 
         if name in names and (data is None or not Path(data).expanduser().is_file()):
             raise AdapterbotError(f"evaluate {name} needs --data FILE. {form}")
     for name in ("styles", "claims"):
-        if name in names:
+        if name in names and not (name == "claims" and _wordings(data)):
             _folder(name, data)
 
 
@@ -204,9 +204,17 @@ def _styles_report(asked: Scoring) -> dict[str, Any]:
 
 
 def _claims_report(asked: Scoring) -> dict[str, Any]:
-    """How many claims get a verdict, and how many verdicts are right, beside the original's perplexity."""
-    from adapterbot.evaluation.claims import judge_claims
+    """How many claims get a verdict, and how many verdicts are right: of a file's wordings by kind, of corpora's texts
+    beside the original's perplexity."""
+    from adapterbot.evaluation.claims import SKILL, judge_claims
 
+    if path := _wordings(asked.data):
+        from adapterbot.evaluation.wordings import evaluate_wordings
+        from adapterbot.knowledge import Opening
+        from adapterbot.knowledge.claims.source import ClaimSource
+
+        source = ClaimSource.open(Opening(asked.bot.specs[SKILL], asked.bot.home))
+        return evaluate_wordings(source, path, asked.most, asked.advance)
     return dict(judge_claims(asked.bot, _folder(asked.name, asked.data), most=asked.most, advance=asked.advance))
 
 
@@ -217,6 +225,12 @@ def _grounding_report(asked: Scoring) -> dict[str, Any]:
     assert asked.data is not None, "see check_request"
     replies = read_labelled_replies(Path(asked.data).expanduser(), asked.bot.specs)
     return evaluate_grounding(replies, asked.bot.backbone.tokenizer.everyday)
+
+
+def _wordings(data: str | None) -> Path | None:
+    """The file that `evaluate claims` was given; None where it was a folder, or nothing."""
+    path = Path(data).expanduser() if data else None
+    return path if path and path.is_file() else None
 
 
 def _folder(name: str, data: str | None) -> Path:

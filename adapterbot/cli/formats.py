@@ -16,6 +16,12 @@ REPLIES = (
     'A file of labelled replies (JSONL) has one a line: {"skill": "wiki", "facts": ["..."], "history": ["...", '
     '"the message"], "reply": "...", "supported": true | false, "kind": "..."}; kind says what is wrong.'
 )
+WORDINGS = (
+    'a file of wordings (JSONL, or a JSON list) has one a line, with the verdicts that are right: {"text": "...", '
+    '"right": ["supported" | "contradicted" | "not known"], "kind": "..."}, or what is put around known claims: '
+    '{"frame": "It is a myth that {claim}.", "effect": "keep" | "reverse" | "neither"}; a folder of corpora is taken '
+    "as well."
+)
 HISTORY = (
     'A history is a JSON list, oldest first: [{"speaker": "user" | "bot", "text": "..."}, ...]; {"role": "user" | '
     '"assistant", "content": "..."} is read too.'

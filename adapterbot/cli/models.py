@@ -195,6 +195,7 @@ def train_heads(
         formats.DIALOGUES,
         "For the manager: " + formats.MESSAGES,
         "For grounding: " + formats.REPLIES,
+        "For claims: " + formats.WORDINGS,
         formats.CORPORA,
         formats.MORE,
     )
@@ -228,7 +229,8 @@ def evaluate(
     copied facts get, relevance, distinct-n, values without support. A dialogue file given by --data is taken as it is.
 
     Accuracy for the manager; bits per byte, copying and a page of replies for the backbone; for grounding, how the
-    check of replies against their facts decides on replies labelled by hand."""
+    check of replies against their facts decides on replies labelled by hand; for claims, how often verdicts are
+    right."""
     from adapterbot.cli.evaluate import check_request, evaluate_all
 
     check_backbone(backbone)

@@ -1,7 +1,8 @@
 """How good are the verdicts on claims? Measured on labelled texts, beside the original's perplexity and threshold.
 
 The original calls a claim fake when a language model finds it unlikely (Lee et al. 2020, arXiv 2006.04666). Here a text
-gets a verdict only where a known claim is near: what counts is how many get one, and how many of those are right.
+gets a verdict only where it says what a known phrasing says: what counts is how many get one, and how many of those are
+right. `wordings` judges verdicts on whatever is said about a claim.
 """
 
 from __future__ import annotations

@@ -11,10 +11,12 @@ import pytest
 from adapterbot.cli import formats
 from adapterbot.data.dialogue import parse
 from adapterbot.evaluation.grounding import read_labelled_replies
+from adapterbot.evaluation.wordings import read_wordings
 from adapterbot.history import History
 from adapterbot.home import DATA, Home
+from adapterbot.knowledge.claims.source import ClaimSource
 from adapterbot.knowledge.table.source import SHIPPED, Table, _filled
-from adapterbot.spec.folders import SkillFolders
+from adapterbot.spec.folders import PACKAGE_SKILLS, SkillFolders
 
 PAGE = (DATA.parent / "docs" / "formats.md").read_text(encoding="utf-8")
 
@@ -35,8 +37,12 @@ def test_every_shipped_table_is_described() -> None:
 
 
 def test_the_examples_of_the_page_are_read(tmp_path: Path) -> None:
-    examples = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
-    dialogue, message, reply, history, passage = examples
+    texts = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    dialogue, message, reply, history, passage = (json.loads(text) for text in texts if text.count("\n") == 1)
+    (wordings,) = (text for text in texts if text.count("\n") > 1)
+    (tmp_path / "wordings.jsonl").write_text(wordings)
+    claims = ClaimSource(PACKAGE_SKILLS / "covid_claims" / "claims.jsonl", Home(tmp_path))
+    assert [w.kind for w in read_wordings(claims, tmp_path / "wordings.jsonl", 1)] == ["plain", "reverse"]
     assert parse(dialogue).turns[1].knowledge
     assert History.from_list(message["history"]).texts == ("Hi!", "Hello.")
     assert message.keys() == {"history", "message", "label", "kind"}

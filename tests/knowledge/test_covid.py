@@ -17,7 +17,7 @@ from adapterbot.errors import DataError
 from adapterbot.evaluation import claims as verdicts
 from adapterbot.history import History
 from adapterbot.home import DATA, Home
-from adapterbot.knowledge.claims.source import KINDS, read_claims
+from adapterbot.knowledge.claims.phrasings import KINDS, read_claims
 from adapterbot.knowledge.passages.cutting import opening
 from adapterbot.knowledge.passages.index import read_passages
 from adapterbot.knowledge.passages.source import PassageSource
@@ -177,7 +177,7 @@ def test_every_claim_has_both_sides_and_no_phrasing_stands_twice() -> None:
         sides.setdefault(p.claim.title, set()).add(p.label)
     assert len(sides) >= 200
     assert [title for title, has in sides.items() if not {"supported", "contradicted"} <= has] == []
-    assert len({(p.said.text.lower(), p.said.negative) for p in phrasings}) == len(phrasings)
+    assert len({(p.said.words, p.said.denied) for p in phrasings}) == len(phrasings)
 
 
 def test_replies_give_exactly_the_verdict_of_their_facts(tokenizer: Tokenizer) -> None:

@@ -1,21 +1,22 @@
-"""3 · Claims: the nearest known phrasing of what the user said gives a verdict on it, never without its evidence.
+"""3 · Claims: a verdict on what the user plainly stated or asked, never without its evidence.
 
-Each claim has phrasings that its evidence supports, contradicts or leaves open. The sentence encoder finds the nearest;
-what it hardly sees (negation, numbers, limits such as "only") is read from the words (see `wording`).
+Each claim has phrasings that its evidence supports, contradicts or leaves open. There is a verdict only where a message
+says word for word what a phrasing says, as `statements` reads both. Whatever else comes near a claim is "not known",
+with that claim's evidence. How near, the sentence encoder tells: it hardly sees a "not", and has no say in verdicts.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import math
 import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,50 +26,23 @@ from adapterbot.facts import Fact, Label, Passage, Verdict
 from adapterbot.history import History
 from adapterbot.home import Home, written_by_rename
 from adapterbot.knowledge import Opening, Similarity, Source, skill_file
-from adapterbot.knowledge.claims.statements import ENOUGH, Statement, content, read, statements
+from adapterbot.knowledge.claims.phrasings import LABELS, OPPOSITE, Claim, Phrasing, read_claims
+from adapterbot.knowledge.claims.statements import LONGEST, Statement, Words, bare, read, sentences, stated
 
 Rows: TypeAlias = NDArray[np.float32]
 
-KINDS: Mapping[str, Label] = {"true": "supported", "false": "contradicted", "open": "not known"}
-LABELS: Mapping[str, Label] = {label: label for label in KINDS.values()}
-OPPOSITE: Mapping[Label, Label] = {
-    "supported": "contradicted",
-    "contradicted": "supported",
-    "not known": "not known",
-}
+CAN = "can"
 OLDER = 1  # how many earlier user turns are looked at when the newest holds no claim ("is that true?")
-MARGIN = 0.02  # by which a verdict has to be nearer than every other one
-
-# A phrasing's score is its likeness to what was said, less these. Measured on the conversations marked "tuning" in
-# tests/labelled/claim_queries.jsonl; tests/knowledge/claims/test_claims.py holds what comes out.
-UNKNOWN = 0.4  # times the share of the said words, by weight, that the claim does not have
-MISSING = 0.1  # times the share of the phrasing's words, by weight, that were not said
-DENIED = 0.08  # where one of the two denies the other: a verdict turned round is less sure
-COSINE = 0.6  # threshold where likeness is the cosine of the encoder
-SHARED = 0.45  # threshold where it is the weight of the words in common over that of all, without an encoder
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What is known about one thing. `words` are the content words of all its texts."""
-
-    title: str
-    text: str
-    words: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Phrasing:
-    """One way to say something that the claim's evidence has a verdict on."""
-
-    claim: Claim
-    label: Label
-    said: Statement
+SENTENCES = 8  # of one message that are compared
+# How near a claim has to be for its evidence to be shown. Measured on the conversations marked "tuning" in
+# tests/labelled/claim_queries.jsonl and on sentences of our own.
+COSINE = 0.6  # likeness to the middle of the claim's phrasings of one label
+SAID = 0.75  # without an encoder: the share of a phrasing's words, by weight, that were said
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The nearest phrasing of what was said: a verdict on it, and how near it is."""
+    """A claim that what was said is near to, how near, and the verdict."""
 
     score: float
     label: Label
@@ -83,7 +57,7 @@ class ClaimSource(Source):
     def __init__(
         self, path: Path, home: Home, similarity: Similarity | None = None, *, threshold: float | None = None
     ) -> None:
-        """`threshold` replaces the measured one.
+        """`threshold`, of the nearness of evidence, replaces the measured one.
 
         Raises:
             KnowledgeError: the file cannot be read, or a line of it is bad.
@@ -92,11 +66,18 @@ class ClaimSource(Source):
         self._home = home
         self._similarity = similarity
         self.phrasings = tuple(read_claims(path))
-        measured = SHARED if similarity is None else COSINE
+        measured = SAID if similarity is None else COSINE
         self._threshold = measured if threshold is None else threshold
-        count = Counter(word for p in self.phrasings for word in p.said.words)
+        self._said = defaultdict[Words, list[Phrasing]](list)
+        self._possible = defaultdict[Words, list[Phrasing]](list)  # what "can" be, by its words without that "can"
+        for phrasing in self.phrasings:
+            words = phrasing.said.words
+            self._said[words].append(phrasing)
+            if CAN in words and phrasing.said.simple:
+                self._possible[_without_can(words)].append(phrasing)
+        count = Counter(word for p in self.phrasings for word in set(p.said.words))
         self._weight = {word: math.log(1 + len(self.phrasings) / n) for word, n in count.items()}
-        self._rare = math.log(1 + len(self.phrasings))
+        self._sides = _sides(self.phrasings)
         self._lock = threading.Lock()
         self._kept = list[Rows]()
 
@@ -114,137 +95,114 @@ class ClaimSource(Source):
         return Verdict("", label, evidence) if label and head.startswith("verdict: ") else Passage("", line)
 
     def retrieve(self, history: History) -> list[Fact]:
-        """The verdict with its evidence, or nothing; `Fact.score` is the score of the nearest phrasing."""
+        """The verdict with its evidence, or nothing; `Fact.score` says how near the claim is."""
         said = [u.text for u in history if u.speaker == "user"]
         for text in reversed(said[-1 - OLDER :]):
-            matches = [match for statement in statements(text) if (match := self.judge(statement))]
-            if matches:
-                best = max(matches, key=lambda match: match.score)
-                title = best.claim.title
-                evidence = best.claim.text
-                return [Verdict(title, best.label, evidence, source="claims", score=round(best.score, 4))]
-            if len(content(text)) >= ENOUGH:  # it is about something else, not "is that true?"
+            match = self.judge(text) or self.nearest(text)
+            if match:
+                claim = match.claim
+                return [Verdict(claim.title, match.label, claim.text, source="claims", score=round(match.score, 4))]
+            if bare(text):  # it is about something else, not "is that true?"
                 break
         return []
 
-    def judge(self, statement: Statement) -> Match | None:
-        """The verdict of the nearest phrasing; None when none is near, or two are that differ."""
-        best: dict[Label, Match] = {}
-        for phrasing, likeness in zip(self.phrasings, self._likeness(statement), strict=True):
-            if likeness >= self._threshold and statement.agrees(phrasing.said):
-                found = self._judged(statement, phrasing, likeness)
-                if found.score >= self._threshold:
-                    best[found.label] = max(found, best.get(found.label, found), key=lambda j: j.score)
-        ranked = sorted(best.values(), key=lambda j: -j.score)
-        if not ranked or any(ranked[0].score - other.score < MARGIN for other in ranked[1:]):
+    def judge(self, message: str) -> Match | None:
+        """The verdict on what a message plainly states or asks; None where no phrasing says that, or two differ."""
+        said = stated(message)
+        if said is None:
             return None
-        return ranked[0]
+        found = [p for words in said.orders for p in self._said.get(words, ())]
+        found = found or [p for words in said.orders for p in self._implied(words, said)]
+        verdicts = {phrasing.affirmed for phrasing in found}
+        if len(verdicts) != 1:
+            return None
+        (label,) = verdicts
+        return Match(1.0, OPPOSITE[label] if said.denied else label, found[0].claim)
 
-    def _judged(self, statement: Statement, phrasing: Phrasing, likeness: float) -> Match:
-        denied = statement.denies(phrasing.said)
-        score = likeness - UNKNOWN * self._share(statement.words, phrasing.claim.words)
-        score -= MISSING * self._share(phrasing.said.words, statement.words) + DENIED * denied
-        return Match(score, OPPOSITE[phrasing.label] if denied else phrasing.label, phrasing.claim)
+    def _implied(self, words: Words, said: Statement) -> list[Phrasing]:
+        """The phrasings from which words follow: what is so can be so, and what cannot be is not so."""
+        if not said.simple:
+            return []
+        if CAN in words:
+            return [p for p in self._said.get(_without_can(words), ()) if p.affirmed == "supported"]
+        return [p for p in self._possible.get(words, ()) if p.affirmed == "contradicted"]
 
-    def _likeness(self, statement: Statement) -> Sequence[float]:
-        if self._similarity is None:
-            return [self._shared(statement.words, p.said.words) for p in self.phrasings]
-        asked = np.asarray(self._similarity.encode([statement.text]), dtype=np.float32)  # [1, width]
-        near: list[float] = (self._vectors(self._similarity) @ asked[0]).tolist()
+    def nearest(self, message: str) -> Match | None:
+        """The claim that a message comes nearest to, which gives no verdict on it; None when none is near."""
+        texts = [text for sentence in sentences(message)[:SENTENCES] if (text := bare(sentence)[:LONGEST])]
+        if not texts or not self._sides:
+            return None
+        near = self._shared(texts) if self._similarity is None else self._likeness(self._similarity, texts)
+        best = int(np.argmax(near))
+        score = float(near[best])
+        return Match(score, "not known", self._sides[best][0].claim) if score >= self._threshold else None
+
+    def _likeness(self, similarity: Similarity, texts: Sequence[str]) -> Rows:
+        """How near [sides] the nearest of the texts is to each side."""
+        asked = np.asarray(similarity.encode(texts), dtype=np.float32)  # [texts, width]
+        near: Rows = (asked @ self._vectors(similarity).T).max(axis=0)
         return near
 
-    def _shared(self, one: frozenset[str], other: frozenset[str]) -> float:
-        """Weighted Jaccard index, 0 to 1; a word that few phrasings have weighs more."""
-        return self._weigh(one & other) / max(self._weigh(one | other), 1e-6)
+    def _shared(self, texts: Sequence[str]) -> Rows:
+        """The same by words: the share of a phrasing of each side that is said."""
+        said = frozenset(word for text in texts for word in read(text).words)
+        return np.array([max(self._share(p.said.words, said) for p in side) for side in self._sides], dtype=np.float32)
 
-    def _share(self, words: frozenset[str], known: frozenset[str]) -> float:
-        """How much of `words`, by weight, is not in `known`, 0 to 1."""
-        return self._weigh(words - known) / max(self._weigh(words), 1e-6)
-
-    def _weigh(self, words: frozenset[str]) -> float:
-        return sum(self._weight.get(word, self._rare) for word in words)
+    def _share(self, words: Words, said: frozenset[str]) -> float:
+        weights = {word: self._weight[word] for word in words}
+        return sum(weights[word] for word in weights.keys() & said) / max(sum(weights.values()), 1e-6)
 
     def _vectors(self, similarity: Similarity) -> Rows:
-        """Vectors [N, width] of the phrasings: shipped ones, else those kept in the home, else encoded now."""
+        """Vectors [sides, width]: shipped ones, else those kept in the home, else encoded now."""
         with self._lock:
             if not self._kept:
-                digest = _digest(self.phrasings)
+                digest = _digest(self._sides)
                 places = (self._path.with_suffix(".safetensors"), self._home.knowledge / f"claims-{digest}.safetensors")
                 about = {"encoder": similarity.fingerprint, "claims": digest}
                 rows = next((rows for place in places if (rows := _kept_rows(place, about)) is not None), None)
                 if rows is None:
-                    rows = _encoded(self.phrasings, similarity)
+                    rows = _encoded(self._sides, similarity)
                     with contextlib.suppress(OSError):  # where the home cannot be written it only costs time
                         _keep(places[1], about, rows)
                 self._kept.append(rows.astype(np.float32))
             return self._kept[0]
 
 
-def read_claims(path: Path) -> Iterator[Phrasing]:
-    """The phrasings of a JSONL file of claims `{"title", "text", "true": [...], "false": [...], "open"?: [...]}`.
-
-    Raises:
-        KnowledgeError: the first bad line, as `file:line: what is wrong`.
-    """
-    try:
-        with path.open("rb") as stream:
-            for number, raw in enumerate(stream, 1):
-                if raw.strip(b"\xef\xbb\xbf \t\r\n"):
-                    yield from _parse(raw, f"{path}:{number}")
-    except OSError as error:
-        raise KnowledgeError(f"{path}: cannot be read: {error.strerror}") from None
-
-
 def write_vectors(similarity: Similarity, path: Path) -> Path:
-    """Encode all phrasings of `path` and write `<name>.safetensors` beside them, so that no first turn has to.
+    """Encode the phrasings of `path` and write `<name>.safetensors` beside them, so that no first turn has to.
 
     Raises:
         KnowledgeError: the claims cannot be read, or there are none.
     """
-    phrasings = tuple(read_claims(path))
-    if not phrasings:
+    sides = _sides(tuple(read_claims(path)))
+    if not sides:
         raise KnowledgeError(f"{path}: no claims")
-    about = {"encoder": similarity.fingerprint, "claims": _digest(phrasings)}
-    return _keep(path.with_suffix(".safetensors"), about, _encoded(phrasings, similarity))
+    about = {"encoder": similarity.fingerprint, "claims": _digest(sides)}
+    return _keep(path.with_suffix(".safetensors"), about, _encoded(sides, similarity))
 
 
-def _parse(raw: bytes, where: str) -> Iterator[Phrasing]:
-    try:
-        item: Any = json.loads(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise KnowledgeError(f"{where}: not UTF-8 (byte {error.start}); convert the file to UTF-8") from None
-    except (ValueError, RecursionError) as error:
-        raise KnowledgeError(f"{where}: not JSON: {error}") from None
-    title, text = (_line(item.get(key)) if isinstance(item, dict) else "" for key in ("title", "text"))
-    if not title or not text:
-        raise KnowledgeError(
-            f'{where}: a claim is an object {{"title", "text", "true", "false"}} with a title and a text'
-        )
-    said: list[tuple[Statement, Label]] = []
-    for key, verdict in KINDS.items():
-        phrasings = item.get(key, [])
-        if not isinstance(phrasings, list) or not all(map(_line, phrasings)):
-            raise KnowledgeError(f'{where}: "{key}" is a list of texts, none of them empty')
-        said += [(read(_line(phrasing)), verdict) for phrasing in phrasings]
-    if not said:
-        raise KnowledgeError(f'{where}: a claim needs a phrasing in "true", "false" or "open"')
-    words = frozenset[str]().union(content(f"{title} {text}"), *(statement.words for statement, _ in said))
-    claim = Claim(title, text, words)
-    yield from (Phrasing(claim, verdict, statement) for statement, verdict in said)
+def _sides(phrasings: Sequence[Phrasing]) -> list[list[Phrasing]]:
+    """The phrasings of each claim and label together."""
+    return [list(side) for _, side in groupby(phrasings, key=lambda p: (p.claim, p.label))]
 
 
-def _line(value: object) -> str:
-    """A text on one line; "" for what is no text."""
-    return " ".join(value.split()).encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+def _without_can(words: Words) -> Words:
+    return tuple(word for word in words if word != CAN)
 
 
-def _digest(phrasings: Sequence[Phrasing]) -> str:
+def _digest(sides: Sequence[Sequence[Phrasing]]) -> str:
     """Start of a SHA-256 over what the encoder reads of the phrasings."""
-    return hashlib.sha256("\n".join(p.said.text for p in phrasings).encode()).hexdigest()[:16]
+    text = "\n\n".join("\n".join(p.said.text for p in side) for side in sides)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _encoded(phrasings: Sequence[Phrasing], similarity: Similarity) -> NDArray[np.float16]:
-    return np.asarray(similarity.encode([p.said.text for p in phrasings]), dtype=np.float16)
+def _encoded(sides: Sequence[Sequence[Phrasing]], similarity: Similarity) -> NDArray[np.float16]:
+    """The middle of each side, a unit vector [sides, width]."""
+    rows = np.asarray(similarity.encode([p.said.text for side in sides for p in side]), dtype=np.float32)
+    ends = np.cumsum([len(side) for side in sides])[:-1]
+    middles = np.stack([part.mean(axis=0) for part in np.split(rows, ends)])
+    lengths = np.linalg.norm(middles, axis=1, keepdims=True)
+    return np.asarray(middles / np.maximum(lengths, 1e-6), dtype=np.float16)
 
 
 def _keep(target: Path, about: dict[str, str], rows: NDArray[np.float16]) -> Path:
