@@ -8,10 +8,12 @@ import pytest
 from conftest import TRAINED
 
 from adapterbot.bot import Bot
+from adapterbot.facts import Verdict
 from adapterbot.home import Home
 from adapterbot.language.values import unsupported
 from adapterbot.network.backbone import load_backbone
 from adapterbot.network.likelihood import perplexity
+from adapterbot.reply.grounding import VERDICTS
 from adapterbot.spec.folders import PACKAGE_SKILLS
 from adapterbot.spec.tables import FALLBACK
 from adapterbot.training.corpus import load_corpus
@@ -70,6 +72,23 @@ def test_sources_find_facts(shipped: Bot) -> None:
         reply = shipped.respond(message, skill=name, seed=1, drafts=2)
         assert reply.facts, name
         assert reply.facts[0].line != shipped.specs[name].knowledge.when_empty, name
+
+
+@pytest.mark.parametrize(
+    ("message", "label"),
+    [
+        ("Covid vaccines do not cause cancer.", "supported"),
+        ("Is it true that hand dryers kill the coronavirus?", "contradicted"),
+        ("They lied when they said that masks lower the oxygen in your blood.", "not known"),
+    ],
+)
+def test_a_verdict_comes_with_its_whole_evidence(shipped: Bot, message: str, label: str) -> None:
+    reply = shipped.respond(message, skill="covid_claims")
+    (fact,) = reply.facts
+    assert isinstance(fact, Verdict)
+    assert fact.label == label
+    assert fact.evidence
+    assert reply.text == f"{VERDICTS[fact.label]} {fact.evidence}"
 
 
 KNOWN = {"empathetic", "persona"}  # the backbone has read their dialogues so often that an adapter gains under 2 %

@@ -19,7 +19,7 @@ from adapterbot.evaluation.tables import Grid
 from adapterbot.facts import Fact
 from adapterbot.knowledge import given_facts
 from adapterbot.language.text import Text
-from adapterbot.reply.grounding import Evidence
+from adapterbot.reply.grounding import Evidence, told
 from adapterbot.reply.rerank import is_sound
 from adapterbot.spec.tables import SkillSpec
 
@@ -81,12 +81,14 @@ def passes(labelled: LabelledReply, everyday: Callable[..., bool]) -> bool:
 
 
 def evaluate_grounding(replies: Sequence[LabelledReply], everyday: Callable[..., bool]) -> dict[str, Any]:
-    """How the check decides on labelled replies; all figures are counts of replies.
+    """How the check decides on labelled replies; all figures are counts of replies. Those on a claim are left out: no
+    model words them, so that there is nothing to check.
 
     `replies`; `supported` and how many of them `passed`; `unsupported` and how many of them were `refused`; `kinds`: of
     each kind of fault its `replies` and how many were `refused`; `skills`: of each skill the first four; `misjudged`:
     the ids of the supported that were refused, and of the others that passed.
     """
+    replies = [labelled for labelled in replies if not told(labelled.facts)]
     shown = {i for i, labelled in enumerate(replies) if passes(labelled, everyday)}
     right = [labelled.supported == (i in shown) for i, labelled in enumerate(replies)]
     faults, caught = Counter[str](), Counter[str]()

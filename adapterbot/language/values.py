@@ -11,14 +11,14 @@ VALUE = re.compile(rf"{NUMBER}|(?<![^\W_])[^\W\d_]+")  # "12F" is 12: a unit is 
 WORD = re.compile(r"\w+")
 SPELT = WORD.findall("two three four five six seven eight nine ten eleven twelve")  # "one" is a pronoun as well
 DIGITS = {word: str(number) for number, word in enumerate(SPELT, 2)}
-# Words that are values whatever their case: days, months, what the sky does, parts of a town, prices, verdicts.
+# Words that are values whatever their case: days, months, what the sky does, parts of a town, prices.
 VALUES = frozenset(
     WORD.findall("""
     monday tuesday wednesday thursday friday saturday sunday
     january february april june july august september october november december
     sunny rainy cloudy snowy windy foggy stormy humid frosty overcast drizzling drizzle misty hailing hail raining rain
     snowing snow blizzard fog frost storm thunderstorm
-    north south east west centre cheap moderate expensive contradicted supported
+    north south east west centre cheap moderate expensive
     """)
 )
 # One thing under several names: whoever has one of a group has all of them.

@@ -71,9 +71,9 @@ class Tokenizer:
         ids: list[int] = self._fast.encode(text, add_special_tokens=False).ids
         return ids
 
-    def everyday(self, word: str, pieces: int = EVERYDAY) -> bool:
-        """Whether a word in lower case is common enough for the vocabulary to write it in so few pieces."""
-        return len(self.encode(f"the {word}")) - len(self.encode("the")) <= pieces
+    def everyday(self, word: str) -> bool:
+        """Whether a word in lower case is common enough for the vocabulary to write it in few pieces."""
+        return len(self.encode(f"the {word}")) - len(self.encode("the")) <= EVERYDAY
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`; control tokens are left out."""

@@ -16,7 +16,7 @@ from adapterbot.facts import Fact
 from adapterbot.history import History
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone
-from adapterbot.reply.grounding import Evidence
+from adapterbot.reply.grounding import Evidence, told
 from adapterbot.reply.openings import openings
 from adapterbot.reply.prompt import encode
 from adapterbot.reply.rerank import Relevance, Style, best_first, quotable, tidied
@@ -35,7 +35,8 @@ RETRIES = 2  # fresh samples when no draft is acceptable
 class Prepared:
     """A turn after stage 4: all that is known before its reply is generated.
 
-    `history` ends with the newest user message; `style` chooses among the drafts of a skill with a rank head.
+    `history` ends with the newest user message; `style` chooses among the drafts of a skill with a rank head; `told` is
+    the whole reply where the facts give it, so that no model words it.
     """
 
     spec: SkillSpec
@@ -45,11 +46,13 @@ class Prepared:
     request: Request
     evidence: Evidence | None
     style: Style | None = None
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The chosen text, all drafts best first, what people should know, and seconds per stage."""
+    """The chosen text, all drafts best first (none of a reply that is told), what people should know, and seconds per
+    stage."""
 
     text: str
     drafts: tuple[Draft, ...]
@@ -121,23 +124,29 @@ class Responder:
             beginnings=[tokenizer.encode(text) for text in beginnings],
         )
         style = self._heads.style(spec.rerank) if self._heads and spec.rerank else None
-        return Prepared(spec, history, facts, prompt, request, evidence, style)
+        return Prepared(spec, history, facts, prompt, request, evidence, style, told(facts))
 
     def answer(self, turns: Sequence[Prepared]) -> list[Answer]:
         """Stages 5 and 6 for several turns in one batch, whatever their skills; `generate` is the time of them all."""
-        if not turns:
-            return []
+        drafted = [turn.request for turn in turns if not turn.told]
         started = time.perf_counter()
-        samples = grow(self.backbone, self.bank, [turn.request for turn in turns])
+        samples = iter(grow(self.backbone, self.bank, drafted) if drafted else ())
         seconds = time.perf_counter() - started
-        return [self._chosen(turn, grown, {"generate": seconds}) for turn, grown in zip(turns, samples, strict=True)]
+        return [
+            Answer(turn.told, ()) if turn.told else self._chosen(turn, next(samples), {"generate": seconds})
+            for turn in turns
+        ]
 
     def stream(self, turn: Prepared) -> Generator[str, None, Answer]:
         """Stage 5 in pieces, then 6; returns the Answer, whose text the pieces make up. Closing it stops the work.
 
         A single draft comes as it grows. Of several, the beginning on which they agree comes at once, and the rest when
-        the best of them is known; of a strict skill, which is checked as a whole, all of it then.
+        the best of them is known; of a strict skill, which is checked as a whole, all of it then. What is told comes
+        whole.
         """
+        if turn.told:
+            yield turn.told
+            return Answer(turn.told, ())
         started = time.perf_counter()
         shown = ""
         timings = dict[str, float]()

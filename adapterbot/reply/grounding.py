@@ -1,6 +1,7 @@
 """6 · What a grounded reply may say: every number, name, time and place of it stands in its facts or was said before.
 
-`Evidence.against` lists what does not; `read_out` is a reply that holds nothing but the facts.
+`Evidence.against` lists what does not; `read_out` is a reply that holds nothing but the facts. What is said of a claim
+is always read out (`told`): a small model copies a sentence in part and loses its "not".
 """
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import pairwise
 
-from adapterbot.facts import Count, Fact, Nothing, Passage, Verdict
+from adapterbot.facts import Count, Fact, Label, Nothing, Passage, Verdict
 from adapterbot.knowledge import source_class
 from adapterbot.language.text import Text, all_parts
 from adapterbot.language.values import (
@@ -50,8 +51,12 @@ MISSING = {
 }
 ELSE = (OVERALL, "I am sorry, I found nothing like that.")
 NO_FACT = "I have nothing on that."
-FIRST = {"yes": "supported", "no": "contradicted"}  # what a reply's first word says of a claim
-WHOLE = 1  # pieces: what is said of a claim keeps to words that are written in one, or to those of the evidence
+VERDICTS: dict[Label, str] = {
+    "supported": "What I have read supports that.",
+    "contradicted": "What I have read contradicts that.",
+    "not known": "I cannot say whether that is so, at least not the way you put it. The nearest I have read is this:",
+}
+NO_VERDICT = "I have read nothing about that, so I cannot say whether it is so."
 
 
 @dataclass(frozen=True)
@@ -73,14 +78,12 @@ class Evidence:
     def of(cls, spec: SkillSpec, facts: Iterable[Fact], everyday: Callable[..., bool]) -> Evidence | None:
         """What replies of this skill have to keep to; None for a skill that is not grounded.
 
-        `everyday` tells of a word, and of a number of pieces, whether it is written in so few (`Tokenizer.everyday`).
+        `everyday` tells whether a word is one of everyday language (`Tokenizer.everyday`).
         """
         if not spec.grounded:
             return None
-        facts = tuple(facts)
-        words = partial(everyday, pieces=WHOLE) if any(isinstance(fact, Verdict) for fact in facts) else everyday
         is_read = source_class(spec.knowledge.source).is_read and not spec.strict
-        return cls(facts, spec.strict, words, is_read)
+        return cls(tuple(facts), spec.strict, everyday, is_read)
 
     @cached_property
     def lines(self) -> tuple[Text, ...]:
@@ -106,8 +109,6 @@ class Evidence:
     def against(self, reply: Text, utterances: Sequence[Text]) -> list[str]:
         """The values of a draft that nothing supports. Of several rows one has to support them all: the one that the
         draft names, or any when it names none; a draft that names several may tell of each."""
-        if denied := self._against_verdict(reply):
-            return denied
         if self.missing:
             wrong = against_nothing(reply.text, self.missing)
             return wrong or self._unsupported(reply.text, all_parts([*self.lines, *utterances[-1:]]))
@@ -134,17 +135,6 @@ class Evidence:
         known = with_synonyms(known)
         return [value for value in values(text, self.everyday) if value.lower() not in known]
 
-    def _against_verdict(self, reply: Text) -> list[str]:
-        """What a reply says or leaves out against the verdict among its facts; nothing where there is none.
-
-        A verdict that is known has to be named, and a first "yes" or "no" must not go against it.
-        """
-        label = next((fact.label for fact in self.facts if isinstance(fact, Verdict)), None)
-        if label is None:
-            return []
-        wrong = [word for word in reply.tokens[:1] if FIRST.get(word, label) != label]
-        return wrong or [label for known in FIRST.values() if known == label and label not in reply.tokens]
-
 
 def against_nothing(text: str, topic: str) -> list[str]:
     """What a reply says or leaves out against the fact that nothing was found: it has to say so and no more.
@@ -158,15 +148,24 @@ def against_nothing(text: str, topic: str) -> list[str]:
     return too_much + re.findall(rf"\b{re.escape(topic)}\b", text.lower())[1:]
 
 
+def told(facts: Sequence[Fact]) -> str:
+    """The reply to facts with a verdict: a sentence on it, then all of the evidence as it is; "" without a verdict."""
+    verdict = next((fact for fact in facts if isinstance(fact, Verdict)), None)
+    if verdict is None:
+        return ""
+    evidence = [verdict.evidence, *(fact.line for fact in facts if fact is not verdict)]
+    read = [text.strip() for text in evidence if text.strip()]
+    if not read and verdict.label == "not known":
+        return NO_VERDICT
+    return " ".join([VERDICTS[verdict.label], *read])
+
+
 def read_out(facts: Sequence[Fact]) -> str:
     """The first fact as a reply, so that nothing in it is made up; rows become clauses."""
     if not facts:
         return NO_FACT
     fact = facts[0]
     match fact:
-        case Verdict():
-            more = (" ".join(other.line.split()) for other in facts[1:])
-            return " ".join(filter(None, [f"That is {fact.label}.", " ".join(fact.evidence.split()), *more]))
         case Count():
             return f"I have {fact.n} that I could offer. Tell me more about what you are looking for."
         case Nothing():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from adapterbot.facts import Fact, Passage, PersonaLine, Triple, Verdict
+from adapterbot.facts import Fact, Passage, PersonaLine, Triple
 from adapterbot.knowledge.graph.relations import told
 from adapterbot.language.sentences import detokenized, split_sentences
 
@@ -41,12 +41,7 @@ def openings(facts: Iterable[Fact], said: Sequence[str], most: int) -> list[str]
 
 def _prose(fact: Fact) -> str:
     """The sentences of a fact; "" where it has none."""
-    match fact:
-        case Passage() | PersonaLine():
-            return fact.text
-        case Verdict():
-            return fact.evidence
-    return ""
+    return fact.text if isinstance(fact, Passage | PersonaLine) else ""
 
 
 def _beginning(words: Sequence[str], share: float) -> str:

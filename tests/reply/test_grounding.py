@@ -11,7 +11,7 @@ from adapterbot.language.text import Text
 from adapterbot.language.values import unsupported
 from adapterbot.network.tokenizer import Tokenizer
 from adapterbot.reply.faithfulness import invented
-from adapterbot.reply.grounding import NO_FACT, read_out
+from adapterbot.reply.grounding import NO_FACT, VERDICTS, read_out, told
 from adapterbot.reply.rerank import best_first
 from adapterbot.turn import Draft
 
@@ -104,31 +104,23 @@ def embedded() -> Tokenizer:
     return Tokenizer.from_folder(DATA / "backbone")
 
 
+GARLIC = "Garlic is healthy.  There is no evidence that it protects anybody."
+
+
 @pytest.mark.parametrize(
-    ("text", "verdict", "wrong"),
+    ("lines", "reply"),
     [
-        ("That is contradicted. Garlic protects nobody.", "contradicted", []),
-        ("Yes. Garlic protects nobody.", "contradicted", ["yes"]),
-        ("Yes, that is contradicted.", "contradicted", ["yes"]),
-        ("No, that is contradicted.", "contradicted", []),
-        ("Garlic protects nobody.", "contradicted", ["contradicted"]),
-        ("Yes, that is supported.", "supported", []),
-        ("No, that is supported.", "supported", ["no"]),
-        ("Garlic protects nobody.", "supported", ["supported"]),
-        ("I do not know about that.", "not known", []),
-        ("Yes, it does.", "not known", ["yes"]),
+        (["verdict: contradicted", GARLIC], f"What I have read contradicts that. {GARLIC}"),
+        ([f"verdict: supported\n{GARLIC}"], f"What I have read supports that. {GARLIC}"),
+        ([f"verdict: not known\n{GARLIC}"], f"{VERDICTS['not known']} {GARLIC}"),
+        (["verdict: not known"], "I have read nothing about that, so I cannot say whether it is so."),
+        (["verdict: supported"], "What I have read supports that."),
+        ([GARLIC], ""),
+        ([], ""),
     ],
 )
-def test_a_reply_keeps_to_the_verdict(text: str, verdict: str, wrong: list[str]) -> None:
-    lines = (f"verdict: {verdict}", "Garlic protects nobody.")
-    assert against(evidence(*lines, strict=True), text, ["Does garlic protect people?"]) == wrong
-
-
-def test_a_verdict_is_read_out_with_its_evidence() -> None:
-    assert (
-        read_out(facts(["verdict: contradicted", "Garlic protects nobody."]))
-        == "That is contradicted. Garlic protects nobody."
-    )
+def test_a_verdict_is_told_with_its_whole_evidence(lines: list[str], reply: str) -> None:
+    assert told(facts(lines)) == reply
 
 
 ROWS = ("address: 52 Tannery Lane, area: south, name: Rivermead Park", "address: 7 Weir, area: south, name: Weir Green")

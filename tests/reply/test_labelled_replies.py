@@ -22,17 +22,18 @@ from adapterbot.spec.folders import SkillFolders
 
 LABELLED = Path(__file__).resolve().parent.parent / "labelled"
 REPLIES = LABELLED / "replies.jsonl"
-PASSED = 69  # of the supported replies, at least
+ITEMS = [json.loads(line) for line in REPLIES.read_text(encoding="utf-8").splitlines()]
+TOLD = "covid_claims"  # no model words its replies, so there is nothing to check
+PASSED = 64  # of the supported replies, at least
 REFUSED = {  # of the unsupported ones by what is wrong with them, at least
     "value": 9,
     "question-premise": 1,
-    "negation": 1,
+    "negation": 0,
     "binding": 9,
     "extra-claim": 5,
     "count": 7,
     "denial": 0,
     "day": 1,
-    "verdict": 4,
     "none": 2,
 }
 
@@ -57,8 +58,8 @@ def test_unsupported_replies_are_refused_at_least_as_often_as_before(figures: di
     assert figures["kinds"][kind]["refused"] >= REFUSED[kind]
 
 
-def test_every_labelled_reply_is_judged(figures: dict[str, Any]) -> None:
-    items = [json.loads(line) for line in REPLIES.read_text(encoding="utf-8").splitlines()]
+def test_every_labelled_reply_that_a_model_would_word_is_judged(figures: dict[str, Any]) -> None:
+    items = [item for item in ITEMS if item["skill"] != TOLD]
     faults = Counter(item["kind"] for item in items if not item["supported"])
     assert figures["replies"] == len(items) == figures["supported"] + figures["unsupported"]
     assert {kind: of["replies"] for kind, of in figures["kinds"].items()} == faults
@@ -67,9 +68,10 @@ def test_every_labelled_reply_is_judged(figures: dict[str, Any]) -> None:
     assert len(figures["misjudged"]) == len(set(figures["misjudged"])) == wrong
 
 
-def test_the_labels_are_those_that_their_page_counts(figures: dict[str, Any]) -> None:
+def test_the_labels_are_those_that_their_page_counts() -> None:
     page = (LABELLED / "README.md").read_text(encoding="utf-8")
     skills = {name: (int(a), int(b)) for name, a, b in re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \|$", page, re.M)}
     kinds = {kind: int(n) for kind, n in re.findall(r"^\| not supported \| ([\w-]+) \| (\d+) \|$", page, re.M)}
-    assert skills == {name: (of["supported"], of["unsupported"]) for name, of in figures["skills"].items()}
-    assert kinds == {kind: of["replies"] for kind, of in figures["kinds"].items()}
+    counted = Counter((item["skill"], item["supported"]) for item in ITEMS)
+    assert skills == {name: (counted[name, True], counted[name, False]) for name, _ in counted}
+    assert kinds == Counter(item["kind"] for item in ITEMS if not item["supported"])
