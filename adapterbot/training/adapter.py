@@ -70,7 +70,7 @@ class AdapterTraining:
         if not checkpoint.key:
             remove_checkpoint(folder)
         checkpoint.restore_weights(adapter)
-        aim = objective(spec, backbone, adapter, corpus, folder, seed)
+        aim = objective(spec, backbone, adapter, corpus, seed, folder, epochs)
         probe = aim.valid[:: max(1, len(aim.valid) // VALIDATION_REPLIES)]
         optimizer = torch.optim.AdamW(adapter.parameters(), lr=spec.train.lr, betas=BETAS, weight_decay=DECAY)
         loop = TrainingLoop(

@@ -85,15 +85,22 @@ class TreesOfReplies(Objective):
     """Dialogues as trees."""
 
     def __init__(
-        self, spec: SkillSpec, backbone: Backbone, adapter: Adapter, corpus: Corpus, folder: Path, seed: int
+        self,
+        spec: SkillSpec,
+        backbone: Backbone,
+        adapter: Adapter,
+        corpus: Corpus,
+        seed: int,
+        folder: Path,
+        epochs: int,
     ) -> None:
         super().__init__(backbone, adapter)
         tokenizer, positions = backbone.tokenizer, backbone.positions
         self.train = training_trees(corpus, spec, tokenizer, positions, seed)
         self.valid = validation_trees(corpus.valid, spec, tokenizer, positions, REPORT_REPLIES)
         first = (spec.adapter or AdapterTable()).first_layer
-        # Validation comes first: it is scored after every epoch, whatever the epochs.
-        self.trunks = TrunkStore(folder / "trunks", backbone, [*self.valid, *self.train], first)
+        again = [*self.valid, *(self.train if epochs > 1 else ())]  # what is computed more often than once
+        self.trunks = TrunkStore(folder / "trunks", backbone, again, first)
 
     def loss(self, batch: Sequence[Any]) -> Tensor:
         """The labels of trees."""
@@ -139,9 +146,9 @@ def reply_loss(backbone: Backbone, adapter: Adapter, batch: Sequence[Prompt]) ->
 
 
 def objective(
-    spec: SkillSpec, backbone: Backbone, adapter: Adapter, corpus: Corpus, folder: Path, seed: int
+    spec: SkillSpec, backbone: Backbone, adapter: Adapter, corpus: Corpus, seed: int, folder: Path, epochs: int
 ) -> Objective:
-    """The objective of a skill's training; what it keeps on disk lies in `folder`."""
+    """The objective of a skill's training of so many epochs; what it keeps on disk lies in `folder`."""
     if spec.adapter is not None and spec.adapter.copying:
         return RowsOfReplies(spec, backbone, adapter, corpus, seed)
-    return TreesOfReplies(spec, backbone, adapter, corpus, folder, seed)
+    return TreesOfReplies(spec, backbone, adapter, corpus, seed, folder, epochs)

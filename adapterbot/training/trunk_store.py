@@ -26,7 +26,9 @@ NUMBERS, THERE = "numbers", "there"
 
 
 class TrunkStore:
-    """Trunks up to block `first` of the given trees; those beyond `largest` bytes are computed whenever they are asked.
+    """Trunks up to block `first` of the given trees.
+
+    Those beyond `largest` bytes, and those of other trees, are computed whenever they are asked for.
 
     None is kept on a GPU, which computes them faster than a disk is read, or where the disk cannot be written.
     """
@@ -59,8 +61,8 @@ class TrunkStore:
             self.kept = 0
 
     def __call__(self, batch: TreeBatch) -> Trunk:
-        """The trunk of a batch of the store's trees."""
-        places = [self._index[id(tree)] for tree in batch.trees]
+        """The trunk of a batch of trees."""
+        places = [self._index.get(id(tree), self.kept) for tree in batch.trees]
         if max(places) >= self.kept:
             return trunk_of(self.backbone, batch, self.first)
         missing = [b for b, place in enumerate(places) if not self._there[place]]

@@ -100,3 +100,13 @@ def test_without_a_disk_all_is_computed(chatml: Backbone, tmp_path: Path) -> Non
     batch = TreeBatch(every, chatml.device, chatml.dtype)
     alike(chatml, store(batch), batch, 1)
     assert store.kept == 0
+
+
+def test_other_trees_are_computed(chatml: Backbone, tmp_path: Path, computed: list[int]) -> None:
+    every = trees(chatml, whole=False)
+    store = TrunkStore(tmp_path, chatml, every[:2], 1)
+    for _ in range(2):
+        for batch in (every[:2], every[2:4], every[1:3]):
+            laid = TreeBatch(batch, chatml.device, chatml.dtype)
+            alike(chatml, store(laid), laid, 1)
+    assert computed == [2, 2, 2, 2, 2]
