@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -90,18 +90,20 @@ class Bot:
         log: bool = True,
         demo: bool = False,
         place: str = "",
+        announce: Callable[[str], None] = lambda line: None,
     ) -> Bot:
         """A bot on the embedded backbone (or a known name, folder, GGUF file or hub id) with all skills that fit it.
 
         `home` is the user's folder (default $ADAPTERBOT_HOME, else ~/.adapterbot), `device` where it answers ("cuda";
         default the processor); `log=False`: nothing is stored; `demo`: a sample forecast and a sample calendar where
-        there is nothing real; `place`: where the user is, as a name.
+        there is nothing real; `place`: where the user is, as a name; `announce` is told what takes time at
+        a first start.
 
         Raises:
             BackboneError, MissingPartError, UnknownNameError: the backbone cannot be loaded (see `load_backbone`).
         """
         root = Home.at(home)
-        return cls(load_backbone(backbone, device, home=root), root, log=log, demo=demo, place=place)
+        return cls(load_backbone(backbone, device, home=root, announce=announce), root, log=log, demo=demo, place=place)
 
     # -- one turn ---------------------------------------------------------------------------------------------------
 

@@ -201,7 +201,7 @@ def _bot(backbone: str | None, *, log: bool, demo: bool = False, place: str = ""
     check_backbone(backbone)
     from adapterbot.bot import Bot
 
-    bot = Bot.load(backbone, log=log, demo=demo, place=place)
+    bot = Bot.load(backbone, log=log, demo=demo, place=place, announce=warn)
     for note in bot.roster.notes:
         warn(f"note: {note}")
     return bot

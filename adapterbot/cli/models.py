@@ -89,7 +89,7 @@ def train_manager(
 
     home = Home.at()
     specs = SkillFolders(home).load_all()
-    chosen = load_encoder(encoder or routing_encoder(), load_backbone(backbone), home.manager)
+    chosen = load_encoder(encoder or routing_encoder(), load_backbone(backbone, announce=warn), home.manager)
     report = train(
         specs,
         corpora=corpora_folder(data),
@@ -185,7 +185,7 @@ def train_heads(
     folder = corpora_folder(data)
     if folder is None:
         raise DataError("rank heads learn from labelled texts: give a folder of corpora by --data")
-    train(load_backbone(backbone), folder, out or Home.at().manager, seed=seed, announce=say)
+    train(load_backbone(backbone, announce=warn), folder, out or Home.at().manager, seed=seed, announce=say)
 
 
 @app.command(
@@ -237,7 +237,7 @@ def evaluate(
     check_request(names or [], data, html)
     from adapterbot.bot import Bot
 
-    bot = Bot.load(backbone, log=False)
+    bot = Bot.load(backbone, log=False, announce=warn)
     for note in bot.roster.notes:
         warn(f"note: {note}")
     kinds = list(dict.fromkeys(kind.value for kind in compare or ()))

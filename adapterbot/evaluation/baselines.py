@@ -18,7 +18,7 @@ from adapterbot.data.dialogue import Dialogue
 from adapterbot.errors import DataError
 from adapterbot.evaluation.skill import SkillEvaluation, evaluate_replies, evaluate_skill, held_out_dialogues
 from adapterbot.network.adapters.bank import AdapterBank
-from adapterbot.network.backbone import Backbone, freeze
+from adapterbot.network.backbone import Backbone, freeze, load_backbone
 from adapterbot.network.device import mixed_precision, on_fastest
 from adapterbot.network.likelihood import label_batch, perplexity
 from adapterbot.network.tokenizer import IGNORE
@@ -142,7 +142,8 @@ def train_all_weights(
     """
     rows = training_rows(corpus, spec, backbone.tokenizer, backbone.positions, seed)
     probe = validation_rows(corpus.valid, spec, backbone.tokenizer, backbone.positions, VALIDATION_REPLIES)
-    model = replace(backbone, decoder=copy.deepcopy(backbone.decoder).requires_grad_(True))
+    start = load_backbone(backbone.name, dtype=torch.float32) if backbone.rounded else backbone
+    model = replace(start, decoder=copy.deepcopy(start.decoder).requires_grad_(True))
     loop = TrainingLoop(
         learner=model.decoder,
         rows=rows,

@@ -5,33 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from adapterbot.errors import BackboneError, MissingPartError, shorten
+from adapterbot.errors import BackboneError, WriteError, shorten
 from adapterbot.home import Home, written_by_rename
 from adapterbot.network.architectures import Architecture
-from adapterbot.network.architectures.families import family_of
 from adapterbot.network.architectures.shape import Shape
+from adapterbot.network.converted import assemble, convert, converted_file, read_converted, write_converted
 from adapterbot.network.device import limit_threads
-from adapterbot.network.names import GGUF, PINNED, find_backbone, wanted_backbone
+from adapterbot.network.int8 import Int8Linear, kernel_here
+from adapterbot.network.names import PINNED, find_backbone, wanted_backbone
+from adapterbot.network.stored import from_hub, read_stored
 from adapterbot.network.tokenizer import Tokenizer
 
 STRIDE = 16
 LARGEST_FILE = 39 * 2**20  # bytes of weights in one file
-NOT_WEIGHTS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")  # masks and frequencies that some files hold
-HUB_FILES = [
-    *("config.json", "*.safetensors", "*.safetensors.index.json"),
-    *("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json", "chat_template.jinja"),
-]
+LARGE = 100_000_000  # weights: a smaller model is fast enough as it is
 
 
 @dataclass(frozen=True)
@@ -72,6 +68,11 @@ class Backbone:
     def dtype(self) -> torch.dtype:
         """The type of the weights."""
         return self.decoder.dtype
+
+    @property
+    def rounded(self) -> bool:
+        """Whether its weights are int8, through which nothing is trained."""
+        return any(isinstance(module, Int8Linear) for module in self.decoder.modules())
 
     @cached_property
     def capitals(self) -> Tensor:
@@ -119,11 +120,14 @@ def load_backbone(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     home: Home | None = None,
+    announce: Callable[[str], None] = lambda line: None,
 ) -> Backbone:
     """The embedded backbone (None), a known short name, a local folder or GGUF file, or a hub id.
 
-    `device` is where it answers ("cuda"; None: the processor), `dtype` the type of its weights there (None: float32).
-    torch is limited to the cores that are free to this process (see `limit_threads`).
+    `device` is where it answers ("cuda"; None: the processor), `dtype` the type of its weights there; None is what
+    answers fastest: from LARGE weights on int8 on a processor and bfloat16 on a GPU, else float32. Int8 weights are
+    made once, which `announce` is told, and kept in the home; nothing is trained through them. torch is limited to the
+    cores that are free to this process (see `limit_threads`).
 
     Raises:
         UnknownNameError: neither a folder nor a file nor a known name nor of the form owner/model.
@@ -131,11 +135,38 @@ def load_backbone(
         BackboneError: there, but not a checkpoint of a family that is computed, or damaged; or no such device.
     """
     limit_threads()
+    home = home or Home.at()
     wanted = wanted_backbone(name)
-    place = find_backbone(wanted, home)
-    if isinstance(place, Path) and (pinned := PINNED.get(wanted.lower())) is not None:
+    found = find_backbone(wanted, home)
+    place = found if isinstance(found, Path) else from_hub(found)
+    pinned = PINNED.get(wanted.lower())
+    target = _device(device)
+    int8 = dtype is torch.int8 or (dtype is None and target.type == "cpu" and kernel_here())
+    file = converted_file(home, place, pinned)
+    if int8 and file.is_file():
+        decoder, tokenizer, fingerprint = read_converted(file)
+        return Backbone(wanted, freeze(decoder), tokenizer, fingerprint)
+    if pinned is not None:
         pinned.check(place)
-    return read_backbone(place if isinstance(place, Path) else _from_hub(place), wanted, device, dtype)
+    precise = None if dtype is torch.int8 else dtype
+    backbone = read_backbone(place, wanted, target, precise)
+    if dtype is torch.int8 or (int8 and backbone.parameter_count >= LARGE):
+        return _converted(backbone, file, announce)
+    if dtype is None and target.type == "cuda" and backbone.parameter_count >= LARGE:
+        backbone.decoder.to(torch.bfloat16)
+    return backbone
+
+
+def _converted(backbone: Backbone, file: Path, announce: Callable[[str], None]) -> Backbone:
+    """The int8 form of a float32 backbone, kept in `file` where that can be written."""
+    announce(f"preparing {backbone.name} for this processor (once)")
+    decoder, tokenizer = backbone.decoder, backbone.tokenizer
+    parts = convert(decoder, tokenizer)
+    try:
+        write_converted(file, decoder, parts, tokenizer, backbone.fingerprint)
+    except WriteError as error:
+        announce(f"{error}; it has to be prepared anew at every start")
+    return replace(backbone, decoder=freeze(assemble(type(decoder), decoder.config(), parts)))
 
 
 def read_backbone(
@@ -149,66 +180,14 @@ def read_backbone(
         BackboneError: a file is missing, damaged or of another model type, or the device is not here.
     """
     target = _device(device)
-    gguf = _gguf_in(place)
-    model = _read_folder(place) if gguf is None else _read_gguf(gguf)
-    family, shape = _shape_of(model.config, place)
-    if model.tokenizer.size > shape.vocab:
-        raise BackboneError(f"{place}: the tokenizer has {model.tokenizer.size} tokens, the model {shape.vocab}")
+    model = read_stored(place)
     weights = {n: tensor.to(target, dtype or torch.float32) for n, tensor in model.tensors.items()}
     try:
-        decoder = family.from_pretrained(weights, shape)
+        decoder = model.family.from_pretrained(weights, model.shape)
     except BackboneError as error:
         raise BackboneError(f"{place}: {error}") from None
-    return Backbone(name or str(place), freeze(decoder), model.tokenizer, model.fingerprint)
-
-
-class Stored(NamedTuple):
-    """A model as it was read: its config.json, its weights by the names of `transformers`, what writes its tokens."""
-
-    config: Mapping[str, Any]
-    tensors: Mapping[str, Tensor]
-    tokenizer: Tokenizer
-    fingerprint: str
-
-
-def _gguf_in(place: Path) -> Path | None:
-    """The GGUF file that `place` is, or that lies in it without a model beside it."""
-    if place.suffix == GGUF and place.is_file():
-        return place
-    files = [] if (place / "config.json").exists() else sorted(place.glob(f"*{GGUF}"))
-    if len(files) > 1:
-        raise BackboneError(f"{place} holds {len(files)} GGUF files; name one of them: {files[0].name}, …")
-    return files[0] if files else None
-
-
-def _read_gguf(path: Path) -> Stored:
-    from adapterbot.network.gguf import GGUFFile  # only here: what it imports takes a tenth of a second
-
-    file = GGUFFile(path)
-    config = file.config()
-    _shape_of(config, path)
-    return Stored(config, file.weights(), file.tokenizer(), file.fingerprint)
-
-
-def _shape_of(config: Mapping[str, Any], place: Path) -> tuple[type[Architecture], Shape]:
-    """The family that computes a model, and its numbers."""
-    try:
-        family = family_of(config.get("model_type"))
-        return family, family.read_config(config)
-    except BackboneError as error:
-        raise BackboneError(f"{place}: {error}") from None
-
-
-def _read_folder(folder: Path) -> Stored:
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BackboneError(f"{folder}: config.json cannot be read: {error}") from None
-    if not isinstance(config, dict):
-        raise BackboneError(f"{folder}: config.json is not an object")
-    _shape_of(config, folder)
-    tensors = _read_tensors(folder)
-    return Stored(config, tensors, Tokenizer.from_folder(folder), fingerprint_of(tensors))
+    fingerprint = model.fingerprint or fingerprint_of(model.tensors)
+    return Backbone(name or str(place), freeze(decoder), model.tokenizer, fingerprint)
 
 
 def save_backbone(folder: Path, decoder: Architecture, tokenizer: Tokenizer, metadata: Mapping[str, str]) -> None:
@@ -287,37 +266,3 @@ def _device(name: str | torch.device | None) -> torch.device:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BackboneError(f"device {str(name)!r} cannot be used: {shorten(reason, 200)}") from None
     return device
-
-
-def _read_tensors(folder: Path) -> dict[str, Tensor]:
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        pickled = next((p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth"}), None)
-        why = (
-            f"{pickled} is a pickle, which can run code; save the model as safetensors"
-            if pickled
-            else "no *.safetensors"
-        )
-        raise BackboneError(f"{folder}: {why}")
-    tensors: dict[str, Tensor] = {}
-    try:
-        for file in files:
-            tensors |= load_file(file)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise BackboneError(f"{file} cannot be read: {error}") from None
-    return {n: t for n, t in tensors.items() if not n.endswith(NOT_WEIGHTS)}
-
-
-def _from_hub(name: str) -> Path:
-    try:
-        import huggingface_hub
-    except ImportError:
-        raise MissingPartError(f"{name} is on the hub; to fetch it: pip install 'adapterbot[hub]'") from None
-    try:
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=HUB_FILES))
-    except Exception as error:  # the hub's client raises errors of several libraries
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise MissingPartError(
-            f"backbone {name!r} is not on this machine and cannot be fetched ({reason}); "
-            "connect to the hub once, or give a local folder, or leave --backbone out for the embedded one"
-        ) from None

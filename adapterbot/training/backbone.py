@@ -318,7 +318,7 @@ def _model(
     if table.start and exact:
         raise SettingError("a backbone to go on from brings its vocabulary: leave out the size, or the backbone")
     if table.start:
-        start = load_backbone(table.start)
+        start = load_backbone(table.start, dtype=torch.float32)
         announce(f"going on from {start.name}: its shape and vocabulary count, not the recipe's")
         return start.tokenizer, start.decoder.requires_grad_(True)
     if (work / "tokenizer.json").is_file():

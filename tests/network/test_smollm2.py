@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def smollm2() -> Backbone:
-    return load_backbone("smollm2")
+    return load_backbone("smollm2", dtype=torch.float32)
 
 
 def chatml(backbone: Backbone, *messages: tuple[str, str]) -> list[int]:

@@ -70,6 +70,7 @@ class Architecture(nn.Module, ABC):
 
     model_types: ClassVar[tuple[str, ...]]  # of config.json
     linears: ClassVar[tuple[str, ...]]  # of each block: where `Adapters.delta` is asked
+    embeddings: ClassVar[str]  # the module that embeds tokens
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -152,7 +153,7 @@ class Architecture(nn.Module, ABC):
     @property
     def parameter_count(self) -> int:
         """Number of weights."""
-        return sum(p.numel() for p in self.parameters())
+        return sum(p.numel() for p in self.parameters()) + sum(getattr(m, "packed", 0) for m in self.modules())
 
     @property
     def device(self) -> torch.device:
@@ -161,8 +162,8 @@ class Architecture(nn.Module, ABC):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the weights."""
-        return next(self.parameters()).dtype
+        """The type that hidden states are computed in."""
+        return next(p.dtype for p in self.parameters() if p.is_floating_point())
 
 
 def residual_std(layers: int) -> float:

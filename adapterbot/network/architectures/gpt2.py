@@ -16,6 +16,7 @@ from adapterbot.errors import BackboneError, shorten
 from adapterbot.network.architectures import Adapters, Architecture, residual_std
 from adapterbot.network.architectures.attention import attend, linear
 from adapterbot.network.architectures.cache import Layout
+from adapterbot.network.architectures.embeddings import Embeddings
 from adapterbot.network.architectures.shape import Shape
 
 ACTIVATIONS = {"gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "gelu": "none"}  # name -> F.gelu's approximation
@@ -63,12 +64,12 @@ class GPT2(Architecture):
 
     model_types = ("gpt2",)
     linears = ("c_attn", "c_proj", "c_fc", "mlp_proj")
+    embeddings = "wte"
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
-        # Given weights, not drawn ones: drawing on the meta device, where a model is loaded, imports torch's compiler.
-        self.wte = nn.Embedding(shape.vocab, shape.width, _weight=torch.zeros(shape.vocab, shape.width))
-        self.wpe = nn.Embedding(shape.positions, shape.width, _weight=torch.zeros(shape.positions, shape.width))
+        self.wte = Embeddings(shape.vocab, shape.width)
+        self.wpe = Embeddings(shape.positions, shape.width)
         self.h = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.ln_f = nn.LayerNorm(shape.width, shape.epsilon)
         self.lm_head = None if shape.tied else nn.Linear(shape.width, shape.vocab, bias=False)
@@ -188,7 +189,8 @@ class GPT2(Architecture):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., d] -> [..., V]."""
-        return F.linear(hidden, self.wte.weight if self.lm_head is None else self.lm_head.weight)
+        scores: Tensor = self.wte.scores(hidden) if self.lm_head is None else self.lm_head(hidden)
+        return scores
 
 
 ARCHITECTURE = GPT2

@@ -16,6 +16,7 @@ from adapterbot.errors import BackboneError
 from adapterbot.network.architectures import Adapters, Architecture, residual_std
 from adapterbot.network.architectures.attention import attend, linear
 from adapterbot.network.architectures.cache import Layout
+from adapterbot.network.architectures.embeddings import Embeddings
 from adapterbot.network.architectures.rotary import Turn, turn_at
 from adapterbot.network.architectures.shape import Rope, Shape
 
@@ -97,14 +98,14 @@ class Llama(Architecture):
 
     model_types = ("llama", "mistral", "qwen2", "qwen3")
     linears = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")
+    embeddings = "embed_tokens"
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
         if shape.rope is None:
             raise BackboneError("a Llama without rotary embeddings is not computed")
         self.rope = shape.rope
-        # Given weights, not drawn ones: drawing on the meta device, where a model is loaded, imports torch's compiler.
-        self.embed_tokens = nn.Embedding(shape.vocab, shape.width, _weight=torch.zeros(shape.vocab, shape.width))
+        self.embed_tokens = Embeddings(shape.vocab, shape.width)
         self.layers = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.final_norm = nn.RMSNorm(shape.width, shape.epsilon)
         self.lm_head = None if shape.tied else nn.Linear(shape.width, shape.vocab, bias=False)
@@ -213,7 +214,8 @@ class Llama(Architecture):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., d] -> [..., V]."""
-        return F.linear(hidden, self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight)
+        scores: Tensor = self.embed_tokens.scores(hidden) if self.lm_head is None else self.lm_head(hidden)
+        return scores
 
 
 ARCHITECTURE = Llama
