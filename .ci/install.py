@@ -15,12 +15,12 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = {"app": ("app",), "tools": ("app", "tools")}
+PARTS = {"app": ("app", "backbone"), "tools": ("app", "backbone", "tools")}
 SECTION = re.compile(r"^# \[(\w+)\]", re.MULTILINE)
 
 
 def sections() -> dict[str, str]:
-    """The parts of constraints.txt under their names: torch, app, tools."""
+    """The parts of constraints.txt under their names: torch, app, backbone, tools."""
     _head, *named = SECTION.split((ROOT / "constraints.txt").read_text(encoding="utf-8"))
     bodies = (body.partition("\n")[2] for body in named[1::2])  # the heading's own line goes
     return dict(zip(named[::2], bodies, strict=True))

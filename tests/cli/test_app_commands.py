@@ -20,6 +20,7 @@ from adapterbot.bot import Bot
 from adapterbot.cli import main
 from adapterbot.cli.talk import talk
 from adapterbot.home import Home
+from adapterbot.network.names import KNOWN
 from adapterbot.storage.conversations import Store
 from adapterbot.turn import DECODE_SETTINGS, Reply
 
@@ -33,6 +34,7 @@ COMMANDS = (
     "skills",
     "bench",
     "doctor",
+    "fetch",
     "sessions",
 )
 Run = Callable[..., tuple[int, str, str]]
@@ -363,3 +365,20 @@ def test_quit_ends_the_talk(tiny_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> N
     typed(monkeypatch, "/quit", "Hello")
     talk(tiny_bot, "anna", "chitchat", {"seed": 1})
     assert len(tiny_bot.session("anna").history) == 0
+
+
+def test_fetch_says_where_a_backbone_lies_and_else_in_one_line_why_not(
+    run: Run, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("fetch", "embedded") == (0, f"{KNOWN['embedded']}\n", "")
+    assert run("fetch", tmp_path) == (0, f"{tmp_path}\n", "")
+    monkeypatch.setenv("ADAPTERBOT_OFFLINE", "1")
+    for name, reason in (
+        ("smollm2", "smollm2 cannot be fetched: ADAPTERBOT_OFFLINE is set"),
+        ("dialogpt-medium", "'microsoft/DialoGPT-medium' is not on this machine and cannot be fetched"),
+        ("smollm3", "did you mean 'smollm2'?"),
+    ):
+        code, out, err = run("fetch", name)
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert reason in err
+    assert not home.backbones.exists()
