@@ -292,7 +292,9 @@ def test_a_new_skill_is_a_folder_and_one_command(run: Run, home: Home, tmp_path:
 def test_a_polite_kill_stops_a_training_with_a_word(run: Run, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     _talk(home.skills / "haiku" / "talk.jsonl", 30)
     (home.skills / "haiku" / "skill.toml").write_text(HAIKU)
-    monkeypatch.setattr("adapterbot.training.skill.reply_loss", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(
+        "adapterbot.training.objective.TreesOfReplies.loss", lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+    )
     before = signal.getsignal(signal.SIGTERM)
     try:
         code, _, err = run("train-skill", "haiku")

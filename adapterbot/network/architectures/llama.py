@@ -5,7 +5,7 @@ B rows, T new tokens, d width, H heads, K heads of keys and values, w width of a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 import torch
@@ -17,20 +17,10 @@ from adapterbot.network.architectures import Adapters, Architecture, residual_st
 from adapterbot.network.architectures.attention import attend, linear
 from adapterbot.network.architectures.cache import Layout
 from adapterbot.network.architectures.embeddings import Embeddings
+from adapterbot.network.architectures.llama_tensors import checked, names_of, sizes_of
 from adapterbot.network.architectures.rotary import Turn, turn_at
 from adapterbot.network.architectures.shape import Rope, Shape
 
-# Our name of each part of a block -> those of `transformers`, whose tensors lie in it one below the other.
-PARTS = {
-    "input_norm": ("input_layernorm",),
-    "qkv_proj": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    "q_norm": ("self_attn.q_norm",),
-    "k_norm": ("self_attn.k_norm",),
-    "o_proj": ("self_attn.o_proj",),
-    "mlp_norm": ("post_attention_layernorm",),
-    "gate_up_proj": ("mlp.gate_proj", "mlp.up_proj"),
-    "down_proj": ("mlp.down_proj",),
-}
 NUMBERS = {  # of Shape -> in config.json
     "vocab": "vocab_size",
     "positions": "max_position_embeddings",
@@ -158,11 +148,10 @@ class Llama(Architecture):
     @classmethod
     def from_pretrained(cls, tensors: Mapping[str, Tensor], shape: Shape) -> Self:
         """A decoder on the tensors of a checkpoint; queries, keys and values lie in one matrix, as do gate and up."""
-        plain = {_whole_name(name): tensor for name, tensor in tensors.items()}
-        _check(plain, shape)
+        plain = checked(tensors, shape)
         with torch.device("meta"):
             decoder = cls(shape)
-        merged = {ours: [plain[t] for t in theirs] for ours, theirs in _names(shape)}
+        merged = {ours: [plain[t] for t in theirs] for ours, theirs in names_of(shape)}
         weights = {n: torch.cat(parts) if len(parts) > 1 else parts[0].contiguous() for n, parts in merged.items()}
         decoder.load_state_dict(weights, assign=True)
         return decoder
@@ -170,10 +159,10 @@ class Llama(Architecture):
     def pretrained(self) -> dict[str, Tensor]:
         """The weights by the names of a Llama checkpoint."""
         weights = self.state_dict()
-        sizes = _sizes(self.shape)
+        sizes = sizes_of(self.shape)
         return {
             theirs: part
-            for ours, names in _names(self.shape)
+            for ours, names in names_of(self.shape)
             for theirs, part in zip(names, weights[ours].split([sizes[n][0] for n in names]), strict=True)
         }
 
@@ -269,60 +258,3 @@ def _rope_parameters(rope: Rope) -> dict[str, Any]:
         made |= {"low_freq_factor": rope.low, "high_freq_factor": rope.high}
         made["original_max_position_embeddings"] = rope.original
     return made
-
-
-def _whole_name(name: str) -> str:
-    """A checkpoint of the decoder without its head leaves out the first part of all names."""
-    return name if name.startswith(("model.", "lm_head.")) else f"model.{name}"
-
-
-def _check(tensors: Mapping[str, Tensor], shape: Shape) -> None:
-    """Every tensor that is computed with is there in its shape, and the blocks have no other."""
-    sizes = _sizes(shape)
-    if missing := sorted(sizes.keys() - tensors.keys()):
-        raise BackboneError(f"the checkpoint lacks {len(missing)} tensors, such as {missing[0]}")
-    for name, size in sizes.items():
-        if tuple(tensors[name].shape) != size:
-            raise BackboneError(f"{name} has shape {list(tensors[name].shape)}, by the config it has {list(size)}")
-    others = sorted(n for n in tensors.keys() - sizes.keys() if n.startswith("model.layers."))
-    if others:
-        raise BackboneError(f"the checkpoint has {len(others)} tensors that are not computed, such as {others[0]}")
-
-
-def _names(shape: Shape) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """This module's name of every tensor, and those of the checkpoint's tensors that it is made of."""
-    sizes = _sizes(shape)
-    yield "embed_tokens.weight", ("model.embed_tokens.weight",)
-    yield "final_norm.weight", ("model.norm.weight",)
-    if not shape.tied:
-        yield "lm_head.weight", ("lm_head.weight",)
-    for i in range(shape.layers):
-        for ours, theirs in PARTS.items():
-            for kind in ("weight", "bias"):
-                names = tuple(f"model.layers.{i}.{part}.{kind}" for part in theirs)
-                if names[0] in sizes:
-                    yield f"layers.{i}.{ours}.{kind}", names
-
-
-def _sizes(shape: Shape) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor of a checkpoint, by the names of `transformers`."""
-    d, q, kv = shape.width, shape.heads * shape.head_width, shape.kv_heads * shape.head_width
-    matrices = {
-        "self_attn.q_proj": (q, d),
-        "self_attn.k_proj": (kv, d),
-        "self_attn.v_proj": (kv, d),
-        "self_attn.o_proj": (d, q),
-        "mlp.gate_proj": (shape.inner, d),
-        "mlp.up_proj": (shape.inner, d),
-        "mlp.down_proj": (d, shape.inner),
-    }
-    block: dict[str, tuple[int, ...]] = {f"{name}.weight": size for name, size in matrices.items()}
-    block |= {f"{name}.weight": (d,) for name in ("input_layernorm", "post_attention_layernorm")}
-    if shape.qkv_bias:
-        block |= {f"self_attn.{n}_proj.bias": (size,) for n, size in (("q", q), ("k", kv), ("v", kv))}
-    if shape.qk_norm:
-        block |= {f"self_attn.{n}_norm.weight": (shape.head_width,) for n in "qk"}
-    sizes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (shape.vocab, d), "model.norm.weight": (d,)}
-    if not shape.tied:
-        sizes["lm_head.weight"] = (shape.vocab, d)
-    return sizes | {f"model.layers.{i}.{n}": size for i in range(shape.layers) for n, size in block.items()}
