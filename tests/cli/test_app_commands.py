@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from llama_folders import make_model
 
 import adapterbot
 from adapterbot.bot import Bot
@@ -389,3 +390,19 @@ def test_fetch_says_where_a_backbone_lies_and_else_in_one_line_why_not(
         assert (code, out, err.count("\n")) == (1, "", 1)
         assert reason in err
     assert not home.backbones.exists()
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_a_folder_of_llamas_family_answers_and_learns(run: Run, home: Home, tmp_path: Path, kind: str) -> None:
+    make_model(kind, tmp_path / kind, num_hidden_layers=8, max_position_embeddings=256)
+    code, out, _ = run("respond", "hello", "--backbone", tmp_path / kind, "--max-tokens", "8")
+    assert code == 0
+    assert out.startswith("[")
+    _talk(home.skills / "haiku" / "talk.jsonl", 30)
+    (home.skills / "haiku" / "skill.toml").write_text(HAIKU)
+    code, out, err = run("train-skill", "haiku", "--backbone", tmp_path / kind, "--epochs", "1")
+    assert (code, err) == (0, "")
+    assert "haiku: perplexity on validation replies" in out
+    code, out, _ = run("respond", "autumn", "--skill", "haiku", "--backbone", tmp_path / kind, "--max-tokens", "8")
+    assert code == 0
+    assert out.startswith("[haiku]")

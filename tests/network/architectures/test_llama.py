@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from conftest import PLACES, Place, fresh_adapter, placed
+from llama_folders import SIZES, VOCAB, make_model
 
 from adapterbot.errors import BackboneError
-from adapterbot.home import DATA
 from adapterbot.network.architectures.cache import Cache, Layout
 from adapterbot.network.architectures.llama import Llama
 from adapterbot.network.backbone import Backbone, read_backbone, save_backbone
 
-VOCAB = 8192
 NEAR = {torch.float32: 1e-4, torch.bfloat16: 0.2}
-SIZES: dict[str, Any] = {
-    "vocab_size": VOCAB,
-    "max_position_embeddings": 96,
-    "hidden_size": 48,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 2,
-    "intermediate_size": 80,
-    "rms_norm_eps": 1e-5,
-    "tie_word_embeddings": True,
-}
 LLAMA3 = {
     "rope_type": "llama3",
     "rope_theta": 500.0,
@@ -59,23 +46,6 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen3, untied": ("qwen3", {"head_dim": 16, "tie_word_embeddings": False}),
 }
 CONFIG = {"model_type": "llama", **SIZES}
-
-
-def make_model(kind: str, folder: Path, **changes: Any) -> Any:
-    """A small model of random weights, of transformers and as its folder, with the embedded backbone's vocabulary."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(kind, **{**SIZES, "attention_dropout": 0.0, **changes})
-    model = AutoModelForCausalLM.from_config(config).eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    model.tie_weights()
-    model.save_pretrained(folder)
-    shutil.copy(DATA / "backbone" / "tokenizer.json", folder)
-    return model
 
 
 @pytest.fixture(scope="module", params=VARIANTS)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from test_llama import CONFIG, LLAMA3, SIZES
+from llama_folders import SIZES
+from test_llama import CONFIG, LLAMA3
 
 from adapterbot.errors import BackboneError
 from adapterbot.network.architectures.llama import Llama
