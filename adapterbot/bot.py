@@ -1,6 +1,6 @@
 """The turn, end to end: the only place where all rooms meet.
 
-message -> 1 history -> 2 manager.pick -> 3 knowledge.retrieve -> 4 prompt -> 5 engine -> 6 reply -> 7 Reply
+message -> 1 history -> 2 care, manager.pick -> 3 knowledge.retrieve -> 4 prompt -> 5 engine -> 6 reply -> 7 Reply
         -> 8 storage
 """
 
@@ -25,6 +25,7 @@ from adapterbot.manager.router import Manager
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone, load_backbone
 from adapterbot.reply.answer import Answer, Prepared, Responder
+from adapterbot.reply.care import region_here, region_named
 from adapterbot.reply.rerank import Relevance
 from adapterbot.reply.safety import Guard
 from adapterbot.roster import Roster
@@ -35,7 +36,7 @@ from adapterbot.turn import Choice, Reply
 if TYPE_CHECKING:
     from adapterbot.storage.conversations import Store
 
-REQUEST = ("message", "history", "skill", "seed", "facts")  # of one turn; any other name is a decode setting
+REQUEST = ("message", "history", "skill", "seed", "facts", "region")  # of one turn; any other name is a decode setting
 Past = History | Sequence[object] | None
 
 
@@ -45,7 +46,7 @@ class Turn:
 
     history: History
     choice: Choice
-    prepared: Prepared
+    prepared: Prepared | Answer  # an Answer where a message got care
     warnings: tuple[str, ...]
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -62,6 +63,7 @@ class Bot:
         guard: Guard | None = None,
         demo: bool = False,
         place: str = "",
+        region: str | None = None,
     ) -> None:
         """See `load`; `guard` checks what is said on both sides."""
         self.backbone = backbone
@@ -69,6 +71,7 @@ class Bot:
         self.log = log
         self.demo = demo
         self.place = place
+        self.region = region_here() if region is None else region_named(region)
         self.roster = Roster.load(backbone, home)
         self.guard = guard or Guard()
         self.responder = Responder(backbone, self.bank, ranker=self._ranker, heads=self.roster.heads, guard=self.guard)
@@ -90,20 +93,23 @@ class Bot:
         log: bool = True,
         demo: bool = False,
         place: str = "",
+        region: str | None = None,
         announce: Callable[[str], None] = lambda line: None,
     ) -> Bot:
         """A bot on the embedded backbone (or a known name, folder, GGUF file or hub id) with all skills that fit it.
 
         `home` is the user's folder (default $ADAPTERBOT_HOME, else ~/.adapterbot), `device` where it answers ("cuda";
         default the processor); `log=False`: nothing is stored; `demo`: a sample forecast and a sample calendar where
-        there is nothing real; `place`: where the user is, as a name; `announce` is told what takes time at
-        a first start.
+        there is nothing real; `place`: where the user is, as a name; `region`: the country whose emergency numbers are
+        named, as a code of two letters (default: that of the locale); `announce` is told what takes time at a first start.
 
         Raises:
             BackboneError, MissingPartError, UnknownNameError: the backbone cannot be loaded (see `load_backbone`).
+            SettingError: the region is no code of two letters.
         """
         root = Home.at(home)
-        return cls(load_backbone(backbone, device, home=root, announce=announce), root, log=log, demo=demo, place=place)
+        network = load_backbone(backbone, device, home=root, announce=announce)
+        return cls(network, root, log=log, demo=demo, place=place, region=region)
 
     # -- one turn ---------------------------------------------------------------------------------------------------
 
@@ -115,19 +121,22 @@ class Bot:
         skill: str | None = None,
         seed: int | None = None,
         facts: Sequence[str | Fact] | None = None,
+        region: str | None = None,
         **decode: Any,
     ) -> Reply:
         """Answer `message`, said after `history`, with the named skill or the one that the manager picks.
 
-        `facts` replace retrieval; `decode` overrides the skill's settings (see `turn.DECODE_SETTINGS`).
+        `facts` replace retrieval; `decode` overrides the skill's settings (see `turn.DECODE_SETTINGS`). A message that
+        speaks of suicide, violence, an emergency and the like gets a fixed answer with the numbers of `region`, or else
+        of the bot's, whatever the skill: see `Reply.care`.
 
         Raises:
             InputError: the message is empty or not text, or the history is not one.
             UnknownNameError: no such skill. AdapterError, SpecError: the skill cannot answer, and why.
             SettingError: a decode setting that does not exist or is out of range.
         """
-        turn = self._prepare(message, history, skill, seed, facts, decode)
-        return _reply(turn, self.responder.answer([turn.prepared])[0])
+        turn = self._prepare(message, history, skill, seed, facts, region, decode)
+        return self._replies([turn])[0]
 
     def stream(
         self,
@@ -137,27 +146,31 @@ class Bot:
         skill: str | None = None,
         seed: int | None = None,
         facts: Sequence[str | Fact] | None = None,
+        region: str | None = None,
         **decode: Any,
     ) -> Generator[str, None, Reply]:
         """Like `respond`, but yields pieces of the reply as they come; the generator's return value is the Reply.
 
         Closing the generator stops the work.
         """
-        turn = self._prepare(message, history, skill, seed, facts, decode)
+        turn = self._prepare(message, history, skill, seed, facts, region, decode)
         return self._stream(turn)
 
     def respond_batch(self, requests: Sequence[Mapping[str, Any]]) -> list[Reply | AdapterbotError]:
-        """Answer several requests, `{"message", "history", "skill", "facts", "seed", <decode settings>}`, in one batch.
+        """Answer several requests, `{"message"}` and any other argument of `respond`, in one batch.
 
         Skills may differ from row to row. A row that cannot be answered holds its error; the others are served.
         """
         turns = [self._try_prepare(request) for request in requests]
-        answers = iter(self.responder.answer([turn.prepared for turn in turns if isinstance(turn, Turn)]))
-        return [_reply(turn, next(answers)) if isinstance(turn, Turn) else turn for turn in turns]
+        replies = iter(self._replies([turn for turn in turns if isinstance(turn, Turn)]))
+        return [next(replies) if isinstance(turn, Turn) else turn for turn in turns]
 
     def pick(self, message: str, history: Past = None) -> Choice:
         """Which skill would answer, and why, without answering."""
-        return self._choose(self.guard.message(message)[0], History.of(history).window(READ), None)
+        text = self.guard.message(message)[0]
+        recent = History.of(history).window(READ)
+        carer = self.guard.carer
+        return self._cared(text, recent, None) or self._choose(text, carer.texts.heard(recent), None)
 
     def session(self, id: str) -> Session:
         """A conversation that remembers, keeps its order, and is stored in the user's home (unless `log=False`)."""
@@ -171,6 +184,7 @@ class Bot:
         skill: str | None,
         seed: int | None,
         facts: Sequence[str | Fact] | None,
+        region: str | None,
         decode: Mapping[str, Any],
     ) -> Turn:
         """Stages 1 to 4."""
@@ -178,7 +192,15 @@ class Bot:
         text, warnings = self.guard.message(message)
         past = History.of(history)
         recent = past.window(READ)
-        warnings = (*warnings, *past.notes)
+        carer = self.guard.carer
+        warnings = (*warnings, *past.notes, *filter(None, [carer.fault]))
+        if cared := self._cared(text, recent, skill):
+            clock.note("care")
+            where = self.region if region is None else region_named(region)
+            answer = Answer(carer.texts.answer(cared.care, recent, where), ())
+            return Turn(past.add_user(text), cared, answer, warnings, clock.seconds)
+        recent = carer.texts.heard(recent)
+        clock.note("care")
         choice = self._choose(text, recent, skill)
         if skill is None and self.manager_fault:
             warnings = (*warnings, f"the manager cannot choose: {self.manager_fault}")
@@ -201,6 +223,16 @@ class Bot:
         except AdapterbotError as error:
             return error
 
+    def _cared(self, message: str, history: History, skill: str | None) -> Choice | None:
+        """Stage 2: that no skill answers, where the message needs care."""
+        care = self.guard.carer.notice(message, history)
+        if not care:
+            return None
+        if skill is not None and skill not in self.specs:
+            self.roster.spec(skill)  # raises; a skill that cannot answer needn't
+        reason = f"{self.guard.carer.texts.answers[care.kind].reason} ({care.probability:.2f})"
+        return Choice(skill or FALLBACK, {}, "care", reason, care.kind)
+
     def _choose(self, message: str, history: History, skill: str | None) -> Choice:
         """Stage 2: the caller's skill always wins, then the manager's choice, then the fallback."""
         if skill is not None:
@@ -210,7 +242,15 @@ class Bot:
             return Choice(FALLBACK, dict.fromkeys(self.routable, 0.0), "only", reason)
         return self.manager.pick(message, history, self.routable)
 
+    def _replies(self, turns: Sequence[Turn]) -> list[Reply]:
+        """Stages 5 to 7 for several turns in one batch."""
+        answers = iter(self.responder.answer([t.prepared for t in turns if isinstance(t.prepared, Prepared)]))
+        return [_reply(t, t.prepared if isinstance(t.prepared, Answer) else next(answers)) for t in turns]
+
     def _stream(self, turn: Turn) -> Generator[str, None, Reply]:
+        if isinstance(turn.prepared, Answer):
+            yield turn.prepared.text
+            return _reply(turn, turn.prepared)
         answer = yield from self.responder.stream(turn.prepared)
         return _reply(turn, answer)
 
@@ -300,18 +340,19 @@ def _reply(turn: Turn, answer: Answer) -> Reply:
     timings = turn.timings | answer.timings
     total = sum(seconds for stage, seconds in timings.items() if stage != "first_token")
     choice = turn.choice
-    prepared = turn.prepared
+    prepared = turn.prepared if isinstance(turn.prepared, Prepared) else None
     return Reply(
         text=answer.text,
         skill=choice.skill,
         scores=choice.scores,
         routed_by=choice.routed_by,
         reason=choice.reason,
-        facts=prepared.facts,
+        care=choice.care,
+        facts=prepared.facts if prepared else (),
         drafts=answer.drafts,
-        dropped=prepared.prompt.dropped,
+        dropped=prepared.prompt.dropped if prepared else (),
         warnings=(*turn.warnings, *answer.warnings),
         timings={**timings, "total": total},
         history=turn.history.add_bot(answer.text, choice.skill),
-        seed=prepared.request.seed,
+        seed=prepared.request.seed if prepared else None,
     )

@@ -115,7 +115,7 @@ def _number(name: str, value: object, kind: type, low: float, high: float, meani
     return int(value) if kind is int else float(value)
 
 
-RoutedBy = Literal["forced", "manager", "fallback", "only"]
+RoutedBy = Literal["forced", "manager", "fallback", "only", "care"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +124,15 @@ class Choice:
 
     `scores` holds a calibrated probability for every routable skill. `routed_by`: `forced` (the caller named the
     skill), `manager` (its score was high and clear enough), `fallback` (it was not), `only` (there is no trained
-    manager, so the fallback answers). `reason` says the same in a sentence for people.
+    manager, so the fallback answers), `care` (no skill answers: the message needs care, being of the kind `care`).
+    `reason` says the same in a sentence for people.
     """
 
     skill: str
     scores: Mapping[str, float] = field(default_factory=dict)
     routed_by: RoutedBy = "forced"
     reason: str = ""
+    care: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,11 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the bot answered and everything that led to it. `timings` are seconds per stage."""
+    """What the bot answered and everything that led to it. `timings` are seconds per stage.
+
+    A message that needs care gets a fixed text, whatever skill was chosen: `routed_by` is then "care", `care` the kind
+    (see `manager.care.KINDS`), and `skill` the one that was asked for, or the fallback.
+    """
 
     text: str
     skill: str
@@ -175,6 +181,7 @@ class Reply:
     timings: Mapping[str, float] = field(default_factory=dict)
     history: History = field(default_factory=History)
     seed: int | None = None
+    care: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form that `adapterbot respond --json` prints."""

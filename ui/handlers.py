@@ -12,6 +12,7 @@ import gradio as gr
 
 from adapterbot.errors import AdapterbotError, SettingError, shorten
 from adapterbot.history import History
+from adapterbot.reply.care import region_of
 from adapterbot.turn import DECODE_SETTINGS, Decode, Reply
 from adapterbot.ui import view
 
@@ -28,12 +29,14 @@ SLIDERS = tuple(name for name in DECODE_SETTINGS if name != "seed")
 class Visitor:
     """One browser tab: the conversation, and the Reply behind each of the bot's utterances (None = stopped half-way).
 
-    `stopping` is how the Stop button reaches the handler that is generating for the same visitor.
+    `stopping` is how the Stop button reaches the handler that is generating for the same visitor; `region` is the
+    country that the browser's language names, if it names one.
     """
 
     history: History = field(default_factory=History)
     replies: Replies = ()
     stopping: bool = False
+    region: str = ""
 
     @property
     def last(self) -> Reply | None:
@@ -84,6 +87,12 @@ class Handlers:
     def __init__(self, bot: Bot) -> None:
         self.bot = bot
         self.persona = self._own_persona()
+
+    def arrive(self, visitor: Visitor, request: gr.Request) -> Visitor:
+        """Note the country in the first language that the visitor's browser asks for."""
+        languages = request.headers.get("accept-language", "")
+        visitor.region = region_of(languages.partition(",")[0].partition(";")[0])
+        return visitor
 
     def send(self, visitor: Visitor, message: str, *inputs: Any) -> Iterator[Screen]:
         """Answer `message`; when that fails it goes back into the box. As after `retry`, the page calls `idle` then."""
@@ -147,9 +156,8 @@ class Handlers:
         replies = before[1]
         yield _screen(visitor, view.messages(asked.add_bot(view.WAITING), replies), None if box is None else "")
         try:
-            said, reply = yield from self._speak(
-                visitor, asked, replies, self._stream(message, before[0], wishes(*inputs))
-            )
+            stream = self._stream(message, before[0], visitor.region, wishes(*inputs))
+            said, reply = yield from self._speak(visitor, asked, replies, stream)
         except AdapterbotError as error:
             gr.Warning(view.safe(str(error)))
             yield self.idle(visitor, box, busy=True)
@@ -178,10 +186,10 @@ class Handlers:
                 yield _screen(visitor, view.messages(asked.add_bot(said), replies))
         return said, None
 
-    def _stream(self, message: str, history: History, wished: Wishes) -> Stream:
-        return self.bot.stream(
-            message, history, skill=wished.skill or None, facts=self._facts(message, history, wished), **wished.settings
-        )
+    def _stream(self, message: str, history: History, region: str, wished: Wishes) -> Stream:
+        facts = self._facts(message, history, wished)
+        skill = wished.skill or None
+        return self.bot.stream(message, history, skill=skill, facts=facts, region=region or None, **wished.settings)
 
     def _facts(self, message: str, history: History, wished: Wishes) -> list[str] | None:
         """The persona editor's lines, if they were edited and a persona skill is going to answer."""

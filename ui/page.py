@@ -56,6 +56,7 @@ def build(bot: Bot) -> gr.Blocks:
             with gr.Column(scale=2, min_width=320, elem_id="ab-side"):
                 side = _side(view.inspector_html(None, bot.specs), handlers.persona)
         _wire(handlers, visitor, skill, talk, side)
+        page.load(handlers.arrive, visitor, visitor, show_progress="hidden", api_visibility="private")
     page.queue(default_concurrency_limit=AT_ONCE, api_open=False)
     return page
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
@@ -24,7 +25,11 @@ ROUTED: dict[RoutedBy, str] = {
     "manager": "chosen by the manager",
     "fallback": "fallback: no skill was clear enough",
     "only": "no manager is trained",
+    "care": "care: no skill answers this",
 }
+# In texts of reply/care.toml: numbers of three digits or more, and addresses of sites.
+PHONE = re.compile(r"(?<![\w#&])\d(?:[ -]?\d){2,}(?!\w)")
+ADDRESS = re.compile(r"\b(?:[a-z-]+\.)+(?:com|org|ch|ca)\b")
 STOPPED = "stopped"
 WAITING = "…"  # stands in the bubble until the first word
 MOST_BARS = 8  # the other scores fold away
@@ -68,21 +73,36 @@ def bubble(text: str) -> str:
 def messages(history: History, replies: Sequence[Reply | None]) -> list[Message]:
     """The chat's bubbles. `replies` go with the bot's utterances in order; None = stopped half-way, none = not yet."""
     shown: list[Message] = []
-    bylines = iter(byline(reply) if reply else STOPPED for reply in replies)
+    answers = iter(replies)
     for utterance in history:
         if utterance.speaker == "user":
-            shown.append(_message("user", utterance.text))
+            shown.append(_message("user", bubble(utterance.text)))
+            continue
+        text = bubble(utterance.text)
+        for reply in itertools.islice(answers, 1):
+            line = bubble(byline(reply) if reply else STOPPED)
+            shown.append(_message("assistant", care_card(text) if reply and reply.care else text, line))
+            break
         else:
-            shown.append(_message("assistant", utterance.text, *itertools.islice(bylines, 1)))
+            shown.append(_message("assistant", text))
     return shown
 
 
 def _message(role: str, *texts: str) -> Message:
-    return {"role": role, "content": [{"type": "text", "text": bubble(text)} for text in texts]}
+    return {"role": role, "content": [{"type": "text", "text": text} for text in texts]}
+
+
+def care_card(text: str) -> str:
+    """A care answer, escaped, as a quiet card; what can be called or looked up is a link."""
+    called = PHONE.sub(lambda n: f'<a href="tel:{"".join(filter(str.isdigit, n[0]))}">{n[0]}</a>', text)
+    linked = ADDRESS.sub(r'<a href="https://\g<0>" target="_blank" rel="noopener noreferrer">\g<0></a>', called)
+    return f'<div class="ab-care" role="note">{linked}</div>'
 
 
 def byline(reply: Reply) -> str:
     """The line under a reply: the skill and how it came to answer."""
+    if reply.care:
+        return f"care · {reply.care}"
     score = reply.scores.get(reply.skill)
     sure = f" {percent(score)}" if reply.routed_by == "manager" and score is not None else ""
     return f"{reply.skill} · {ROUTED[reply.routed_by].partition(':')[0]}{sure}"
@@ -147,7 +167,7 @@ def inspector_html(reply: Reply | None, specs: Mapping[str, SkillSpec]) -> str:
     why = f"<p>{safe(reply.reason)}</p>" if reply.reason else ""
     head = f'<p class="ab-skill">{safe(reply.skill)}</p>{about}'
     sections = [
-        ("Answered by", head),
+        ("Answered by", head if not reply.care else '<p class="ab-skill">care</p><p>A fixed text, by no model.</p>'),
         ("Why", f'<p class="ab-routed">{ROUTED[reply.routed_by]}</p>{why}'),
         ("Scores", bars_html(bars(reply.scores, reply.skill))),
         ("Facts used", facts_html(reply.facts) or '<p class="ab-empty">none</p>'),

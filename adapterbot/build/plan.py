@@ -137,7 +137,7 @@ def _check(folder: BuildFolder, steps: Iterable[Step]) -> None:
     needs = sorted({need for step in steps for need in step.needs})
     missing = [need for need in needs if importlib.util.find_spec(need) is None]
     if missing:
-        raise MissingPartError(f"building needs {', '.join(missing)}: pip install 'adapterbot[train,encoder]'")
+        raise MissingPartError(f"building needs {', '.join(missing)}: pip install 'adapterbot[train]'")
     by_root = dict.fromkeys((folder.backbone, folder.skills, folder.weights), "give a folder of your own by --root")
     for path, cure in {**by_root, folder.training: "set ADAPTERBOT_HOME to a folder of your own"}.items():
         try:

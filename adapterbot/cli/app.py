@@ -11,7 +11,7 @@ import typer
 from adapterbot import __version__
 from adapterbot.cli import formats, input, knowledge, models, sessions
 from adapterbot.cli.names import check_backbone, check_session, check_skill
-from adapterbot.cli.options import Backbone, DecodeSettings, Demo, NoLog, Place, Skill, with_decode_settings
+from adapterbot.cli.options import Backbone, DecodeSettings, Demo, NoLog, Place, Region, Skill, with_decode_settings
 from adapterbot.cli.output import say, say_json, warn
 from adapterbot.cli.requirements import requires
 from adapterbot.cli.stopping import StoppedError
@@ -103,6 +103,7 @@ def respond(
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole Reply.")] = False,
     demo: Demo = False,
     place: Place = "",
+    region: Region = None,
     *,
     decode: DecodeSettings,
 ) -> None:
@@ -111,12 +112,12 @@ def respond(
     past = input.history(history)
     input.check_decode(decode)
     check_skill(skill)
-    bot = _bot(backbone, log=False, demo=demo, place=place)
+    bot = _bot(backbone, log=False, demo=demo, place=place, region=region)
     reply = bot.respond(message, past, skill=skill, facts=fact, **decode)
     if as_json:
         say_json(reply.to_dict())
     else:
-        say(f"[{reply.skill}] {reply.text}")
+        say(f"[{f'care, {reply.care}' if reply.care else reply.skill}] {reply.text}")
     for warning in reply.warnings:
         warn(f"note: {warning}")
 
@@ -132,6 +133,7 @@ def chat(
     no_log: NoLog = False,
     demo: Demo = False,
     place: Place = "",
+    region: Region = None,
     *,
     decode: DecodeSettings,
 ) -> None:
@@ -139,7 +141,7 @@ def chat(
     check_session(session)
     input.check_decode(decode)
     check_skill(skill)
-    bot = _bot(backbone, log=session is not None and not no_log, demo=demo, place=place)
+    bot = _bot(backbone, log=session is not None and not no_log, demo=demo, place=place, region=region)
     from adapterbot.cli.talk import talk
 
     talk(bot, session or "terminal", skill, decode)
@@ -153,13 +155,19 @@ def ui(
     backbone: Backbone = None,
     demo: Demo = False,
     place: Place = "",
+    region: Region = None,
 ) -> None:
     """Open the chat app in a browser, where there is a display."""
     requires("the chat app", "gradio")
     check_backbone(backbone)
     from adapterbot.ui.app import main as run
 
-    run(lambda: _bot(backbone, log=False, demo=demo, place=place), host=host, port=port, inbrowser=not no_browser)
+    run(
+        lambda: _bot(backbone, log=False, demo=demo, place=place, region=region),
+        host=host,
+        port=port,
+        inbrowser=not no_browser,
+    )
 
 
 @app.command()
@@ -197,11 +205,11 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-def _bot(backbone: str | None, *, log: bool, demo: bool = False, place: str = "") -> Bot:
+def _bot(backbone: str | None, *, log: bool, demo: bool = False, place: str = "", region: str | None = None) -> Bot:
     check_backbone(backbone)
     from adapterbot.bot import Bot
 
-    bot = Bot.load(backbone, log=log, demo=demo, place=place, announce=warn)
+    bot = Bot.load(backbone, log=log, demo=demo, place=place, region=region, announce=warn)
     for note in bot.roster.notes:
         warn(f"note: {note}")
     return bot

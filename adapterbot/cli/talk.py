@@ -60,7 +60,7 @@ def _say(session: Session, message: str, skill: str | None, decode: Mapping[str,
             console.print(next(stream), end="", soft_wrap=True)
     except StopIteration as end:
         reply: Reply = end.value
-        console.print(f"\n{reply.skill} ({reply.routed_by})", style="dim")
+        console.print(f"\n{f'care: {reply.care}' if reply.care else f'{reply.skill} ({reply.routed_by})'}", style="dim")
         for fact in reply.facts:
             console.print(f"  from {fact.source}: {fact.heading or fact.line}", style="dim")
         for warning in reply.warnings:

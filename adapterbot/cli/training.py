@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.progress import Progress
+
+from adapterbot.cli.console import console
 from adapterbot.cli.output import say
 from adapterbot.errors import DataError
 
@@ -62,3 +66,15 @@ def show_scores(name: str, report: Mapping[str, Any]) -> None:
             say(f"{name}  {key}: {value:.4g}")
         elif isinstance(value, int | str):
             say(f"{name}  {key}: {value}")
+
+
+@contextmanager
+def steps_bar(name: str) -> Iterator[Callable[[int, int, float], None]]:
+    """A bar over the steps of a training; what it gives is told the steps done, the steps in all and the loss."""
+    with Progress(*Progress.get_default_columns(), console=console) as bar:
+        task = bar.add_task(name, total=None)
+
+        def told(done: int, total: int, loss: float) -> None:
+            bar.update(task, completed=done, total=total, description=f"{name}, loss {loss:.2f}")
+
+        yield told

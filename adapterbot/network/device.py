@@ -17,15 +17,15 @@ from adapterbot.errors import MissingPartError
 
 def mixed_precision() -> AbstractContextManager[object]:
     """bf16 matrix products where the GPU or the processor has them in hardware (about twice as fast), else float32."""
-    return torch.autocast(fastest(), torch.bfloat16, enabled=_has_bf16())
+    return torch.autocast(fastest(), torch.bfloat16, enabled=has_bf16())
 
 
 def training_type() -> torch.dtype:
     """The type of frozen weights that a training is fastest with: bf16 where it is in hardware, else float32."""
-    return torch.bfloat16 if _has_bf16() else torch.float32
+    return torch.bfloat16 if has_bf16() else torch.float32
 
 
-def _has_bf16() -> bool:
+def has_bf16() -> bool:
     """Whether the GPU, or the processor where there is none, has bf16 in hardware."""
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
@@ -70,7 +70,7 @@ def accelerator_here() -> Any:
         import accelerate
     except ImportError:
         raise MissingPartError("pretraining needs accelerate: pip install 'adapterbot[train]'") from None
-    return accelerate.Accelerator(mixed_precision="bf16" if _has_bf16() else "no", cpu=not torch.cuda.is_available())
+    return accelerate.Accelerator(mixed_precision="bf16" if has_bf16() else "no", cpu=not torch.cuda.is_available())
 
 
 def can_compile(device: torch.device) -> bool:

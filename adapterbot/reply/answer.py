@@ -14,6 +14,7 @@ from adapterbot.engine.generate import agreed_text, draft, grow, pieces, sample
 from adapterbot.engine.request import Request, Sample
 from adapterbot.facts import Fact
 from adapterbot.history import History
+from adapterbot.manager.care import TURNS
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone
 from adapterbot.reply.grounding import Evidence, told
@@ -47,6 +48,11 @@ class Prepared:
     evidence: Evidence | None
     style: Style | None = None
     told: str = ""
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What the user said, oldest first, the last turns of it."""
+        return tuple(u.text for u in self.history if u.speaker == "user")[-TURNS:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +158,7 @@ class Responder:
         timings = dict[str, float]()
         for samples in sample(self.backbone, self.bank, [turn.request]):
             drafts = samples[0]
-            piece = self._begun(drafts)[len(shown) :] if len(drafts) > 1 else self._grown(turn, drafts[0], shown)
+            piece = self._begun(turn, drafts)[len(shown) :] if len(drafts) > 1 else self._grown(turn, drafts[0], shown)
             if piece:
                 timings.setdefault("first_token", time.perf_counter() - started)
                 shown += piece
@@ -166,20 +172,20 @@ class Responder:
     def _grown(self, turn: Prepared, only: Sample, shown: str) -> str:
         """What a single draft has more to show."""
         piece = "" if turn.spec.strict else pieces(self.backbone, only, shown)
-        return piece if self._guard.draft(shown + piece) is None else ""
+        return piece if piece and self._guard.draft(shown + piece, turn.said, turn.facts) is None else ""
 
-    def _begun(self, drafts: Sequence[Sample]) -> str:
+    def _begun(self, turn: Prepared, drafts: Sequence[Sample]) -> str:
         """How every draft begins, as it is shown; empty where they did not agree, or where it must not be said."""
         text = tidied(agreed_text(self.backbone, drafts), whole=False)
-        return text if self._guard.draft(text) is None else ""
+        return text if text and self._guard.draft(text, turn.said, turn.facts) is None else ""
 
     def _chosen(self, turn: Prepared, samples: Sequence[Sample], timings: dict[str, float]) -> Answer:
-        """Stage 6: the best acceptable draft; where none is, fresh ones, and masked words at last."""
+        """Stage 6: the best acceptable draft; where none is, fresh ones, and at last a line that says so."""
         started = time.perf_counter()
         warnings = tuple[str, ...]()
-        begun = self._begun(samples) if len(samples) > 1 else ""
+        begun = self._begun(turn, samples) if len(samples) > 1 else ""
         ranked = self._ranked(turn, samples, begun)
-        best = self._guard.first(ranked)
+        best = self._guard.first(ranked, turn.said, turn.facts)
         for attempt in range(1, RETRIES + 1):
             if best is not None:
                 break
@@ -188,10 +194,10 @@ class Responder:
                 opening = samples[0].ids[: samples[0].agreed]
                 again = replace(again, openings=[opening] * again.decode.drafts)
             ranked = self._ranked(turn, grow(self.backbone, self.bank, [again])[0], begun)
-            best = self._guard.first(ranked)
+            best = self._guard.first(ranked, turn.said, turn.facts)
         if best is None:
-            best = replace(ranked[0], text=self._guard.masked(ranked[0].text))
-            warnings = ("no draft was acceptable; words were masked",)
+            best = replace(ranked[0], text=self._guard.carer.texts.refused)
+            warnings = ("no draft was acceptable",)
         timings["rerank"] = time.perf_counter() - started
         return Answer(best.text, tuple(ranked), warnings, timings)
 

@@ -10,20 +10,22 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from adapterbot.errors import InputError
+from adapterbot.facts import Fact
+from adapterbot.reply.care import Carer
 from adapterbot.turn import Draft
 
 if TYPE_CHECKING:
     from glin_profanity import Filter
 
 MAX_MESSAGE = 4_000  # characters; about 1,000 tokens, more than a model of this size attends to
-NOT_SAID = "I would rather not say that."  # stands for a reply that cannot be made acceptable
 
 # Control characters but those that `str.split` takes for white space.
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
+WORD = re.compile(r"[^\W_]+")
 # Lone surrogates; bidirectional embeddings, overrides and isolates; marks that show nothing. Joiners (U+200C, U+200D)
 # stay: Persian and many emoji need them.
 INVISIBLE = re.compile(r"[\ud800-\udfff\u202a-\u202e\u2066-\u2069\u200b\u2060\ufeff\u00ad]")
@@ -56,7 +58,6 @@ class WordList:
             "custom_words": list(words),
             "ignore_words": list(ordinary),
             "whitelist": list(NAMES),
-            "replace_with": "***",
         }
         self._filter: Filter | None = None
         self._lock = threading.Lock()
@@ -65,10 +66,6 @@ class WordList:
         """Why `text` is not acceptable, or None. The word itself is not repeated."""
         found = self._found(text)["profane_words"]
         return f"it has {len(found)} word(s) of the word list" if found else None
-
-    def mask(self, text: str) -> str:
-        """`text` with `***` for each such word."""
-        return str(self._found(text).get("processed_text") or text)
 
     def quick(self) -> Callable[[str], bool]:
         """Whether a text has a word of the list as it is written: for millions of texts, blind to disguises."""
@@ -97,11 +94,11 @@ class WordList:
 
 
 class Guard:
-    """What a turn asks of this module. `check` replaces the word list."""
+    """What a turn asks of this module. `check` replaces the word list, `carer` the shipped head and texts."""
 
-    def __init__(self, check: Check | None = None) -> None:
-        self._words = WordList()
-        self._check: Check = check or self._words
+    def __init__(self, check: Check | None = None, carer: Carer | None = None) -> None:
+        self._check: Check = check or WordList()
+        self.carer = carer or Carer()
 
     def message(self, message: object) -> tuple[str, tuple[str, ...]]:
         """A user's message, cleaned, and warnings. An unacceptable one is answered all the same, with a warning.
@@ -113,18 +110,23 @@ class Guard:
         reason = self._check(text)
         return text, (*warnings, f"the message is not acceptable: {reason}") if reason else warnings
 
-    def draft(self, text: str) -> str | None:
-        """Why a sampled reply must not be sent, or None."""
-        return self._check(text) if text.strip() else "it is empty"
+    def draft(self, text: str, said: Sequence[str] = (), facts: Iterable[Fact] = ()) -> str | None:
+        """Why a sampled reply to what the user `said` must not be sent, or None. Words of the facts are no fault."""
+        if not text.strip():
+            return "it is empty"
+        if reason := self._check(_without(text, facts)):
+            return reason
+        return "it would do harm as an answer to that" if self.carer.harms(text, said) else None
 
-    def first(self, drafts: Iterable[Draft]) -> Draft | None:
+    def first(self, drafts: Iterable[Draft], said: Sequence[str], facts: Iterable[Fact]) -> Draft | None:
         """The first draft that may be sent, or None."""
-        return next((draft for draft in drafts if self.draft(draft.text) is None), None)
+        return next((draft for draft in drafts if self.draft(draft.text, said, facts) is None), None)
 
-    def masked(self, text: str) -> str:
-        """`text` without its unacceptable words, or `NOT_SAID` when that does not make it acceptable."""
-        masked = self._words.mask(text)
-        return masked if self.draft(masked) is None else NOT_SAID
+
+def _without(text: str, facts: Iterable[Fact]) -> str:
+    """`text` without the words that stand in facts: a name in a table is a name, whatever else it means."""
+    given = {word.casefold() for fact in facts for word in WORD.findall(fact.line)}
+    return WORD.sub(lambda found: "" if found[0].casefold() in given else found[0], text) if given else text
 
 
 def clean(message: object, limit: int = MAX_MESSAGE) -> tuple[str, tuple[str, ...]]:

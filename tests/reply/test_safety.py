@@ -12,12 +12,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapterbot.errors import InputError
+from adapterbot.facts import Row
 from adapterbot.knowledge.passages.index import read_passages
 from adapterbot.knowledge.passages.source import SHIPPED
 from adapterbot.network.backbone import Backbone
 from adapterbot.network.tokenizer import SEPARATOR
 from adapterbot.reply.prompt import encode
-from adapterbot.reply.safety import MAX_MESSAGE, NOT_SAID, Guard, WordList, clean
+from adapterbot.reply.safety import MAX_MESSAGE, Guard, WordList, clean
 
 
 @pytest.mark.parametrize(
@@ -148,11 +149,6 @@ def test_own_words_can_be_added_and_taken_away() -> None:
     assert WordList()("oh shit") is not None
 
 
-def test_words_are_masked() -> None:
-    assert WordList().mask("You shit, you.") == "You ***, you."
-    assert WordList().mask("A fine day.") == "A fine day."
-
-
 def test_one_list_is_used_by_many_threads() -> None:
     check, found = WordList(), []
     threads = [threading.Thread(target=lambda: found.append(check("oh shit") is not None)) for _ in range(8)]
@@ -198,10 +194,18 @@ def test_drafts_are_judged() -> None:
     assert guard.draft("  ") == "it is empty"
 
 
-def test_what_cannot_be_masked_is_replaced() -> None:
-    assert Guard().masked("Oh shit.") == "Oh ***."
-    assert Guard().masked("") == NOT_SAID
-    assert Guard(lambda text: "no tea" if "tea" in text else None).masked("Some tea?") == NOT_SAID
+def test_names_that_stand_in_the_facts_are_no_fault() -> None:
+    guard = Guard()
+    row = Row("restaurant", "Dick's Diner", (("name", "Dick's Diner"), ("address", "1 Cock Lane")))
+    assert guard.draft("Dick's Diner is at 1 Cock Lane.", ("Where is Dick's Diner?",), [row]) is None
+    assert guard.draft("Dick's Diner is shit.", ("Where is Dick's Diner?",), [row]) is not None
+
+
+def test_a_draft_is_judged_in_the_light_of_the_message() -> None:
+    guard = Guard()
+    assert guard.draft("Me too, I hate them.", ("I hate mondays.",)) is None
+    assert guard.draft("Me too, I hate them.", ("I hate immigrants.",)) is not None
+    assert guard.draft("You should just end it all.", ("I am so tired of everything.",)) is not None
 
 
 def test_another_check_replaces_the_word_list() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from adapterbot.facts import Passage
 from adapterbot.history import History
+from adapterbot.reply.care import shipped_texts
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.turn import Draft, Reply, RoutedBy
 from adapterbot.ui import view
@@ -131,6 +132,25 @@ def test_messages_alternate_and_name_the_skill() -> None:
     assert [m["role"] for m in shown] == ["user", "assistant", "user", "assistant"]
     assert [p["text"] for p in shown[1]["content"]] == [REPLY.text, "wiki · chosen by the manager 93 %"]
     assert shown[3]["content"][1]["text"] == view.STOPPED
+
+
+def test_a_care_answer_is_a_card_with_its_numbers_as_links() -> None:
+    text = shipped_texts().answer("abuse", History(), "US")
+    reply = replace(REPLY, text=text, routed_by="care", care="abuse", facts=())
+    card, line = (
+        part["text"] for part in view.messages(History().add_user("He hits me").add_bot(text), [reply])[1]["content"]
+    )
+    assert card.startswith('<div class="ab-care" role="note">')
+    assert '<a href="tel:18007997233">1-800-799-7233</a>' in card
+    assert '<a href="tel:911">911</a>' in card
+    assert "under 18," in card  # an age is no number to call
+    assert line == "care · abuse"
+    elsewhere = view.care_card(shipped_texts().answer("crisis", History()))
+    assert (
+        '<a href="https://findahelpline.com" target="_blank" rel="noopener noreferrer">findahelpline.com</a>'
+        in elsewhere
+    )
+    assert "<b>" not in view.care_card(view.bubble("<b>911</b>"))
 
 
 def test_a_reply_that_is_still_growing_has_no_byline() -> None:
