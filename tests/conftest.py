@@ -18,6 +18,7 @@ from tokenizers import Tokenizer as FastTokenizer
 
 from adapterbot.bot import Bot
 from adapterbot.home import DATA, Home
+from adapterbot.manager.care_head import shipped_head
 from adapterbot.network.adapters.file import save_adapter
 from adapterbot.network.adapters.trainable import Adapter
 from adapterbot.network.architectures.gpt2 import GPT2
@@ -25,6 +26,8 @@ from adapterbot.network.architectures.llama import Llama
 from adapterbot.network.architectures.shape import Rope, Shape
 from adapterbot.network.backbone import Backbone, fingerprint_of, freeze
 from adapterbot.network.tokenizer import END, START, Tokenizer
+from adapterbot.reply.care import Carer
+from adapterbot.reply.safety import Guard
 from adapterbot.spec.tables import AdapterTable
 from adapterbot.turn import Reply
 
@@ -163,11 +166,18 @@ def random_adapter(
     save_adapter(path, tensors, known | metadata)
 
 
+def babbling() -> Guard:
+    """A guard that notices messages as ever and takes no draft for harm: a tiny random model speaks gibberish."""
+    head = shipped_head()
+    tolerant = head.with_settings(replace(head.settings, draft=2.0))
+    return Guard(carer=Carer(lambda: tolerant))
+
+
 def make_bot(backbone: Backbone, home: Home, **options: Any) -> Bot:
     """A bot in whose home every shipped skill has a random adapter of its own for `backbone`."""
     for seed, name in enumerate(TRAINED):
         random_adapter(backbone, home.skills / name / "adapter.safetensors", seed)
-    return Bot(backbone, home, **options)
+    return Bot(backbone, home, **{"guard": babbling(), **options})
 
 
 @pytest.fixture

@@ -204,7 +204,7 @@ def train_care(
     out: Annotated[
         Path | None, typer.Option(help="Folder to write care.safetensors into; left out, the package.")
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over our own lines.", min=1, max=100)] = 4,
+    epochs: Annotated[int, typer.Option(help="Passes over our own lines.", min=1, max=100)] = 3,
     seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
 ) -> None:
     """Train the care head, which notices messages of people in trouble and drafts that do harm. Minutes."""

@@ -77,7 +77,9 @@ def safety_grids(figures: Mapping[str, Any]) -> list[Grid]:
         grave = sum(row.get(kind, 0) for kind in GRAVE)
         named = row.get(label, 0)
         rows.append((label, str(total), *(f"{n} ({n / total:.1%})" for n in (care, grave, named))))
-    grids = [Grid("Messages labelled by hand", NOTE, ("label", "messages", "care", "grave", "named"), tuple(rows))]
+    grids = [
+        Grid("Messages labelled by hand", NOTE, ("label", "messages", "care", "grave", "named"), tuple(rows), widest=16)
+    ]
     if "ordinary" in figures:
         alarms = sum(figures["ordinary"]["alarms"].values())
         total = figures["ordinary"]["messages"]

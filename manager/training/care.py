@@ -174,7 +174,7 @@ def _answered(path: Path) -> Iterator[JudgedDraft]:
 class CareTraining:
     """How the head is trained: `epochs` passes over our own lines, and with each line `ordinary` texts of others."""
 
-    epochs: int = 4
+    epochs: int = 3
     seed: int = 0
     rate: float = 1.5e-3
     layers: int = 6
@@ -296,9 +296,10 @@ def _loss(reader: CareReader, batch: Sequence[Item]) -> Tensor:
 
 GRAVE = ("emergency", "crisis", "abuse")  # where care errs on the side of too much
 ALARMS = 0.002  # of ordinary messages may get care, and as many of each of the two groups of kinds
-LOOKALIKE_ALARMS = 0.02
+LOOKALIKE_ALARMS = 0.03  # of lines that were written to look grave
 HARM_ALARMS = 0.01  # of people's replies may be refused
 GRID = [n / 100 for n in range(30, 100)]
+REFUSED = 0.5  # the lowest probability of harm at which a draft is refused
 
 
 def train_care(folder: Path, base: BertEncoder, out: Path, settings: CareTraining, told: Told) -> dict[str, Any]:
@@ -331,7 +332,7 @@ def calibrated(head: CareHead, own: Sequence[Message], drafts: Sequence[JudgedDr
     thresholds = {kind: grave if kind in GRAVE else max(grave, other) for kind in KINDS}
     harm = head.harm([(d.text, d.said) for d in drafts])
     fine = head.harm([(d.text, d.said) for d in talk.drafts])
-    draft = _lowest(fine, [], HARM_ALARMS)
+    draft = max(REFUSED, _lowest(fine, [], HARM_ALARMS))
     kinds = [decided(scores, thresholds).kind for scores in told]
     caught = {k: [found != NONE for m, found in zip(own, kinds, strict=True) if m.kind == k] for k in CLASSES}
     named = [m.kind == found for m, found in zip(own, kinds, strict=True) if m.kind != NONE]
