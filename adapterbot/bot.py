@@ -101,7 +101,7 @@ class Bot:
         `home` is the user's folder (default $ADAPTERBOT_HOME, else ~/.adapterbot), `device` where it answers ("cuda";
         default the processor); `log=False`: nothing is stored; `demo`: a sample forecast and a sample calendar where
         there is nothing real; `place`: where the user is, as a name; `region`: the country whose emergency numbers are
-        named, as a code of two letters (default: that of the locale); `announce` is told what takes time at a first start.
+        named, as a code of two letters (default: the locale's); `announce` is told what takes time at a first start.
 
         Raises:
             BackboneError, MissingPartError, UnknownNameError: the backbone cannot be loaded (see `load_backbone`).

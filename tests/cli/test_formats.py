@@ -16,6 +16,7 @@ from adapterbot.history import History
 from adapterbot.home import DATA, Home
 from adapterbot.knowledge.claims.source import ClaimSource
 from adapterbot.knowledge.table.source import SHIPPED, Table, _filled
+from adapterbot.manager.training.care import read_messages
 from adapterbot.spec.folders import PACKAGE_SKILLS, SkillFolders
 
 PAGE = (DATA.parent / "docs" / "formats.md").read_text(encoding="utf-8")
@@ -38,7 +39,7 @@ def test_every_shipped_table_is_described() -> None:
 
 def test_the_examples_of_the_page_are_read(tmp_path: Path) -> None:
     texts = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
-    dialogue, message, reply, history, passage = (json.loads(text) for text in texts if text.count("\n") == 1)
+    dialogue, message, care, reply, history, passage = (json.loads(text) for text in texts if text.count("\n") == 1)
     (wordings,) = (text for text in texts if text.count("\n") > 1)
     (tmp_path / "wordings.jsonl").write_text(wordings)
     claims = ClaimSource(PACKAGE_SKILLS / "covid_claims" / "claims.jsonl", Home(tmp_path))
@@ -46,6 +47,8 @@ def test_the_examples_of_the_page_are_read(tmp_path: Path) -> None:
     assert parse(dialogue).turns[1].knowledge
     assert History.from_list(message["history"]).texts == ("Hi!", "Hello.")
     assert message.keys() == {"history", "message", "label", "kind"}
+    (tmp_path / "care.jsonl").write_text(json.dumps(care))
+    assert [(m.kind, len(m.before)) for m in read_messages(tmp_path / "care.jsonl")] == [("crisis", 1)]
     (tmp_path / "replies.jsonl").write_text(json.dumps(reply))
     (read,) = read_labelled_replies(tmp_path / "replies.jsonl", SkillFolders(Home(tmp_path)).load_all())
     assert read.history
