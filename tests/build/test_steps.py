@@ -81,7 +81,7 @@ def test_a_missing_library_shows_before_the_work(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sacrebleu" else find(name))
     place = place_at(tmp_path)
     assert place.plan()  # planning needs none
-    with pytest.raises(MissingPartError, match=r"sacrebleu: pip install 'adapterbot\[train,encoder\]'"):
+    with pytest.raises(MissingPartError, match=r"sacrebleu: pip install 'adapterbot\[train\]'"):
         place.build()
     assert not (place.root / "data").exists()
 
