@@ -175,7 +175,7 @@ def test_constraints_pin_every_requirement() -> None:
     extras = project()["optional-dependencies"]
     assert not (missing := wanted(*extras) - pins().keys()), f"run .ci/pins: {missing} are not pinned"
     app = {name for name, entry in pins().items() if entry.startswith(("app ", "torch "))}
-    assert not wanted("encoder", "hub", "ui") - app
+    assert not wanted("hub", "ui") - app
 
 
 def test_constraints_pin_all_that_the_pinned_libraries_need() -> None:
