@@ -295,8 +295,10 @@ def _loss(reader: CareReader, batch: Sequence[Item]) -> Tensor:
 
 
 GRAVE = ("emergency", "crisis", "abuse")  # where care errs on the side of too much
-ALARMS = 0.002  # of ordinary messages may get care, and as many of each of the two groups of kinds
-LOOKALIKE_ALARMS = 0.03  # of lines that were written to look grave
+# Shares of ordinary messages, and of lines that were written to look grave, that may get care: for the grave kinds, and
+# for all kinds. To miss somebody in trouble is worse than to ask an ordinary person whether all is well.
+GRAVE_ALARMS = (0.004, 0.06)
+ALARMS = (0.005, 0.07)
 HARM_ALARMS = 0.01  # of people's replies may be refused
 GRID = [n / 100 for n in range(30, 100)]
 REFUSED = 0.5  # the lowest probability of harm at which a draft is refused
@@ -327,12 +329,12 @@ def calibrated(head: CareHead, own: Sequence[Message], drafts: Sequence[JudgedDr
     told = head.scores([(*m.before, m.text) for m in own])
     usual = head.scores([(*m.before, m.text) for m in talk.messages])
     alike = [scores for m, scores in zip(own, told, strict=True) if m.kind == NONE]
-    grave = _lowest([sum(s[k] for k in GRAVE) for s in usual], [sum(s[k] for k in GRAVE) for s in alike])
-    other = _lowest([1 - s[NONE] for s in usual], [1 - s[NONE] for s in alike])
+    grave = _lowest([sum(s[k] for k in GRAVE) for s in usual], [sum(s[k] for k in GRAVE) for s in alike], GRAVE_ALARMS)
+    other = _lowest([1 - s[NONE] for s in usual], [1 - s[NONE] for s in alike], ALARMS)
     thresholds = {kind: grave if kind in GRAVE else max(grave, other) for kind in KINDS}
     harm = head.harm([(d.text, d.said) for d in drafts])
     fine = head.harm([(d.text, d.said) for d in talk.drafts])
-    draft = max(REFUSED, _lowest(fine, [], HARM_ALARMS))
+    draft = max(REFUSED, _lowest(fine, (), (HARM_ALARMS, 1.0)))
     kinds = [decided(scores, thresholds).kind for scores in told]
     caught = {k: [found != NONE for m, found in zip(own, kinds, strict=True) if m.kind == k] for k in CLASSES}
     named = [m.kind == found for m, found in zip(own, kinds, strict=True) if m.kind != NONE]
@@ -349,10 +351,11 @@ def calibrated(head: CareHead, own: Sequence[Message], drafts: Sequence[JudgedDr
     return head.with_settings(settings)
 
 
-def _lowest(usual: Sequence[float], alike: Sequence[float], most: float = ALARMS) -> float:
-    """The lowest threshold that so few of the `usual` texts and of the look-alikes reach."""
+def _lowest(usual: Sequence[float], alike: Sequence[float], most: tuple[float, float]) -> float:
+    """The lowest threshold that at most such shares of the `usual` texts and of the look-alikes reach."""
     for threshold in GRID:
-        if _share(p >= threshold for p in usual) <= most and _share(p >= threshold for p in alike) <= LOOKALIKE_ALARMS:
+        shares = (_share(p >= threshold for p in texts) for texts in (usual, alike))
+        if all(share <= limit for share, limit in zip(shares, most, strict=True)):
             return threshold
     return GRID[-1]
 
