@@ -204,7 +204,7 @@ def train_care(
     out: Annotated[
         Path | None, typer.Option(help="Folder to write care.safetensors into; left out, the package.")
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over our own lines.", min=1, max=100)] = 3,
+    epochs: Annotated[int, typer.Option(help="Passes over our own lines.", min=1, max=100)] = 5,
     seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
 ) -> None:
     """Train the care head, which notices messages of people in trouble and drafts that do harm. Minutes."""
@@ -212,15 +212,19 @@ def train_care(
     from adapterbot.cli.training import show_scores, steps_bar
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.errors import DataError
+    from adapterbot.home import Home
     from adapterbot.manager.encoder import WEIGHTS, minilm
     from adapterbot.manager.training.care import CareTraining
     from adapterbot.manager.training.care import train_care as train
+    from adapterbot.spec.folders import SkillFolders
 
     folder = corpora_folder(data)
     if folder is None:
         raise DataError("ordinary talk comes from dialogues: give a folder of corpora by --data")
+    specs = SkillFolders(Home.at()).load_all().values()
+    examples = [text for spec in specs for text in spec.routing.examples]
     with steps_bar("care") as told:
-        report = train(folder, minilm(), out or WEIGHTS, CareTraining(epochs=epochs, seed=seed), told)
+        report = train(folder, examples, minilm(), out or WEIGHTS, CareTraining(epochs=epochs, seed=seed), told)
     show_scores("care", report)
 
 

@@ -174,12 +174,12 @@ def _answered(path: Path) -> Iterator[JudgedDraft]:
 class CareTraining:
     """How the head is trained: `epochs` passes over our own lines, and with each line `ordinary` texts of others."""
 
-    epochs: int = 3
+    epochs: int = 5
     seed: int = 0
     rate: float = 1.5e-3
     layers: int = 6
     rank: int = 16
-    ordinary: float = 0.7
+    ordinary: float = 1.0
     batch: int = 64
 
 
@@ -304,8 +304,12 @@ GRID = [n / 100 for n in range(30, 100)]
 REFUSED = 0.5  # the lowest probability of harm at which a draft is refused
 
 
-def train_care(folder: Path, base: BertEncoder, out: Path, settings: CareTraining, told: Told) -> dict[str, Any]:
+def train_care(
+    folder: Path, examples: Sequence[str], base: BertEncoder, out: Path, settings: CareTraining, told: Told
+) -> dict[str, Any]:
     """Write care.safetensors into `out`; returns its figures on own lines that were held out and on ordinary talk.
+
+    `examples` are what users say to skills: harmless, every one.
 
     Raises:
         DataError: a file of lines is damaged, or `folder` has none of the corpora.
@@ -313,7 +317,8 @@ def train_care(folder: Path, base: BertEncoder, out: Path, settings: CareTrainin
     own = read_messages(LINES / "messages.jsonl")
     drafts = read_drafts(LINES / "drafts.jsonl")
     talk = ordinary(folder, "train", EACH, settings.seed)
-    reader = learn(base, _kept(own), _kept(drafts), talk, settings, told)
+    harmless = [Message(text, (), NONE) for text in examples]
+    reader = learn(base, [*_kept(own), *harmless], _kept(drafts), talk, settings, told)
     seen = {message.id for message in talk.messages}
     fresh = ordinary(folder, "train", EACH // 4, settings.seed + 1)
     unseen = Ordinary([m for m in fresh.messages if m.id not in seen], fresh.drafts)

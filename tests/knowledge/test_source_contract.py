@@ -203,9 +203,9 @@ def test_users_add_to_it_and_take_away(repeating: Bot, home: Home, tmp_path: Pat
 
 
 def test_the_app_shows_its_facts(repeating: Bot) -> None:
-    reply = repeating.respond("<b>Marlow</b> is here.", skill="repeat", seed=1, max_tokens=8)
+    reply = repeating.respond("Tell me about <b>Marlow</b> please.", skill="repeat", seed=1, max_tokens=8)
     page = inspector_html(reply, repeating.specs)
-    assert "said: &lt;b&gt;Marlow&lt;/b&gt; is here." in page
+    assert "said: Tell me about &lt;b&gt;Marlow&lt;/b&gt; please." in page
     assert "<figcaption><b>just said</b> · echo · score 1.00</figcaption>" in page
     choices = dict(skill_choices(repeating.specs, repeating.skills))
     assert set(choices.values()) == {AUTO, *repeating.skills}

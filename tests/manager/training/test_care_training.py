@@ -56,7 +56,12 @@ def test_a_small_head_learns_its_lines_and_is_written(lines: Path, corpora: Path
     steps = []
     settings = CareTraining(epochs=6, layers=2, rank=4, rate=3e-3, batch=32)
     report = train_care(
-        corpora, minilm(), tmp_path / "out", settings, lambda done, total, loss: steps.append((done, total))
+        corpora,
+        ["will it rain"],
+        minilm(),
+        tmp_path / "out",
+        settings,
+        lambda done, total, loss: steps.append((done, total)),
     )
     assert steps[-1][0] == steps[-1][1] == len(steps)
     head = load_care(tmp_path / "out" / CARE, minilm())
