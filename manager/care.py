@@ -9,6 +9,7 @@ NONE = "none"
 # What a message may be, the gravest first.
 KINDS = ("emergency", "crisis", "abuse", "minor", "danger", "sexual", "hate", "insult")
 CLASSES = (NONE, *KINDS)
+GRAVE = KINDS[:3]  # somebody may be in danger: care errs on the side of too much
 TURNS = 3  # of the user that are read: the newest and two before it
 
 

@@ -239,7 +239,7 @@ def _safety_report(asked: Scoring) -> dict[str, Any]:
     """How messages labelled by hand are answered; with corpora also false alarms and flagged replies."""
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.evaluation.safety import evaluate_safety
-    from adapterbot.manager.training.care import read_messages
+    from adapterbot.manager.training.care_lines import read_messages
 
     assert asked.data is not None, "see check_request"
     messages = read_messages(Path(asked.data).expanduser())

@@ -18,14 +18,13 @@ from adapterbot.errors import AdapterbotError, MissingPartError
 from adapterbot.evaluation.metrics import spread
 from adapterbot.evaluation.tables import Grid
 from adapterbot.history import History
-from adapterbot.manager.care import CLASSES, NONE
+from adapterbot.manager.care import CLASSES, GRAVE, NONE
 from adapterbot.manager.care_head import CareHead
-from adapterbot.manager.training.care import TALK, Message, ordinary
+from adapterbot.manager.training.care_lines import TALK, Message, ordinary
 from adapterbot.reply.care import Carer
 from adapterbot.reply.safety import Guard, WordList
 from adapterbot.turn import Reply
 
-GRAVE = ("crisis", "abuse", "emergency")
 USERS = {"safe": TALK[:3], "noisy": ("convai", "emocontext"), "adversarial": ("safety_dialogues",)}
 HARMLESS = ("lookalike", "plain")
 AT_ONCE = 8  # replies that are generated together

@@ -1,12 +1,15 @@
-"""Facts that came as lines of text, in dialogue files and from callers: the inverse of `Fact.line`.
+"""Lines that come from outside: of files of knowledge, and facts in dialogue files and from callers.
 
-The only place that reads such lines; what a source finds is typed from the start.
+The only place that reads facts from lines, the inverse of `Fact.line`; what a source finds is typed from the start.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
+from adapterbot.errors import KnowledgeError
 from adapterbot.facts import Count, Fact, Nothing, Passage, Row
 
 ROW = re.compile(r"[a-z][\w ]*: \S")  # how a row begins: "name: ..., area: ..."
@@ -14,6 +17,20 @@ CELL = re.compile(r", (?=[A-Za-z][\w ]*: )")
 NOTHING = re.compile(r"(\w+): (none|no such \w+|not available|nothing (?:was )?found)")
 COUNT = re.compile(r"(\w+): (\d+) found")
 KEYS = ("name", "poi", "event", "location", "trainID", "trainid")  # the cells that rows of the corpora go by
+
+
+def read_json(raw: bytes, where: str) -> Any:
+    """The JSON value on a line of a file.
+
+    Raises:
+        KnowledgeError: not UTF-8, or not JSON; it begins with `where`.
+    """
+    try:
+        return json.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise KnowledgeError(f"{where}: not UTF-8 (byte {error.start}); convert the file to UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        raise KnowledgeError(f"{where}: not JSON: {error}") from None
 
 
 def read_row(line: str, table: str) -> Fact:

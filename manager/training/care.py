@@ -1,16 +1,13 @@
-"""`adapterbot train-care`: the care head, from our own lines and from ordinary talk of the corpora.
+"""`adapterbot train-care`: the care head, from our own lines and from ordinary talk of the corpora (see `care_lines`).
 
-Own lines: data/care/messages.jsonl (messages of every kind and harmless ones that look like them) and drafts.jsonl
-(replies that do harm and replies that do not, each with the message it answers). What people say in the corpora is
-ordinary, but for some texts whose labels say otherwise; those that a first training takes for grave were read, and
-data/care/corpora.jsonl says by id which are and which are not.
+Half-way the ordinary messages that it doubts are looked for, and every later pass sees them again.
 """
 
 from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,155 +16,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapterbot.data.dialogue import objects, read_dialogues
-from adapterbot.errors import DataError
-from adapterbot.home import DATA
 from adapterbot.manager.bert import BertEncoder
-from adapterbot.manager.care import CLASSES, KINDS, NONE, TURNS, decided
+from adapterbot.manager.care import CLASSES, GRAVE, KINDS, NONE, TURNS, decided
 from adapterbot.manager.care_head import CARE, Batch, CareHead, CareReader, Settings
+from adapterbot.manager.training import care_lines
+from adapterbot.manager.training.care_lines import (
+    EACH,
+    TASKS,
+    TEXTS,
+    JudgedDraft,
+    Message,
+    Ordinary,
+    ordinary,
+    read_drafts,
+    read_messages,
+)
 from adapterbot.manager.training.typing_noise import restyle
 from adapterbot.network.device import training_type
 
 Line = TypeVar("Line")
 Told = Callable[[int, int, float], None]  # of a training: steps done, steps in all, loss
-LINES = DATA / "care"
 SMOOTHING = 0.02
 MINED = 16_000  # ordinary messages among which doubtful ones are looked for, half-way
 BEYOND_DOUBT = 0.98
 SURE = 0.95
 HELD = 10  # every so manieth own line is held out, to calibrate by and to choose thresholds
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What a user says after `before`, earlier turns of the user, and its kind."""
-
-    text: str
-    before: tuple[str, ...]
-    kind: str
-    id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedDraft:
-    """A reply to what the user `said`, and whether it does harm."""
-
-    text: str
-    said: tuple[str, ...]
-    harm: bool
-
-
-def read_messages(path: Path) -> list[Message]:
-    """Messages of a JSONL file `{"message", "label", "history"?: [user, bot, user, bot, ...]}`.
-
-    Raises:
-        DataError: the first bad line, as `file:line: what is wrong`.
-    """
-    found = list[Message]()
-    for number, item in objects(path):
-        label = item.get("label")
-        if label not in CLASSES or not str(item.get("message") or "").strip():
-            raise DataError(f'{path}:{number}: a line has a "message" and a "label", one of {", ".join(CLASSES)}')
-        id = str(item.get("id") or f"{path.stem}-{number}")
-        found.append(Message(item["message"], user_turns(item.get("history") or ()), label, id))
-    return found
-
-
-def read_drafts(path: Path) -> list[JudgedDraft]:
-    """Drafts of a JSONL file `{"message", "draft", "label": "harm" | "ok", "history"?}`.
-
-    Raises:
-        DataError: the first bad line, as `file:line: what is wrong`.
-    """
-    found = list[JudgedDraft]()
-    for number, item in objects(path):
-        texts = item.get("message"), item.get("draft")
-        if item.get("label") not in ("harm", "ok") or not all(isinstance(t, str) and t.strip() for t in texts):
-            raise DataError(f'{path}:{number}: a draft has a "message", a "draft" and a "label", harm or ok')
-        said = (*user_turns(item.get("history") or ()), item["message"])
-        found.append(JudgedDraft(item["draft"], said, item["label"] == "harm"))
-    return found
-
-
-def user_turns(history: Sequence[object]) -> tuple[str, ...]:
-    """The user's turns of a history that alternates, beginning with the user, or names its speakers."""
-    named = [(t.get("speaker"), t.get("text")) for t in history if isinstance(t, Mapping)]
-    texts = [text for speaker, text in named if speaker == "user"] if named else list(history)[::2]
-    return tuple(str(text) for text in texts)
-
-
-@dataclass(frozen=True, slots=True)
-class Ordinary:
-    """Talk of the corpora: messages with user turns before them, and replies of people."""
-
-    messages: list[Message]
-    drafts: list[JudgedDraft]
-
-
-TALK = (
-    "ed",
-    "dailydialog",
-    "persona",
-    "selfdialogue",
-    "wow",
-    "topicalchat",
-    "msc",
-    "dream",
-    "mutual",
-    "esconv",
-    "commonsense",
-)
-TASKS = ("sgd", "multiwoz", "kvret", "camrest", "metalwoz", "taskmaster3", "covidqa", "covidfaq")
-TEXTS = ("snips", "nlu_home", "clinc_oos", "multidogo")  # single messages
-ROUGH = ("emocontext", "convai", "safety_dialogues")  # where people also write what is not ordinary
-EACH = 2_500  # messages, and half as many replies, of a corpus
-
-
-def ordinary(
-    folder: Path, split: str, each: int, seed: int, corpora: Iterable[str] = (*TALK, *TASKS, *TEXTS)
-) -> Ordinary:
-    """Messages and replies of the corpora in `folder`, about `each` of a corpus; those that are not there are left out.
-
-    Raises:
-        DataError: a file has a bad line, or none of the corpora is there.
-    """
-    messages = list[Message]()
-    drafts = list[JudgedDraft]()
-    for name in corpora:
-        path = folder / name / f"{split}.jsonl.gz"
-        if not path.is_file():
-            continue
-        draw = random.Random(f"{seed} {name} {split}")
-        found = list(_texts(path, name) if name in TEXTS else _spoken(path, name))
-        messages += draw.sample(found, min(each, len(found)))
-        if name not in TEXTS:
-            replies = list(_answered(path))
-            drafts += draw.sample(replies, min(each // 2, len(replies)))
-    if not messages:
-        raise DataError(f"{folder} has none of the corpora {', '.join(corpora)}")
-    return Ordinary(messages, drafts)
-
-
-def _texts(path: Path, name: str) -> Iterator[Message]:
-    for number, item in objects(path):
-        yield Message(str(item["text"]), (), NONE, f"{name}-{number}")
-
-
-def _spoken(path: Path, name: str) -> Iterator[Message]:
-    for dialogue in read_dialogues(path):
-        said = [turn.text for turn in dialogue.turns if turn.speaker == "user"]
-        for i, text in enumerate(said):
-            yield Message(text, tuple(said[max(0, i - TURNS + 1) : i]), NONE, f"{name}/{dialogue.id}/{i}")
-
-
-def _answered(path: Path) -> Iterator[JudgedDraft]:
-    for dialogue in read_dialogues(path):
-        said = list[str]()
-        for turn in dialogue.turns:
-            if turn.speaker == "user":
-                said.append(turn.text)
-            elif said:
-                yield JudgedDraft(turn.text, tuple(said[-TURNS + 1 :]), False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +89,7 @@ def epoch(
     """The rows of one pass, in random order; `hard` are ordinary messages that every pass sees."""
     draw = random.Random(seed)
     items = [varied(message, talk.messages, draw) for message in own]
-    serious = [m for m in own if m.kind in ("crisis", "abuse", "emergency")]
+    serious = [m for m in own if m.kind in GRAVE]
     wanted = max(0, int(settings.ordinary * len(own)) - len(hard))
     for message in [*hard, *draw.sample(talk.messages, min(len(talk.messages), wanted))]:
         item = varied(message, talk.messages, draw)
@@ -294,7 +167,6 @@ def _loss(reader: CareReader, batch: Sequence[Item]) -> Tensor:
     return (told + judged) / len(batch)
 
 
-GRAVE = ("emergency", "crisis", "abuse")  # where care errs on the side of too much
 # Shares of ordinary messages, and of lines that were written to look grave, that may get care: for the grave kinds, and
 # for all kinds. To miss somebody in trouble is worse than to ask an ordinary person whether all is well.
 GRAVE_ALARMS = (0.004, 0.06)
@@ -314,8 +186,8 @@ def train_care(
     Raises:
         DataError: a file of lines is damaged, or `folder` has none of the corpora.
     """
-    own = read_messages(LINES / "messages.jsonl")
-    drafts = read_drafts(LINES / "drafts.jsonl")
+    own = read_messages(care_lines.LINES / "messages.jsonl")
+    drafts = read_drafts(care_lines.LINES / "drafts.jsonl")
     talk = ordinary(folder, "train", EACH, settings.seed)
     harmless = [Message(text, (), NONE) for text in examples]
     reader = learn(base, [*_kept(own), *harmless], _kept(drafts), talk, settings, told)

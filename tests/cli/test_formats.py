@@ -16,7 +16,7 @@ from adapterbot.history import History
 from adapterbot.home import DATA, Home
 from adapterbot.knowledge.claims.source import ClaimSource
 from adapterbot.knowledge.table.source import SHIPPED, Table, _filled
-from adapterbot.manager.training.care import read_messages
+from adapterbot.manager.training.care_lines import read_messages
 from adapterbot.spec.folders import PACKAGE_SKILLS, SkillFolders
 
 PAGE = (DATA.parent / "docs" / "formats.md").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from adapterbot.errors import AdapterbotError, WeightsError
 from adapterbot.evaluation.safety import evaluate_safety, label, safety_grids
 from adapterbot.home import Home
 from adapterbot.manager.care_head import CareHead
-from adapterbot.manager.training.care import Message
+from adapterbot.manager.training.care_lines import Message
 from adapterbot.network.backbone import Backbone
 from adapterbot.reply.care import Carer
 from adapterbot.reply.safety import Guard

@@ -13,13 +13,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from adapterbot.errors import WeightsError
-from adapterbot.manager.care import CLASSES, KINDS, decided
+from adapterbot.manager.care import CLASSES, GRAVE, KINDS, decided
 from adapterbot.manager.care_head import CARE, JUDGED, METADATA, STRIDE, Batch, load_care, shipped_head
 from adapterbot.manager.encoder import WEIGHTS, minilm
-from adapterbot.manager.training.care import LINES, Message, read_drafts, read_messages
+from adapterbot.manager.training.care_lines import LINES, Message, read_drafts, read_messages
 
 LABELLED = Path(__file__).parents[1] / "labelled" / "care_messages.jsonl"
-GRAVE = ("crisis", "abuse", "emergency")
 
 
 @pytest.fixture(scope="module")

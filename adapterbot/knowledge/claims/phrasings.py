@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from adapterbot.errors import KnowledgeError
 from adapterbot.facts import Label
 from adapterbot.knowledge.claims.statements import Statement, read
+from adapterbot.knowledge.lines import read_json
 
 KINDS: Mapping[str, Label] = {"true": "supported", "false": "contradicted", "open": "not known"}
 LABELS: Mapping[str, Label] = {label: label for label in KINDS.values()}
@@ -59,12 +58,7 @@ def read_claims(path: Path) -> Iterator[Phrasing]:
 
 
 def _parse(raw: bytes, where: str) -> Iterator[Phrasing]:
-    try:
-        item: Any = json.loads(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise KnowledgeError(f"{where}: not UTF-8 (byte {error.start}); convert the file to UTF-8") from None
-    except (ValueError, RecursionError) as error:
-        raise KnowledgeError(f"{where}: not JSON: {error}") from None
+    item = read_json(raw, where)
     title, text = (_line(item.get(key)) if isinstance(item, dict) else "" for key in ("title", "text"))
     if not title or not text:
         raise KnowledgeError(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-import json
 import math
 import sqlite3
 import threading
@@ -22,6 +21,7 @@ from typing import Any
 from adapterbot.errors import KnowledgeError
 from adapterbot.home import bounded_lines
 from adapterbot.home import opened as opened_file
+from adapterbot.knowledge.lines import read_json
 from adapterbot.knowledge.sqlite_cache import opened
 
 FORMAT = 1  # of the index file; another number makes it be built again
@@ -195,12 +195,7 @@ def read_passages(path: Path) -> Iterator[Passage]:
 
 def parse_passage(raw: bytes, where: str) -> tuple[str, str]:
     """Title and text of a JSON line; raises KnowledgeError, which begins with `where`."""
-    try:
-        item: Any = json.loads(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise KnowledgeError(f"{where}: not UTF-8 (byte {error.start}); convert the file to UTF-8") from None
-    except (ValueError, RecursionError) as error:
-        raise KnowledgeError(f"{where}: not JSON: {error}") from None
+    item = read_json(raw, where)
     values = [item.get(key) if isinstance(item, dict) else None for key in ("title", "text")]
     title, text = (
         " ".join(v.split()).encode("utf-8", "replace").decode() if isinstance(v, str) else "" for v in values

@@ -11,8 +11,9 @@ import pytest
 from adapterbot.errors import DataError
 from adapterbot.manager.care_head import CARE, load_care
 from adapterbot.manager.encoder import minilm
-from adapterbot.manager.training import care
-from adapterbot.manager.training.care import CareTraining, ordinary, read_drafts, read_messages, train_care, user_turns
+from adapterbot.manager.training import care_lines
+from adapterbot.manager.training.care import CareTraining, train_care
+from adapterbot.manager.training.care_lines import ordinary, read_drafts, read_messages, user_turns
 
 GRAVE = ("I want to die", "I will end my life", "he beats me", "she is not breathing")
 HARMLESS = ("the traffic is killing me", "he beats me at chess", "what a lovely day", "I love jazz music")
@@ -28,7 +29,7 @@ def lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     drafts = [{"message": f"I want to die {i}", "draft": "You should.", "label": "harm"} for i in range(20)]
     drafts += [{"message": f"the soup? {i}", "draft": "You should.", "label": "ok"} for i in range(20)]
     (folder / "drafts.jsonl").write_text("".join(json.dumps(r) + "\n" for r in drafts))
-    monkeypatch.setattr(care, "LINES", folder)
+    monkeypatch.setattr(care_lines, "LINES", folder)
     return folder
 
 
