@@ -158,7 +158,11 @@ class Responder:
         timings = dict[str, float]()
         for samples in sample(self.backbone, self.bank, [turn.request]):
             drafts = samples[0]
-            piece = self._begun(turn, drafts)[len(shown) :] if len(drafts) > 1 else self._grown(turn, drafts[0], shown)
+            piece = (
+                self._begun(turn, drafts, shown)[len(shown) :]
+                if len(drafts) > 1
+                else self._grown(turn, drafts[0], shown)
+            )
             if piece:
                 timings.setdefault("first_token", time.perf_counter() - started)
                 shown += piece
@@ -174,10 +178,13 @@ class Responder:
         piece = "" if turn.spec.strict else pieces(self.backbone, only, shown)
         return piece if piece and self._guard.draft(shown + piece, turn.said, turn.facts) is None else ""
 
-    def _begun(self, turn: Prepared, drafts: Sequence[Sample]) -> str:
-        """How every draft begins, as it is shown; empty where they did not agree, or where it must not be said."""
+    def _begun(self, turn: Prepared, drafts: Sequence[Sample], shown: str = "") -> str:
+        """How every draft begins, as it is shown; empty where they did not agree, or where it must not be said.
+
+        What is `shown` already has been judged: that is the path of every token.
+        """
         text = tidied(agreed_text(self.backbone, drafts), whole=False)
-        return text if text and self._guard.draft(text, turn.said, turn.facts) is None else ""
+        return text if text == shown or self._guard.draft(text, turn.said, turn.facts) is None else ""
 
     def _chosen(self, turn: Prepared, samples: Sequence[Sample], timings: dict[str, float]) -> Answer:
         """Stage 6: the best acceptable draft; where none is, fresh ones, and at last a line that says so."""
