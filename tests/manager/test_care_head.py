@@ -105,7 +105,7 @@ def test_a_turn_costs_a_few_milliseconds() -> None:
         head.message(said)
         head.harms("I would read a novel by the sea.", said)
         times.append(time.perf_counter() - started)
-    assert median(times) < 0.05  # on a busy machine; idle it is 5 ms, see `adapterbot bench`
+    assert median(times) < 0.05  # on a busy machine; idle it is about 8 ms
 
 
 def changed(tmp_path: Path, metadata: dict[str, str] | None = None, **tensors: Tensor) -> Path:
