@@ -63,6 +63,7 @@ class TrainTable(Table):
     """How the adapter is trained. `batch` counts dialogue windows (fewer where the corpus is small)."""
 
     epochs: int = Field(5, ge=1, le=1000)
+    tokens: int = Field(0, ge=0)  # of the training dialogues, a part drawn at random, at least so many; 0: all
     lr: float = Field(1e-3, gt=0, le=1)
     batch: int = Field(32, ge=1, le=4096)
     warmup: float = Field(0.05, ge=0, le=0.9)  # share of all steps

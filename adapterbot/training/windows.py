@@ -121,19 +121,31 @@ def training_rows(corpus: Corpus, spec: SkillSpec, tokenizer: Tokenizer, positio
 
 
 def training_trees(corpus: Corpus, spec: SkillSpec, tokenizer: Tokenizer, positions: int, seed: int) -> list[Tree]:
-    """Trees of all training dialogues, with what `data.recase` and `data.made_up` do to a share of them."""
-    parts = _augmented(corpus, spec, random.Random(f"{seed} names"), seed, shared)
-    trees = trees_of(parts, spec, tokenizer, positions)
+    """Trees of the training dialogues, with what `data.recase` and `data.made_up` do to a share of them.
+
+    Of all of them, or of so many dialogues, drawn at random, that `train.tokens` are reached.
+    """
+    drawn = corpus.train
+    if spec.train.tokens:
+        drawn = random.Random(f"{seed} part").sample(drawn, len(drawn))
+    parts = _augmented(replace(corpus, train=drawn), spec, random.Random(f"{seed} names"), seed, shared)
+    trees, tokens = list[Tree](), 0
+    for tree in trees_of(parts, spec, tokenizer, positions):
+        trees.append(tree)
+        tokens += tree.tokens
+        if tokens >= spec.train.tokens > 0:
+            break
     if not trees:
         raise DataError(f"{corpus.origin}: no reply fits into the backbone's {positions} positions")
     return trees
 
 
-def trees_of(parts: Iterable[list[Window]], spec: SkillSpec, tokenizer: Tokenizer, positions: int) -> list[Tree]:
+def trees_of(parts: Iterable[list[Window]], spec: SkillSpec, tokenizer: Tokenizer, positions: int) -> Iterator[Tree]:
     """A tree of the windows of each list."""
     whole = spec.adapter is None or spec.adapter.on == "all"
-    rows = (encode_windows(part, tokenizer, positions) for part in parts)
-    return [merge(prompts, whole) for prompts in rows if prompts]
+    for part in parts:
+        if prompts := encode_windows(part, tokenizer, positions):
+            yield merge(prompts, whole)
 
 
 def validation_trees(
@@ -142,7 +154,7 @@ def validation_trees(
     """Trees of about `most` validation replies, evenly spread over the dialogues."""
     everything = [part for d in dialogues for part in shared(d, spec)]
     step = max(1, round(sum(map(len, everything)) / most))
-    return trees_of(everything[::step], spec, tokenizer, positions)
+    return list(trees_of(everything[::step], spec, tokenizer, positions))
 
 
 def _augmented(
