@@ -17,7 +17,7 @@ from tokenizers import AddedToken
 from tokenizers import Tokenizer as FastTokenizer
 
 from adapterbot.bot import Bot
-from adapterbot.home import DATA, Home
+from adapterbot.home import Home
 from adapterbot.manager.care_head import shipped_head
 from adapterbot.network.adapters.file import save_adapter
 from adapterbot.network.adapters.trainable import Adapter
@@ -32,6 +32,7 @@ from adapterbot.spec.tables import AdapterTable
 from adapterbot.turn import Reply
 
 TESTS = Path(__file__).resolve().parent
+VOCABULARY = TESTS / "vocabulary"  # a tokenizer of 8,192 pieces, for models that are made in tests
 LOCAL = {"127.0.0.1", "localhost", "::1"}
 os.environ["HF_HUB_OFFLINE"] = "1"  # before the hub's client is imported, which reads it once
 CORPORA = os.environ.get("ADAPTERBOT_CORPORA")  # for the tests that want real data, and for no other
@@ -80,8 +81,8 @@ def corpora() -> Path:
 
 
 def make_tiny(seed: int = 0, width: int = 32, layers: int = 2) -> Backbone:
-    """A real GPT-2-shaped model with random weights and the embedded backbone's vocabulary."""
-    tokenizer = Tokenizer.from_folder(DATA / "backbone")
+    """A real GPT-2-shaped model with random weights and the tests' vocabulary."""
+    tokenizer = Tokenizer.from_folder(VOCABULARY)
     shape = Shape(vocab=tokenizer.size, positions=128, width=width, layers=layers, heads=4, inner=4 * width)
     torch.manual_seed(seed)
     decoder = freeze(GPT2(shape))
@@ -92,8 +93,8 @@ def make_tiny(seed: int = 0, width: int = 32, layers: int = 2) -> Backbone:
 
 
 def make_chatml(seed: int = 0, layers: int = 3) -> Backbone:
-    """A real Llama-shaped model with random weights, and the embedded backbone's vocabulary with ChatML's tokens."""
-    fast = FastTokenizer.from_file(str(DATA / "backbone" / "tokenizer.json"))
+    """A real Llama-shaped model with random weights, and the tests' vocabulary with ChatML's tokens."""
+    fast = FastTokenizer.from_file(str(VOCABULARY / "tokenizer.json"))
     fast.add_special_tokens([AddedToken(token, special=True) for token in (START, END)])
     tokenizer = Tokenizer(fast)
     shape = Shape(

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
-from adapterbot.home import DATA
+from conftest import VOCABULARY
 
 VOCAB = 8192
 SIZES: dict[str, Any] = {
@@ -25,7 +24,7 @@ SIZES: dict[str, Any] = {
 
 
 def make_model(kind: str, folder: Path, **changes: Any) -> Any:
-    """A small model of random weights, of transformers and as its folder, with the embedded backbone's vocabulary."""
+    """A small model of random weights, of transformers and as its folder, with the tests' vocabulary."""
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils import logging
 
@@ -37,5 +36,5 @@ def make_model(kind: str, folder: Path, **changes: Any) -> Any:
         torch.nn.init.normal_(parameter, std=0.2)
     model.tie_weights()
     model.save_pretrained(folder)
-    shutil.copy(DATA / "backbone" / "tokenizer.json", folder)
+    shutil.copy(VOCABULARY / "tokenizer.json", folder)
     return model

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_tiny, random_adapter
+from conftest import VOCABULARY, make_tiny, random_adapter
 
 from adapterbot.bot import Bot
 from adapterbot.cli.evaluate import evaluate_all
@@ -104,7 +104,7 @@ def test_the_copy_test_can_only_be_passed_by_looking_into_the_facts() -> None:
 
 
 def test_the_facts_of_the_copy_test_fit_into_the_shipped_context() -> None:
-    tokenizer = Tokenizer.from_folder(DATA / "backbone")
+    tokenizer = Tokenizer.from_folder(VOCABULARY)
     for c in items("copying.json"):
         prompt = encode(tokenizer, c["facts"], [c["message"]], positions=512, reserve=Decode().max_tokens)
         assert prompt.dropped == (), c["message"]

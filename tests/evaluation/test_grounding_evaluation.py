@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import VOCABULARY
 
 from adapterbot.errors import DataError
 from adapterbot.evaluation.grounding import evaluate_grounding, grounding_grids, passes, read_labelled_replies
-from adapterbot.home import DATA, Home
+from adapterbot.home import Home
 from adapterbot.network.tokenizer import Tokenizer
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import SkillSpec
@@ -28,7 +29,7 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, SkillSpec]:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return Tokenizer.from_folder(DATA / "backbone")
+    return Tokenizer.from_folder(VOCABULARY)
 
 
 def written(folder: Path, *items: Mapping[str, Any]) -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import VOCABULARY
 
 from adapterbot.bot import Bot
 from adapterbot.data.corpora import load, reader
@@ -16,7 +17,7 @@ from adapterbot.data.dialogue import Dialogue, in_validation, read_dialogues
 from adapterbot.errors import DataError
 from adapterbot.evaluation import claims as verdicts
 from adapterbot.history import History
-from adapterbot.home import DATA, Home
+from adapterbot.home import Home
 from adapterbot.knowledge.claims.phrasings import KINDS, read_claims
 from adapterbot.knowledge.passages.cutting import opening
 from adapterbot.knowledge.passages.index import read_passages
@@ -97,7 +98,7 @@ def passages(tmp_path_factory: pytest.TempPathFactory) -> PassageSource:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return Tokenizer.from_folder(DATA / "backbone")
+    return Tokenizer.from_folder(VOCABULARY)
 
 
 def spec(name: str) -> SkillSpec:

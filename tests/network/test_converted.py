@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import fresh_adapter, make_tiny
+from conftest import VOCABULARY, fresh_adapter, make_tiny
 from torch import Tensor
 
 from adapterbot.errors import BackboneError, WriteError
-from adapterbot.home import DATA, Home
+from adapterbot.home import Home
 from adapterbot.network import backbone as backbones
 from adapterbot.network import converted, int8
 from adapterbot.network.architectures import Architecture
@@ -44,7 +44,7 @@ def make(kind: str) -> Backbone:
             torch.nn.init.normal_(parameter, mean=float("norm" in name), std=0.1)
         elif "layers" in name:
             parameter.data *= 8
-    return Backbone(kind, freeze(decoder), Tokenizer.from_folder(DATA / "backbone"), "f" * 64)
+    return Backbone(kind, freeze(decoder), Tokenizer.from_folder(VOCABULARY), "f" * 64)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from conftest import VOCABULARY
 from evidence import against, evidence, facts, texts
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,9 +100,8 @@ def test_the_vocabulary_tells_everyday_words(embedded: Tokenizer) -> None:
 
 @pytest.fixture(scope="module")
 def embedded() -> Tokenizer:
-    from adapterbot.home import DATA
 
-    return Tokenizer.from_folder(DATA / "backbone")
+    return Tokenizer.from_folder(VOCABULARY)
 
 
 GARLIC = "Garlic is healthy.  There is no evidence that it protects anybody."

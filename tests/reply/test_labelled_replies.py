@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import VOCABULARY
 from rich.console import Console
 
 from adapterbot.evaluation.grounding import evaluate_grounding, grounding_grids, read_labelled_replies
 from adapterbot.evaluation.tables import as_rich
-from adapterbot.home import DATA, Home
+from adapterbot.home import Home
 from adapterbot.network.tokenizer import Tokenizer
 from adapterbot.spec.folders import SkillFolders
 
@@ -43,7 +44,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """How the check with the embedded vocabulary decides on all of them; shown as tables by `pytest -s`."""
     specs = SkillFolders(Home(tmp_path_factory.mktemp("home"))).load_all()
     replies = read_labelled_replies(REPLIES, specs)
-    found = evaluate_grounding(replies, Tokenizer.from_folder(DATA / "backbone").everyday)
+    found = evaluate_grounding(replies, Tokenizer.from_folder(VOCABULARY).everyday)
     for grid in grounding_grids(found):
         Console(width=80).print(as_rich(grid))
     return found

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import VOCABULARY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapterbot.errors import BackboneError
-from adapterbot.home import DATA
 from adapterbot.network.backbone import Backbone
 from adapterbot.network.tokenizer import IGNORE, SEPARATOR, Tokenizer
 from adapterbot.reply.prompt import encode
 
-TOKENIZER = Tokenizer.from_folder(DATA / "backbone")
+TOKENIZER = Tokenizer.from_folder(VOCABULARY)
 SEP = TOKENIZER.separator
 LONG = 10_000
 # Anything a person can type, with what might be taken for structure in it more often than by chance.
@@ -166,7 +166,7 @@ def test_a_folder_without_a_vocabulary_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_vocabulary_without_the_separator_is_refused(tmp_path: Path) -> None:
-    plain = json.loads((DATA / "backbone" / "tokenizer.json").read_text(encoding="utf-8"))
+    plain = json.loads((VOCABULARY / "tokenizer.json").read_text(encoding="utf-8"))
     plain["added_tokens"] = [t for t in plain["added_tokens"] if t["content"] != SEPARATOR]
     plain["model"]["vocab"]["<|other|>"] = plain["model"]["vocab"].pop(SEPARATOR)
     (tmp_path / "tokenizer.json").write_text(json.dumps(plain))

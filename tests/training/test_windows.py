@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import VOCABULARY
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapterbot.data.dialogue import Dialogue, DialogueTurn, read_dialogues
 from adapterbot.errors import DataError
-from adapterbot.home import DATA, Home
+from adapterbot.home import Home
 from adapterbot.language.sentences import recase
 from adapterbot.network.tokenizer import IGNORE, Tokenizer
 from adapterbot.spec.folders import SkillFolders
@@ -27,7 +28,7 @@ from adapterbot.training.windows import (
     windows,
 )
 
-TOKENIZER = Tokenizer.from_folder(DATA / "backbone")
+TOKENIZER = Tokenizer.from_folder(VOCABULARY)
 
 
 def spec(turns: int = 5, facts: str = "auto", limit: int = 5, when_empty: str = "", **data: object) -> SkillSpec:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_tiny
+from conftest import VOCABULARY, make_tiny
 
 from adapterbot.errors import BackboneError
 from adapterbot.home import DATA
@@ -44,7 +44,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     model.tie_weights()
     folder = tmp_path_factory.mktemp("model")
     model.save_pretrained(folder)
-    shutil.copy(DATA / "backbone" / "tokenizer.json", folder)
+    shutil.copy(VOCABULARY / "tokenizer.json", folder)
     return read_backbone(folder), model
 
 
