@@ -54,9 +54,20 @@ class AdapterTable(Table):
 
     type: Literal["residual"] = "residual"
     bottleneck: int = Field(64, ge=1, le=4096)
-    first_layer: int = Field(0, ge=0, le=256)
+    first_layer: int | float = Field(0, ge=0, le=256)  # the lowest block that has one; below 1: a share of all blocks
     on: Literal["all", "reply"] = "all"  # tokens that it acts on: all, or not the conversation's
     copying: int = Field(0, ge=0, le=1024)  # width of the attention that copies from the facts; 0: no copy head
+
+    @field_validator("first_layer")
+    @classmethod
+    def _block_or_share(cls, value: float) -> float:
+        if value >= 1 and value != int(value):
+            raise ValueError("is a block's number, or a share below 1 of all blocks")
+        return value
+
+    def first_block(self, blocks: int) -> int:
+        """`first_layer` on a backbone of so many blocks."""
+        return int(self.first_layer if self.first_layer >= 1 else self.first_layer * blocks)
 
 
 class TrainTable(Table):

@@ -12,7 +12,7 @@ import torch
 
 from adapterbot.errors import SpecError
 from adapterbot.home import Home
-from adapterbot.network.adapters.file import AdapterFile, load_adapter
+from adapterbot.network.adapters.file import AdapterFile, load_adapter, packed, unpacked
 from adapterbot.network.adapters.trainable import Adapter
 from adapterbot.network.backbone import Backbone, fingerprint_of
 from adapterbot.network.checkpoint import Checkpoint, checkpoint_of, remove_checkpoint, save_checkpoint
@@ -131,7 +131,7 @@ class AdapterTraining:
 
     def finish(self) -> tuple[Scores, Scores]:
         """Take the best weights, as the file will hold them; scores of the validation replies without and with."""
-        self.adapter.take({n: t.half().float() for n, t in self.loop.best.items()})
+        self.adapter.take(unpacked(packed(self.loop.best)))
         aim = self.objective
         return aim.score(None, aim.valid), aim.score(aim.adapters, aim.valid)
 

@@ -22,7 +22,7 @@ CARD = """# {name}
 
 | | |
 |---|---|
-| adapter | {kind}, bottleneck {bottleneck}, from layer {first} |
+| adapter | {kind}, bottleneck {bottleneck}, from {first} |
 | parameters | {parameters:,} ({share:.1%} of the backbone's) |
 | backbone | `{backbone}`, fingerprint `{fingerprint}` |
 | trained on | {origin}; {epochs} epochs |
@@ -94,13 +94,14 @@ def write_card(
     assert spec.adapter is not None
     adapter = spec.adapter
     module = reader(spec.data.corpus) if "corpus" in origin else None
+    first = adapter.first_layer
     copying = f", and a copy head (attention of width {adapter.copying})" if adapter.copying else ""
     text = CARD.format(
         name=spec.name,
         summary=spec.summary,
         kind=adapter.type,
         bottleneck=adapter.bottleneck,
-        first=f"{adapter.first_layer}{copying}",
+        first=(f"layer {first}" if first >= 1 or not first else f"{first:.0%} of the layers") + copying,
         fingerprint=fingerprint[:16],
         origin=origin,
         licence=module.LICENCE if module else "that of the dialogues given",

@@ -98,7 +98,7 @@ class TreesOfReplies(Objective):
         tokenizer, positions = backbone.tokenizer, backbone.positions
         self.train = training_trees(corpus, spec, tokenizer, positions, seed)
         self.valid = validation_trees(corpus.valid, spec, tokenizer, positions, REPORT_REPLIES)
-        first = (spec.adapter or AdapterTable()).first_layer
+        first = (spec.adapter or AdapterTable()).first_block(backbone.shape.layers)
         again = [*self.valid, *(self.train if epochs > 1 else ())]  # what is computed more often than once
         self.trunks = TrunkStore(folder / "trunks", backbone, again, first)
 

@@ -30,7 +30,7 @@ def test_the_shipped_skills_are_valid(home: Home, name: str) -> None:
     spec = SkillFolders(home).load(name)
     assert spec.name == name
     assert spec.summary.endswith(".")
-    assert spec.trainable == (name != "chitchat")
+    assert spec.trainable
     assert len(spec.routing.examples) >= 10
     assert len(set(spec.routing.examples)) == len(spec.routing.examples)
 
@@ -44,8 +44,18 @@ def test_a_minimal_spec_has_the_documented_defaults(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
+    ("first", "blocks", "block"), [("0", 30, 0), ("10", 30, 10), ("0.34", 30, 10), ("0.34", 2, 0), ("0.5", 24, 12)]
+)
+def test_an_adapter_begins_at_a_block_or_at_a_share_of_them(home: Home, first: str, blocks: int, block: int) -> None:
+    adapter = read_spec(write(home, MINIMAL + f"[adapter]\nfirst_layer = {first}")).adapter
+    assert adapter is not None
+    assert adapter.first_block(blocks) == block
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
+        (MINIMAL + "[adapter]\nfirst_layer = 1.5", "is a block's number, or a share below 1"),
         ('group = "style"', "`summary` is missing"),
         (MINIMAL + "sumary = 1", "unknown key `sumary`; did you mean 'summary'"),
         (MINIMAL + "[adapter]\nbottlenek = 3", "unknown key `adapter.bottlenek`; did you mean 'bottleneck'"),

@@ -196,5 +196,7 @@ def test_options_out_of_range_are_refused(tiny: Backbone, home: Home, option: st
 
 
 def test_the_bare_backbone_cannot_be_trained(tiny: Backbone, home: Home) -> None:
-    with pytest.raises(SpecError, match="'chitchat' is the backbone alone"):
-        train(SkillFolders(home).load("chitchat"), tiny, home)
+    spec = write_skill(home)
+    bare = spec.model_copy(update={"adapter": None})
+    with pytest.raises(SpecError, match="'haiku' is the backbone alone"):
+        train(bare, tiny, home)

@@ -18,6 +18,8 @@ from adapterbot.network.architectures.shape import Shape
 
 REPLY = "reply"  # `on` in the metadata of an adapter that acts on replies alone
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
+SCALE = ".scale"  # after the name of a matrix of int8 numbers: what each of its rows is to be multiplied by
+STEPS = 127
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,32 @@ class AdapterFile:
 
 
 def save_adapter(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write adapter.safetensors (fp16) by rename."""
+    """Write adapter.safetensors by rename: matrices as int8 with a scale for each row, all else as fp16."""
     with written_by_rename(path) as temporary:
-        save_file({n: t.half().contiguous() for n, t in tensors.items()}, temporary, dict(metadata))
+        save_file(packed(tensors), temporary, dict(metadata))
+
+
+def packed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as they are stored. A matrix [..., in, out] becomes int8 numbers and their scales [..., in, 1]."""
+    stored = dict[str, Tensor]()
+    for name, tensor in tensors.items():
+        if tensor.dim() < 3 or not bool(torch.isfinite(tensor).all()):  # vectors of all layers: [L, n]
+            stored[name] = tensor.half().contiguous()
+            continue
+        scale = (tensor.float().abs().amax(-1, keepdim=True) / STEPS).half()
+        whole = tensor.float() / scale.float().clamp_min(torch.finfo(torch.float16).smallest_normal)
+        stored[name] = whole.round().clamp(-STEPS, STEPS).to(torch.int8).contiguous()
+        stored[name + SCALE] = scale.contiguous()
+    return stored
+
+
+def unpacked(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of what `packed` gave; int8 numbers times their scales are fp16."""
+    return {
+        name: (tensor.float() * stored[name + SCALE].float()).half() if name + SCALE in stored else tensor
+        for name, tensor in stored.items()
+        if not name.endswith(SCALE)
+    }
 
 
 def load_adapter(path: Path, shape: Shape, fingerprint: str) -> AdapterFile:
@@ -75,11 +100,14 @@ def load_adapter(path: Path, shape: Shape, fingerprint: str) -> AdapterFile:
             names = list(file.keys())
             given = {name: tuple(file.get_slice(name).get_shape()) for name in names}
             _check_metadata(path, metadata, fingerprint)
-            _check_sizes(path, metadata["type"], given, shape)  # before anything large is read
-            tensors = {name: file.get_tensor(name) for name in names}
+            sizes = {name: size for name, size in given.items() if not name.endswith(SCALE)}
+            _check_sizes(path, metadata["type"], sizes, shape)  # before anything large is read
+            _check_scales(path, given)
+            stored = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise AdapterError(f"{path} cannot be read: {error}") from None
-    _check_values(path, tensors)
+    _check_values(path, stored)
+    tensors = unpacked(stored)
     parts = by_kind(metadata["type"], tensors)
     notes = tuple(f"{path} {note}" for kind, part in parts.items() for note in kind.check(part, shape))
     return AdapterFile(tensors, metadata, notes)
@@ -115,8 +143,17 @@ def _check_sizes(path: Path, type: str, given: Mapping[str, tuple[int, ...]], sh
             raise AdapterError(f"{path}: {name} has shape {list(given[name])}, not {list(size)}")
 
 
-def _check_values(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    for name, tensor in tensors.items():
+def _check_scales(path: Path, given: Mapping[str, tuple[int, ...]]) -> None:
+    for name, size in given.items():
+        matrix = given.get(name.removesuffix(SCALE), ())
+        if name.endswith(SCALE) and size != (*matrix[:-1], 1):
+            raise AdapterError(f"{path}: {name} has shape {list(size)}, its matrix {list(matrix)}")
+
+
+def _check_values(path: Path, stored: Mapping[str, Tensor]) -> None:
+    for name, tensor in stored.items():
+        if tensor.dtype is torch.int8 and name + SCALE in stored:
+            continue
         if tensor.dtype not in FLOATS:
             raise AdapterError(f"{path}: {name} has type {tensor.dtype}, not a float")
         if not bool(torch.isfinite(tensor).all()):

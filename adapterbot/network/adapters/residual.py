@@ -64,9 +64,10 @@ class Residual(AdapterKind):
     @classmethod
     def init(cls, shape: Shape, table: AdapterTable, draw: torch.Generator) -> dict[str, Tensor]:
         """Up-projections of zero: an untrained adapter changes nothing."""
-        if not 0 <= table.first_layer < shape.layers:
-            raise AdapterError(f"first_layer={table.first_layer}, but the backbone has layers 0 to {shape.layers - 1}")
-        layers = shape.layers - table.first_layer
+        first = table.first_block(shape.layers)
+        if first >= shape.layers:
+            raise AdapterError(f"first_layer={first}, but the backbone has layers 0 to {shape.layers - 1}")
+        layers = shape.layers - first
         weights = {name: torch.zeros(layers, *size) for name, size in sizes(shape.width, table.bottleneck).items()}
         weights["norm.weight"].fill_(1.0)
         weights["down.weight"].normal_(0.0, shape.width**-0.5, generator=draw)

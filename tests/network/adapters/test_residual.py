@@ -17,7 +17,7 @@ from torch import Tensor
 from adapterbot.errors import AdapterError, SpecError, UnknownNameError
 from adapterbot.home import Home
 from adapterbot.network.adapters.bank import AdapterBank
-from adapterbot.network.adapters.file import AdapterFile, load_adapter
+from adapterbot.network.adapters.file import AdapterFile, load_adapter, packed, save_adapter, unpacked
 from adapterbot.network.adapters.residual import TENSORS, Residual
 from adapterbot.network.backbone import Backbone
 from adapterbot.roster import Roster
@@ -185,8 +185,8 @@ def good(tiny: Backbone, tmp_path: Path) -> Path:
 
 
 def rewritten(path: Path, change: Callable[[dict[str, Tensor]], object], **metadata: str) -> None:
-    """The file with its tensors or metadata changed."""
-    tensors = load_file(path)
+    """The file with its tensors, as floats, or its metadata changed."""
+    tensors = unpacked(load_file(path))
     header = json.loads(path.read_bytes()[8 : 8 + struct.unpack("<Q", path.read_bytes()[:8])[0]])
     change(tensors)
     save_file({n: t.contiguous() for n, t in tensors.items()}, path, header["__metadata__"] | metadata)
@@ -228,6 +228,45 @@ def test_tensors_that_do_not_fit_are_refused(tiny: Backbone, good: Path, case: s
     with pytest.raises(AdapterError, match=message) as caught:
         load_adapter(good, tiny.shape, tiny.fingerprint)
     assert str(good) in str(caught.value)
+
+
+def test_matrices_are_stored_as_int8_within_half_a_step_of_each_row(tiny: Backbone, good: Path) -> None:
+    tensors = {n: t.float() for n, t in fresh_adapter(tiny, 8, 0, 5).tensors().items()}
+    tensors["up.weight"] = torch.randn(tensors["up.weight"].shape, generator=torch.Generator().manual_seed(2))
+    tensors["up.weight"][0, 3] = 0.0
+    save_adapter(good, tensors, {"type": "residual", "backbone": tiny.fingerprint})
+    assert {n for n, t in load_file(good).items() if t.dtype is torch.int8} == {"down.weight", "up.weight"}
+    read = load_adapter(good, tiny.shape, tiny.fingerprint).tensors
+    for name in ("down.weight", "up.weight"):
+        step = tensors[name].abs().amax(-1, keepdim=True) / 127
+        assert bool(((read[name].float() - tensors[name]).abs() <= 0.51 * step + 1e-3 * tensors[name].abs()).all()), (
+            name
+        )
+    again = packed(read)
+    assert all(torch.equal(t, again[n]) for n, t in load_file(good).items()), "stored anew it stays what it is"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda t: t.update({"up.weight.scale": t["up.weight.scale"][:, :4]}),
+            r"up.weight.scale has shape \[2, 4, 1\]",
+        ),
+        (lambda t: t.pop("up.weight.scale"), r"up.weight has type torch.int8, not a float"),
+        (lambda t: t["up.weight.scale"].fill_(float("nan")), r"up.weight.scale holds NaN"),
+        (lambda t: t.update({"other.scale": torch.ones(2, 1)}), r"other.scale has shape"),
+    ],
+)
+def test_scales_that_do_not_fit_are_refused(
+    tiny: Backbone, good: Path, change: Callable[[dict[str, Tensor]], object], message: str
+) -> None:
+    header = json.loads(good.read_bytes()[8 : 8 + struct.unpack("<Q", good.read_bytes()[:8])[0]])
+    stored = load_file(good)
+    change(stored)
+    save_file({n: t.contiguous() for n, t in stored.items()}, good, header["__metadata__"])
+    with pytest.raises(AdapterError, match=message):
+        load_adapter(good, tiny.shape, tiny.fingerprint)
 
 
 def test_another_backbones_adapter_is_refused(tiny: Backbone, good: Path) -> None:
