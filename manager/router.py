@@ -15,17 +15,7 @@ from adapterbot.errors import AdapterbotError, MissingPartError, WeightsError, k
 from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.manager.classifier import CLASSIFIER, SPAN, Classifier, features, load_classifier, read_settings
-from adapterbot.manager.encoder import (
-    BACKBONE,
-    DIALOGUE,
-    WEIGHTS,
-    Encoder,
-    Pooling,
-    Similarity,
-    load_encoder,
-    minilm_folder,
-    plain,
-)
+from adapterbot.manager.encoder import DIALOGUE, WEIGHTS, Encoder, Similarity, load_encoder, plain
 from adapterbot.manager.ranker import RANKER, Ranker, load_ranker, trained_on
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import FALLBACK, SkillSpec
@@ -35,6 +25,7 @@ from adapterbot.turn import Choice
 # the first cosine it scores nothing, from the second on everything.
 NEAR = 0.60
 SAME = 0.85
+GONE = "backbone"  # the encoder of earlier versions that read a backbone's states
 
 
 @dataclass(slots=True)
@@ -54,40 +45,28 @@ class Manager:
         self.sentences = self._remembering if unread is self.encoder else Similarity(unread)
 
     @classmethod
-    def load(cls, home: Home, backbone: Pooling | None) -> Manager | None:
-        """The manager that the user trained, else the one that ships for an installed encoder, else None.
+    def load(cls, home: Home) -> Manager:
+        """The manager that the user trained, else the one that ships.
 
         Raises:
-            WeightsError: the user's classifier is damaged or its encoder is not the one it was trained on.
+            WeightsError: a file is damaged, or the user's classifier was trained on another encoder than is there.
+            MissingPartError: MiniLM is not installed.
         """
         own = home.manager / CLASSIFIER
-        if own.is_file():
-            return cls._read(own, _encoder_of(own, backbone), home)
-        shipped = WEIGHTS / CLASSIFIER
-        if shipped.is_file() and minilm_folder() is not None:
-            return cls._read(shipped, load_encoder(DIALOGUE, backbone), home)
-        shipped = WEIGHTS / BACKBONE / CLASSIFIER
-        if backbone is None or not shipped.is_file() or read_settings(shipped).fingerprint != backbone.fingerprint:
-            return None  # no manager was trained for this backbone
-        return cls._read(shipped, load_encoder(BACKBONE, backbone), home)
-
-    @property
-    def sentence_encoder(self) -> Similarity | None:
-        """What sources may compare sentences by; None where only pooled states of a language model are at hand, which
-        are all alike."""
-        return self.sentences if self.sentences.name != BACKBONE else None
+        path = own if own.is_file() else WEIGHTS / CLASSIFIER
+        return cls._read(path, _encoder_of(path), home)
 
     @classmethod
-    def sound(cls, home: Home, backbone: Pooling | None) -> Manager | None:
+    def sound(cls, home: Home) -> Manager | None:
         """As `load`, but None for one that is damaged or from an earlier version: for who can do without."""
-        return cls.read(home, backbone)[0]
+        return cls.read(home)[0]
 
     @classmethod
-    def read(cls, home: Home, backbone: Pooling | None) -> tuple[Manager | None, str]:
-        """As `load`; None and what is wrong, in one line, for one that is damaged in whatever way."""
+    def read(cls, home: Home) -> tuple[Manager | None, str]:
+        """As `load`; None and what is wrong, in one line, for one that cannot be loaded for whatever reason."""
         try:
             with kept_to("the manager", WeightsError):
-                return cls.load(home, backbone), ""
+                return cls.load(home), ""
         except AdapterbotError as error:
             return None, str(error)
 
@@ -169,20 +148,21 @@ def in_use(home: Home) -> tuple[Encoder, Ranker | None]:
         MissingPartError: MiniLM is not installed. WeightsError: a file is damaged.
     """
     own = home.manager / CLASSIFIER
-    name = read_settings(own).encoder if own.is_file() else DIALOGUE
-    encoder = load_encoder(name if name != BACKBONE else DIALOGUE, None, home.manager)
+    encoder = _encoder_of(own) if own.is_file() else load_encoder(DIALOGUE, home.manager)
     return encoder, _ranker(home, Similarity(encoder))
 
 
-def _encoder_of(path: Path, backbone: Pooling | None) -> Encoder:
+def _encoder_of(path: Path) -> Encoder:
     """The encoder that a classifier file names.
 
     Raises:
         WeightsError: it is not installed or not there any more.
     """
     name = read_settings(path).encoder
+    if name == GONE:
+        raise WeightsError(f"{path} reads a backbone's states, as no manager does any more: adapterbot train-manager")
     try:
-        return load_encoder(name, backbone, path.parent)
+        return load_encoder(name, path.parent)
     except MissingPartError as error:
         raise WeightsError(
             f"{path} needs the encoder {name!r}: {error}, or train again: adapterbot train-manager"

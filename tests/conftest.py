@@ -18,6 +18,7 @@ from tokenizers import Tokenizer as FastTokenizer
 
 from adapterbot.bot import Bot
 from adapterbot.home import Home
+from adapterbot.manager.bert import BertEncoder
 from adapterbot.manager.care_head import shipped_head
 from adapterbot.network.adapters.file import save_adapter
 from adapterbot.network.adapters.trainable import Adapter
@@ -212,12 +213,12 @@ def essence(reply: Reply) -> dict[str, Any]:
 
 
 @pytest.fixture
-def tiny_bert(tmp_path: Path) -> Path:
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a real two-layer BERT of random weights and a WordPiece vocabulary of letters."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertModel
 
-    folder = tmp_path / "tiny-bert"
+    folder = tmp_path_factory.mktemp("tiny-bert")
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
     vocabulary = {t: i for i, t in enumerate([*special, *letters, *(f"##{c}" for c in letters), "?", "!"])}
@@ -237,3 +238,9 @@ def tiny_bert(tmp_path: Path) -> Path:
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder
+
+
+@pytest.fixture
+def tiny_encoder(tiny_bert: Path) -> BertEncoder:
+    """The tiny BERT as an encoder of the manager, called as its folder."""
+    return BertEncoder(tiny_bert, str(tiny_bert))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adapterbot.build.plan import BuildResult, build
-from adapterbot.build.steps import BACKBONE, ENCODER
+from adapterbot.build.steps import BACKBONE, ENCODER, MANAGER
 from adapterbot.home import DATA, Home
 from adapterbot.training.recipe import Recipe
 
@@ -27,8 +27,7 @@ STEPS = (
     "skill empathetic",
     "skill weather",
     ENCODER,
-    "manager (backbone)",
-    "manager (dialogue)",
+    MANAGER,
     "evaluation report",
     "cards",
 )

@@ -73,12 +73,8 @@ class BuildFolder(Home):
 
     @property
     def weights(self) -> Path:
-        """Where the rank heads lie."""
+        """Where manager, encoder and rank heads lie."""
         return self.root / "manager" / "weights"
-
-    def classifier_folder(self, encoder: str) -> Path:
-        """Where the manager of an encoder lies."""
-        return self.weights if encoder == "dialogue" else self.weights / encoder
 
     @property
     def report(self) -> Path:

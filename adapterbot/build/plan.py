@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from adapterbot.build.ledger import BuildFolder, Figures, Ledger, Step
 from adapterbot.build.readme import measured_grounding, write_figures
-from adapterbot.build.steps import BACKBONE, ENCODER, RANK_HEADS, BuildRun
+from adapterbot.build.steps import BACKBONE, ENCODER, MANAGER, RANK_HEADS, BuildRun
 from adapterbot.errors import AdapterbotError, MissingPartError
 from adapterbot.home import DATA, Home, written_by_rename
 from adapterbot.training.card import card_figures, fill, table
@@ -224,7 +224,7 @@ def _encoder(run: BuildRun, _: str, done: FiguresOf) -> Figures:
     )
 
 
-def _manager(run: BuildRun, name: str, done: FiguresOf) -> Figures:
+def _manager(run: BuildRun, _: str, done: FiguresOf) -> Figures:
     from adapterbot.manager.encoder import DIALOGUE, load_encoder
     from adapterbot.manager.training.classifier import ClassifierTraining, train_manager
 
@@ -232,8 +232,8 @@ def _manager(run: BuildRun, name: str, done: FiguresOf) -> Figures:
     report = train_manager(
         run.specs,
         corpora=run.data,
-        encoder=load_encoder(name, None if name == DIALOGUE else _model(run), run.folder.weights),
-        out=run.folder.classifier_folder(name),
+        encoder=load_encoder(DIALOGUE, run.folder.weights),
+        out=run.folder.weights,
         settings=ClassifierTraining(manager.seed, manager.heads, manager.head_steps, manager.cleaning_steps),
         judge=run.folder.judge,
     )
@@ -264,14 +264,10 @@ def _report(run: BuildRun, _: str, done: FiguresOf) -> Figures:
     from adapterbot.evaluation.backbone import evaluate_backbone
     from adapterbot.evaluation.skill import evaluate_skill
     from adapterbot.evaluation.styles import evaluate_styles
-    from adapterbot.manager.encoder import BACKBONE as BACKBONE_ENCODER
-    from adapterbot.manager.encoder import DIALOGUE
     from adapterbot.training.corpus import load_corpus
 
     most = run.recipe.report.most
-    encoders = run.recipe.manager.encoders
-    used = run.folder.classifier_folder(DIALOGUE if DIALOGUE in encoders else BACKBONE_ENCODER)
-    bot = Bot(_model(run), replace(run.folder, used=used), log=False)
+    bot = Bot(_model(run), replace(run.folder, used=run.folder.weights), log=False)
     scores = evaluate_backbone(bot, run.data, mixture=run.recipe.mixture, most=most)
     report: dict[str, Figures] = {"backbone": done[BACKBONE] | {k: v for k, v in scores.items() if k not in TEXTS}}
     for name in run.trained:
@@ -285,8 +281,7 @@ def _report(run: BuildRun, _: str, done: FiguresOf) -> Figures:
     for name, success in evaluate_styles(bot, run.data, list(run.trained), most=most).items():
         report[name] |= {f"style success, {way}": value for way, value in success.items()}
     report |= {"rank heads": done[RANK_HEADS]} if RANK_HEADS in done else {}
-    report |= {"ranker": done[ENCODER]} if DIALOGUE in encoders else {}
-    report["manager"] = {encoder: done[f"manager ({encoder})"] for encoder in encoders}
+    report |= {"ranker": done[ENCODER], "manager": done[MANAGER]}
     with written_by_rename(run.folder.report) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return {}

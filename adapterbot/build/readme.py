@@ -103,17 +103,16 @@ def _models(report: Report) -> str:
         f"{backbone['bits_per_byte_mean']:.2f} bits per byte on the validation dialogues of "
         f"{len(backbone['bits_per_byte'])} corpora."
     ]
-    if manager := report["manager"].get("dialogue"):
-        by_hand = manager.get("judged_accuracy")
-        said.append(
-            f"The manager is right on {manager['accuracy']:.0%} of the corpora's validation messages"
-            + ("." if by_hand is None else f", and on {by_hand:.0%} of those written by hand.")
-        )
-    if ranker := report.get("ranker"):
-        said.append(
-            f"Of {ranker['candidates']} replies to a validation conversation the ranker puts the true one first in "
-            f"{ranker['first_among_candidates']:.0%} of the cases."
-        )
+    manager, ranker = report["manager"], report["ranker"]
+    by_hand = manager.get("judged_accuracy")
+    said.append(
+        f"The manager is right on {manager['accuracy']:.0%} of the corpora's validation messages"
+        + ("." if by_hand is None else f", and on {by_hand:.0%} of those written by hand.")
+    )
+    said.append(
+        f"Of {ranker['candidates']} replies to a validation conversation the ranker puts the true one first in "
+        f"{ranker['first_among_candidates']:.0%} of the cases."
+    )
     if "copied_4grams" in wiki:
         said.append(f"`wiki` takes {wiki['copied_4grams']:.0%} of a fact's 4-grams over in a row, on average.")
     return " ".join(said)

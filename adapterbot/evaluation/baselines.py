@@ -25,7 +25,7 @@ from adapterbot.network.tokenizer import IGNORE
 from adapterbot.reply.answer import Responder
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.training.corpus import Corpus, load_corpus
-from adapterbot.training.logistic import ByMeaning
+from adapterbot.training.logistic import by_meaning
 from adapterbot.training.loop import LoopState, TrainingLoop
 from adapterbot.training.schedule import VALIDATION_REPLIES
 from adapterbot.training.windows import training_rows, validation_rows
@@ -66,7 +66,7 @@ def evaluate_named(
     spec, dialogues, origin = held_out_dialogues(bot.roster.spec(name), data)
     spec = spec.model_copy(update={"decode": spec.decode.override({"drafts": drafts})})
     learnt = None if data is not None and Path(data).expanduser().is_file() else data  # a file is there to judge alone
-    corpus = training_corpus(spec, learnt, dialogues, ByMeaning(bot.backbone)) if FULL in comparison.kinds else None
+    corpus = training_corpus(spec, learnt, dialogues, by_meaning) if FULL in comparison.kinds else None
     total = most * (1 + len(comparison.kinds))
     judged = evaluate_skill(
         spec,

@@ -19,7 +19,7 @@ from adapterbot.data.attributes import balanced
 from adapterbot.data.corpora import load_path
 from adapterbot.data.dialogue import objects
 from adapterbot.errors import AdapterbotError, DataError
-from adapterbot.manager.encoder import MINILM, load_encoder
+from adapterbot.manager.encoder import minilm
 from adapterbot.network.likelihood import perplexity
 from adapterbot.spec.tables import FALLBACK
 from adapterbot.training.logistic import TextClassifier
@@ -128,7 +128,7 @@ def _judge(attribute: str, corpora: Path, seed: int) -> TextClassifier:
     pairs = balanced(pool.pairs, TEXTS, f"{seed} judge {attribute}")
     if not pairs:
         raise DataError(f"{corpora} has no texts with a label of {attribute!r} to judge by")
-    return TextClassifier.learnt(load_encoder(MINILM, None), pairs, tuple(pool.names), seed)
+    return TextClassifier.learnt(minilm(), pairs, tuple(pool.names), seed)
 
 
 def _feelings(corpora: Path) -> Iterator[tuple[str, str]]:

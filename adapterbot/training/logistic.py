@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapterbot.manager.encoder import Encoder, Pooling, load_encoder
+from adapterbot.manager.encoder import Encoder, minilm
 
 STEPS = 400
 RATE = 0.02
@@ -58,13 +58,8 @@ class TextClassifier:
         return [self.labels[i] for i in self.log_probs(texts).argmax(-1).tolist()]
 
 
-@dataclass(frozen=True, slots=True)
-class ByMeaning:
-    """How `data.corpora.styles` judges by more than words: with MiniLM where it is installed, else the backbone."""
-
-    backbone: Pooling
-
-    def __call__(self, pairs: Pairs, label: str, texts: Sequence[str]) -> list[float]:
-        """How likely each text has `label`, for one who learnt from `pairs`: log-probabilities."""
-        judge = TextClassifier.learnt(load_encoder(None, self.backbone), pairs)
-        return judge.log_probs(texts)[:, judge.labels.index(label)].tolist()
+def by_meaning(pairs: Pairs, label: str, texts: Sequence[str]) -> list[float]:
+    """How `data.corpora.styles` judges by more than words: how likely each text has `label`, for one who learnt from
+    `pairs`, as log-probabilities."""
+    judge = TextClassifier.learnt(minilm(), pairs)
+    return judge.log_probs(texts)[:, judge.labels.index(label)].tolist()

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, ValidationError
 
@@ -69,11 +69,10 @@ class SkillsTable(Table):
 
 
 class ManagerTable(Table):
-    """The encoders that the manager is trained on, one classifier each; the steps in which the encoder of dialogues is
-    learnt, and the messages and replies of each; the heads of a classifier, and the steps that they, and those that
-    clean its labels, are trained for; and the seed of encoder, classifiers and rank heads."""
+    """The steps in which the encoder of dialogues is learnt, and the messages and replies of each; the heads of the
+    classifier, and the steps that they, and those that clean its labels, are trained for; and the seed of encoder,
+    classifier and rank heads."""
 
-    encoders: tuple[Literal["backbone", "dialogue"], ...] = Field(("backbone", "dialogue"), min_length=1)
     steps: int = Field(855, ge=1)
     messages: int = Field(512, ge=1)
     replies: int = Field(512, ge=1)

@@ -25,7 +25,7 @@ from adapterbot.spec.tables import SkillSpec
 from adapterbot.training.adapter import AdapterTraining, start_of
 from adapterbot.training.card import write_card
 from adapterbot.training.corpus import Corpus, load_corpus
-from adapterbot.training.logistic import ByMeaning
+from adapterbot.training.logistic import by_meaning
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -99,7 +99,7 @@ def train_skill(
     """
     # Long: the fields of its result, one a line.
     epochs = _checked(spec, epochs, seed)
-    corpus = load_corpus(spec, data, ByMeaning(backbone))
+    corpus = load_corpus(spec, data, by_meaning)
     start = start_of(spec, backbone, home)
     training = AdapterTraining.prepare(spec, backbone, corpus, home.training / spec.name, epochs, seed, start)
     announce(corpus, len(training.loop.rows), training.objective.tokens(training.loop.rows)[0])
@@ -180,8 +180,8 @@ def _replies(
     spec: SkillSpec, backbone: Backbone, adapter: AdapterFile, home: Home, seed: int
 ) -> tuple[tuple[str, str], ...]:
     """(message, reply) for a few messages of the spec's own, as the bot will answer: what card and terminal show."""
-    manager = Manager.sound(home, backbone)
-    source = open_source(Opening(spec, home, manager.sentence_encoder if manager else None))
+    manager = Manager.sound(home)
+    source = open_source(Opening(spec, home, manager.sentences if manager else None))
     responder = Responder(
         backbone,
         AdapterBank(backbone, {spec.name: adapter}),

@@ -31,7 +31,7 @@ OWN = {"phrases": "the `routing.examples` of the specs", "samples": "the sample 
 
 
 def card(report: Mapping[str, Any], settings: Settings, out: Path) -> str:
-    """The card's Markdown. A report of the other encoder below `out` is set beside this one."""
+    """The card's Markdown."""
     names = ", ".join(f"`{name}`" for name in settings.classes)
     lines = [
         "# Manager",
@@ -42,7 +42,7 @@ def card(report: Mapping[str, Any], settings: Settings, out: Path) -> str:
         "thing goes on with it, unless the message speaks against it. Written by `adapterbot train-manager`;",
         "`report.json` has all figures, `confusion.png` the confusions on the validation examples.",
         "",
-        *_figures(report, out),
+        *_figures(report),
         "",
         "The validation examples carry the corpora's own labels, in which much small talk is labelled as a skill;",
         "nobody could reach 100% on them. The hand-written messages have one clear answer each.",
@@ -70,24 +70,17 @@ def card(report: Mapping[str, Any], settings: Settings, out: Path) -> str:
     return "\n".join(lines)
 
 
-def _figures(report: Mapping[str, Any], out: Path) -> list[str]:
-    rows = [report]
-    other = out / "backbone" / "report.json"
-    if other.is_file():
-        rows.append(json.loads(other.read_text(encoding="utf-8")))
-    lines = ["| encoder | judged on | messages | accuracy | macro-F1 | calibration error |", "|" + " --- |" * 6]
-    for row in rows:
-        name = row["encoder"]
-        error = f"{row['calibration_error']:.3f}"
-        shares = "; ".join(f"{kind} {share:.0%}" for kind, share in row["accuracy_of"].items())
-        lines.append(
-            f"| {name} | validation ({shares}) | {row['n']} | {_percent(row)} | {row['macro_f1']:.3f} | {error} |"
-        )
-        hand = row.get("judged")
-        if hand:
-            kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in hand["accuracy_of"].items())
-            judged = f"hand-written ({kinds})"
-            lines.append(f"| {name} | {judged} | {hand['n']} | {_percent(hand)} | {hand['macro_f1']:.3f} | |")
+def _figures(report: Mapping[str, Any]) -> list[str]:
+    shares = "; ".join(f"{kind} {share:.0%}" for kind, share in report["accuracy_of"].items())
+    figures = f"{report['n']} | {_percent(report)} | {report['macro_f1']:.3f} | {report['calibration_error']:.3f}"
+    lines = [
+        "| judged on | messages | accuracy | macro-F1 | calibration error |",
+        "|" + " --- |" * 5,
+        f"| validation ({shares}) | {figures} |",
+    ]
+    if hand := report.get("judged"):
+        kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in hand["accuracy_of"].items())
+        lines.append(f"| hand-written ({kinds}) | {hand['n']} | {_percent(hand)} | {hand['macro_f1']:.3f} | |")
     return lines
 
 

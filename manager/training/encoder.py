@@ -250,7 +250,7 @@ def train_encoder_and_manager(
     with TemporaryDirectory(dir=out, prefix=".training-") as folder:
         made = Path(folder)
         ranker = train_encoder(specs, corpora=corpora, base=base, out=made, training=training, settings=settings)
-        encoder = load_encoder(DIALOGUE, None, made)
+        encoder = load_encoder(DIALOGUE, made)
         manager = train_manager(specs, corpora=corpora, encoder=encoder, out=made, settings=classifier, judge=judge)
         for path in made.iterdir():
             path.replace(out / path.name)

@@ -87,7 +87,8 @@ class Entry:
 
 def _entries(spec: SkillSpec) -> list[Entry]:
     """The spec's own corpus and its `routing.corpora`, exclusions of one corpus joined."""
-    entries = [Entry(spec.data.corpus, spec.data.domain)] if spec.data.corpus else []
+    own = spec.data.corpus if spec.data.corpus != corpora.GENERAL else ""
+    entries = [Entry(own, spec.data.domain)] if own else []
     without: dict[str, set[str]] = defaultdict(set)
     for text in spec.routing.corpora:
         corpus, _, label = text.partition(":")

@@ -12,7 +12,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from adapterbot.data.corpora import NO_SKILLS_OWN, load, split
+from adapterbot.data.corpora import GENERAL, NO_SKILLS_OWN, load, split
 from adapterbot.data.dialogue import Dialogue, read_dialogues
 from adapterbot.errors import DataError
 from adapterbot.home import DATA, written_by_rename
@@ -93,7 +93,7 @@ def dialogues_of(specs: Mapping[str, SkillSpec], corpora: Path | None) -> dict[s
         files = {spec.name: DATA / "samples" / f"{spec.name}.jsonl" for spec in routable}
         found = {name: split(read_dialogues(path), str(path)) for name, path in files.items() if path.is_file()}
     else:
-        names = {spec.data.corpus for spec in routable if spec.data.corpus}
+        names = {spec.data.corpus for spec in routable} - {"", GENERAL}
         names |= {name for name in NO_SKILLS_OWN if (corpora / name).is_dir()}
         found = {name: load(name, corpora) for name in sorted(names)}
     if not found:

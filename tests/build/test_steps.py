@@ -11,7 +11,7 @@ import pytest
 from steps import STEPS, Place, place_at, recipe, write
 
 from adapterbot.build.plan import build
-from adapterbot.build.steps import BACKBONE, ENCODER, RANK_HEADS
+from adapterbot.build.steps import BACKBONE, RANK_HEADS
 from adapterbot.data.corpora import folders
 from adapterbot.errors import AdapterbotError, DataError, MissingPartError, SpecError, UnknownNameError
 from adapterbot.home import DATA, Home
@@ -26,17 +26,11 @@ def test_the_shipped_recipe_makes_everything_that_ships(tmp_path: Path, home: Ho
         shutil.copytree(data / "talk", data / corpus, dirs_exist_ok=True)
     lines: list[str] = []
     done = build(data, recipe=read_recipe(), dry_run=True, announce=lines.append, home=home)
-    assert len(specs) == 25
+    assert len(specs) == 26
     assert list(done.plan) == [BACKBONE, RANK_HEADS, *(f"skill {name}" for name in specs), *STEPS[3:]]
     assert done.root == DATA.parent
     assert len(lines) == 1 + len(done.plan)
     assert not home.root.exists()
-
-
-def test_the_managers_encoder_is_a_choice(tmp_path: Path) -> None:
-    place = place_at(tmp_path)
-    assert ENCODER not in place.plan(manager={"encoders": ["backbone"]})
-    assert "manager (backbone)" not in place.plan(manager={"encoders": ["dialogue"]})
 
 
 @pytest.mark.parametrize(

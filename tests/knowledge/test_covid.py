@@ -93,7 +93,7 @@ ELSEWHERE = [
 @pytest.fixture(scope="module")
 def passages(tmp_path_factory: pytest.TempPathFactory) -> PassageSource:
     home = Home(tmp_path_factory.mktemp("home"))
-    return PassageSource(QA / "passages.jsonl", home, load_encoder("minilm", None))
+    return PassageSource(QA / "passages.jsonl", home, load_encoder("minilm"))
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from adapterbot.errors import WeightsError
+from adapterbot.manager.bert import BertEncoder
 from adapterbot.manager.classifier import (
     ALONE,
     HISTORY,
@@ -24,22 +25,15 @@ from adapterbot.manager.classifier import (
     load_classifier,
     read_settings,
 )
-from adapterbot.manager.encoder import BackboneEncoder
-from adapterbot.network.backbone import Backbone
 
 CLASSES = ("chitchat", "weather", "wiki")
 
 
 @pytest.fixture
-def encoder(tiny: Backbone) -> BackboneEncoder:
-    return BackboneEncoder(tiny)
-
-
-@pytest.fixture
-def classifier(encoder: BackboneEncoder) -> Classifier:
+def classifier(tiny_encoder: BertEncoder) -> Classifier:
     torch.manual_seed(1)
-    settings = Settings(CLASSES, "backbone", encoder.fingerprint, encoder.width, 1.5, 0.4, 0.1, {"accuracy": 0.5})
-    heads = HeadEnsemble(Head(encoder.width, len(CLASSES)) for _ in range(2))
+    settings = Settings(CLASSES, "tiny", tiny_encoder.fingerprint, tiny_encoder.width, 1.5, 0.4, 0.1, {"accuracy": 0.5})
+    heads = HeadEnsemble(Head(tiny_encoder.width, len(CLASSES)) for _ in range(2))
     return Classifier(heads.to(STORED).float(), settings)
 
 
@@ -50,27 +44,27 @@ def path(classifier: Classifier, tmp_path: Path) -> Path:
     return target
 
 
-def test_saved_and_loaded_is_the_same(classifier: Classifier, path: Path, encoder: BackboneEncoder) -> None:
-    again = load_classifier(path, encoder)
+def test_saved_and_loaded_is_the_same(classifier: Classifier, path: Path, tiny_encoder: BertEncoder) -> None:
+    again = load_classifier(path, tiny_encoder)
     assert again.settings == classifier.settings
-    row = features(encoder, "will it rain", ["hello", "hi"], SPAN)
+    row = features(tiny_encoder, "will it rain", ["hello", "hi"], SPAN)
     assert torch.equal(again.probabilities(row), classifier.probabilities(row))
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_features_are_message_then_the_last_utterances(encoder: BackboneEncoder) -> None:
+def test_features_are_message_then_the_last_utterances(tiny_encoder: BertEncoder) -> None:
     texts = [*"abcdefgh", "and now"]
-    vectors = encoder.encode(texts)
-    row = features(encoder, "and now", texts[:8])[0].view(1 + HISTORY, -1)
+    vectors = tiny_encoder.encode(texts)
+    row = features(tiny_encoder, "and now", texts[:8])[0].view(1 + HISTORY, -1)
     torch.testing.assert_close(row, torch.stack([vectors[8], *vectors[8 - HISTORY : 8]]))
-    one = features(encoder, "and now", ["h"])[0].view(1 + HISTORY, -1)
+    one = features(tiny_encoder, "and now", ["h"])[0].view(1 + HISTORY, -1)
     torch.testing.assert_close(one[-1], vectors[7])
     assert not one[1:-1].any()
-    assert not features(encoder, "and now", [])[0].view(1 + HISTORY, -1)[1:].any()
+    assert not features(tiny_encoder, "and now", [])[0].view(1 + HISTORY, -1)[1:].any()
 
 
-def test_where_nothing_was_said_nothing_is_read(classifier: Classifier, encoder: BackboneEncoder) -> None:
-    row = features(encoder, "and now", ["hello"], SPAN)
+def test_where_nothing_was_said_nothing_is_read(classifier: Classifier, tiny_encoder: BertEncoder) -> None:
+    row = features(tiny_encoder, "and now", ["hello"], SPAN)
     before = classifier.probabilities(row)
     for head in classifier.head:
         assert isinstance(head, Head)
@@ -83,17 +77,17 @@ def test_where_nothing_was_said_nothing_is_read(classifier: Classifier, encoder:
 
 
 def test_several_heads_give_their_mean_and_part_of_it_by_the_message_alone(
-    classifier: Classifier, encoder: BackboneEncoder
+    classifier: Classifier, tiny_encoder: BertEncoder
 ) -> None:
-    row = features(encoder, "will it rain", ["hi"])
-    alone = features(encoder, "will it rain", [])
+    row = features(tiny_encoder, "will it rain", ["hi"])
+    alone = features(tiny_encoder, "will it rain", [])
     (one, other), (first, second) = [[head(x) for head in classifier.head] for x in (row, alone)]
     wanted = (1 - ALONE) * (one + other) / 2 + ALONE * (first + second) / 2
     torch.testing.assert_close(classifier.head(row), wanted)
 
 
-def test_probabilities_sum_to_one_and_temperature_softens(classifier: Classifier, encoder: BackboneEncoder) -> None:
-    row = features(encoder, "will it rain", [], SPAN)
+def test_probabilities_sum_to_one_and_temperature_softens(classifier: Classifier, tiny_encoder: BertEncoder) -> None:
+    row = features(tiny_encoder, "will it rain", [], SPAN)
     sharp = Classifier(classifier.head, replace(classifier.settings, temperature=0.5)).probabilities(row)
     soft = Classifier(classifier.head, replace(classifier.settings, temperature=5.0)).probabilities(row)
     assert float(sharp.sum()) == pytest.approx(1.0)
@@ -101,16 +95,16 @@ def test_probabilities_sum_to_one_and_temperature_softens(classifier: Classifier
 
 
 def test_earlier_messages_are_judged_after_what_was_said_before_them(
-    classifier: Classifier, encoder: BackboneEncoder
+    classifier: Classifier, tiny_encoder: BertEncoder
 ) -> None:
     talk = [*"abcdefghijkl"]
-    logits, said = classifier.logits(features(encoder, talk[-1], talk[:-1], SPAN))
+    logits, said = classifier.logits(features(tiny_encoder, talk[-1], talk[:-1], SPAN))
     assert said.all()
     for i, end in enumerate((8, 10, 12)):
-        alone = classifier.head(features(encoder, talk[end - 1], talk[: end - 1]))
+        alone = classifier.head(features(tiny_encoder, talk[end - 1], talk[: end - 1]))
         torch.testing.assert_close(logits[:, i], alone)
-    assert classifier.logits(features(encoder, "c", ["a", "b"], SPAN))[1].tolist() == [[False, True, True]]
-    assert classifier.logits(features(encoder, "b", ["a"], SPAN))[1].tolist() == [[False, False, True]]
+    assert classifier.logits(features(tiny_encoder, "c", ["a", "b"], SPAN))[1].tolist() == [[False, True, True]]
+    assert classifier.logits(features(tiny_encoder, "b", ["a"], SPAN))[1].tolist() == [[False, False, True]]
 
 
 def test_who_talks_of_a_thing_goes_on_with_it_unless_the_message_is_clear() -> None:
@@ -143,7 +137,7 @@ def rewrite(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 
 @pytest.mark.parametrize("fault", ["nan", "inf", "missing", "extra", "shape", "none"])
-def test_damaged_tensors_are_refused(fault: str, path: Path, encoder: BackboneEncoder) -> None:
+def test_damaged_tensors_are_refused(fault: str, path: Path, tiny_encoder: BertEncoder) -> None:
     tensors = load_file(path)
     if fault in {"nan", "inf"}:
         tensors["0.out.weight"][0, 0] = float(fault)
@@ -157,13 +151,13 @@ def test_damaged_tensors_are_refused(fault: str, path: Path, encoder: BackboneEn
         tensors["0.out.weight"] = torch.ones(2, 8)
     rewrite(path, tensors)
     with pytest.raises(WeightsError, match=r"NaN|out\.bias|more|out\.weight"):
-        load_classifier(path, encoder)
+        load_classifier(path, tiny_encoder)
 
 
-def test_another_encoder_is_refused_with_the_way_out(path: Path, encoder: BackboneEncoder) -> None:
-    encoder.fingerprint = "f" * 64
+def test_another_encoder_is_refused_with_the_way_out(path: Path, tiny_encoder: BertEncoder) -> None:
+    tiny_encoder.fingerprint = "f" * 64
     with pytest.raises(WeightsError, match=r"another|trained on the encoder.*train-manager"):
-        load_classifier(path, encoder)
+        load_classifier(path, tiny_encoder)
 
 
 def test_a_truncated_or_foreign_file_is_refused(path: Path, tmp_path: Path) -> None:

