@@ -37,7 +37,7 @@ VOCABULARY = TESTS / "vocabulary"  # a tokenizer of 8,192 pieces, for models tha
 LOCAL = {"127.0.0.1", "localhost", "::1"}
 os.environ["HF_HUB_OFFLINE"] = "1"  # before the hub's client is imported, which reads it once
 CORPORA = os.environ.get("ADAPTERBOT_CORPORA")  # for the tests that want real data, and for no other
-TRAINED = ("empathetic", "persona", "wiki", "weather")
+TRAINED = ("empathetic", "persona", "wiki", "weather", "chitchat")
 
 
 @pytest.fixture(autouse=True)

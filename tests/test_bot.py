@@ -9,7 +9,7 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
-from conftest import TRAINED, essence, random_adapter
+from conftest import TRAINED, essence, make_bot, random_adapter
 
 from adapterbot import bot as bot_module
 from adapterbot import knowledge
@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_reply_and_none_a_fresh_one(shared_bot: Bot
     assert len({shared_bot.respond("Hello", skill="wiki", **SHORT).seed for _ in range(3)}) == 3
 
 
-@pytest.mark.parametrize("skill", [*TRAINED, "chitchat"])
+@pytest.mark.parametrize("skill", TRAINED)
 def test_a_drained_stream_is_the_reply(shared_bot: Bot, skill: str) -> None:
     for seed in range(3):
         pieces, streamed = drained(
@@ -146,7 +146,7 @@ def test_a_stream_refuses_bad_input_before_the_first_piece(shared_bot: Bot) -> N
 # -- which skill -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("skill", [*TRAINED, "chitchat"])
+@pytest.mark.parametrize("skill", TRAINED)
 def test_a_forced_skill_always_wins(shared_bot: Bot, skill: str) -> None:
     reply = shared_bot.respond("What will the weather be like in Boston tomorrow?", skill=skill, seed=0, **SHORT)
     assert (reply.skill, reply.routed_by) == (skill, "forced")
@@ -171,10 +171,7 @@ def test_without_a_manager_the_fallback_answers_and_says_so(tiny_bot: Bot, home:
 
 
 def test_different_skills_answer_differently(shared_bot: Bot) -> None:
-    texts = {
-        shared_bot.respond("Hello", skill=s, facts=[], seed=0, temperature=0, **SHORT).text
-        for s in (*TRAINED, "chitchat")
-    }
+    texts = {shared_bot.respond("Hello", skill=s, facts=[], seed=0, temperature=0, **SHORT).text for s in TRAINED}
     assert len(texts) == 5
 
 
@@ -191,7 +188,7 @@ def test_an_unknown_skill_is_refused(shared_bot: Bot, name: str) -> None:
 def test_an_untrained_skill_names_the_command(tiny: Backbone, home: Home) -> None:
     (home.skills / "haiku").mkdir(parents=True)
     (home.skills / "haiku" / "skill.toml").write_text('summary = "x"\ngroup = "style"')
-    bot = Bot(tiny, home)
+    bot = make_bot(tiny, home)
     for _ in range(2):
         with pytest.raises(
             AdapterError, match="skill 'haiku' has no adapter yet; train it: adapterbot train-skill haiku"
@@ -202,8 +199,8 @@ def test_an_untrained_skill_names_the_command(tiny: Backbone, home: Home) -> Non
 
 
 def test_a_broken_adapter_or_spec_is_never_served_and_harms_no_other(tiny: Backbone, home: Home) -> None:
-    random_adapter(tiny, home.skills / "wiki" / "adapter.safetensors", 0)
-    random_adapter(tiny, home.skills / "persona" / "adapter.safetensors", 0)
+    for name in ("chitchat", "wiki", "persona"):
+        random_adapter(tiny, home.skills / name / "adapter.safetensors", 0)
     (home.skills / "persona" / "adapter.safetensors").write_bytes(b"nothing")
     for name, text in {
         "bad_spec": "summary = ",
@@ -263,10 +260,10 @@ def test_an_unacceptable_draft_is_sampled_again_and_not_said_in_the_end(tiny: Ba
             seen.append(text)
         return "no" if text in seen[:2] else None
 
-    bot = Bot(tiny, home, guard=Guard(first_two))
+    bot = make_bot(tiny, home, guard=Guard(first_two))
     reply = bot.respond("Hello", skill="chitchat", seed=0, **SHORT)
     assert reply.text == seen[2]
-    never = Bot(tiny, home, guard=Guard(lambda text: None if text == "Hello" else "no"))
+    never = make_bot(tiny, home, guard=Guard(lambda text: None if text == "Hello" else "no"))
     refused = never.respond("Hello", skill="chitchat", seed=0, **SHORT)
     assert "no draft was acceptable" in refused.warnings
     assert refused.text == never.guard.carer.texts.refused
@@ -288,7 +285,7 @@ def test_a_message_that_needs_care_gets_the_fixed_text_whatever_the_skill(tiny: 
 
 
 def test_care_goes_on_until_the_topic_changes_and_the_model_hears_a_summary(tiny: Backbone, home: Home) -> None:
-    bot = Bot(tiny, home)
+    bot = make_bot(tiny, home)
     first = bot.respond("I want to kill myself.", seed=0, **SHORT)
     second = bot.respond("What should I do?", first.history, seed=0, **SHORT)
     assert (second.care, second.text == first.text) == ("crisis", False)
@@ -299,7 +296,7 @@ def test_care_goes_on_until_the_topic_changes_and_the_model_hears_a_summary(tiny
 
 
 def test_a_stream_and_a_batch_get_care_as_well(tiny: Backbone, home: Home) -> None:
-    bot = Bot(tiny, home)
+    bot = make_bot(tiny, home)
     pieces = bot.stream("My dad has stopped breathing!")
     text = next(pieces)
     with pytest.raises(StopIteration) as end:
@@ -314,7 +311,7 @@ def test_a_care_head_that_cannot_be_read_is_told_with_every_reply(tiny: Backbone
     def damaged() -> CareHead:
         raise WeightsError("care.safetensors is damaged")
 
-    bot = Bot(tiny, home, guard=Guard(carer=Carer(damaged)))
+    bot = make_bot(tiny, home, guard=Guard(carer=Carer(damaged)))
     warnings = bot.respond("Hello!", skill="chitchat", seed=0, **SHORT).warnings
     assert "messages that need care are not noticed: care.safetensors is damaged" in warnings
 
