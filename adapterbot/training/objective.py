@@ -26,7 +26,7 @@ from adapterbot.training.trunk_store import TrunkStore
 from adapterbot.training.windows import training_rows, training_trees, validation_rows, validation_trees
 from adapterbot.turn import Prompt
 
-REPORT_REPLIES = 1000  # scored before and after for the report
+REPORT_REPLIES = 300  # scored before and after for the report
 
 
 @dataclass(frozen=True, slots=True)

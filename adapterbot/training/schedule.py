@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeVar
 
-VALIDATION_REPLIES = 500  # scored after every epoch to choose the best weights
+VALIDATION_REPLIES = 200  # scored after every epoch to choose the best weights
 CLIP = 1.0
 FEWEST_STEPS = 8  # an epoch has at least so many updates: batches of a small corpus are made smaller
 POOL = 64  # batches whose rows are sorted by length together
