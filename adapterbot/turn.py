@@ -139,14 +139,12 @@ class Choice:
 class Prompt:
     """Token ids of facts and history; `labels` is -100 where no loss is taken. `dropped` says what did not fit.
 
-    The first `facts` tokens are those of the facts; those from `reply` on are the reply's: its facts if
-    they stand there, what opens it, and its text.
+    The tokens from `reply` on are the reply's: its facts if they stand there, what opens it, and its text.
     """
 
     ids: tuple[int, ...]
     labels: tuple[int, ...] = ()
     dropped: tuple[str, ...] = ()
-    facts: int = 0
     reply: int = 0
 
 

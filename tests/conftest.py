@@ -150,11 +150,9 @@ def chatml() -> Backbone:
     return make_chatml()
 
 
-def fresh_adapter(
-    backbone: Backbone, bottleneck: int = 8, first_layer: int = 0, seed: int = 0, copying: int = 0
-) -> Adapter:
+def fresh_adapter(backbone: Backbone, bottleneck: int = 8, first_layer: int = 0, seed: int = 0) -> Adapter:
     """An untrained adapter."""
-    return Adapter(backbone.shape, AdapterTable(bottleneck=bottleneck, first_layer=first_layer, copying=copying), seed)
+    return Adapter(backbone.shape, AdapterTable(bottleneck=bottleneck, first_layer=first_layer), seed)
 
 
 def random_adapter(

@@ -38,7 +38,7 @@ UNSAFE_IMPORTS = {"pickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"
 UNSAFE_CALLS = {"eval", "exec", "compile", "torch.load", "torch.save", "os.system", "os.popen"}
 LARGEST = 40 * 2**20
 # Tensors and parts of one family of models, which its own file alone knows, and what an adapter's parts are called.
-PRIVATE = {"wte", "wpe", "ln_f", "lm_head", "c_attn", "c_proj", "c_fc", "mlp_proj", "copy_head"}
+PRIVATE = {"wte", "wpe", "ln_f", "lm_head", "c_attn", "c_proj", "c_fc", "mlp_proj"}
 
 
 @cache

@@ -12,12 +12,12 @@ from adapterbot.facts import Verdict
 from adapterbot.home import Home
 from adapterbot.language.values import unsupported
 from adapterbot.network.backbone import load_backbone
-from adapterbot.network.likelihood import perplexity
+from adapterbot.network.likelihood import perplexity_of, total_tree_nats
 from adapterbot.reply.grounding import VERDICTS
 from adapterbot.spec.folders import PACKAGE_SKILLS
 from adapterbot.spec.tables import FALLBACK
 from adapterbot.training.corpus import load_corpus
-from adapterbot.training.windows import validation_rows
+from adapterbot.training.windows import validation_trees
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +107,10 @@ KNOWN = {"empathetic", "persona"}  # the backbone has read their dialogues so of
 def test_adapters_beat_the_bare_backbone_on_validation_replies(shipped: Bot, corpora: Path, name: str) -> None:
     spec, backbone = shipped.specs[name], shipped.backbone
     dialogues = load_corpus(spec, str(corpora)).valid
-    rows = validation_rows(dialogues, spec, backbone.tokenizer, backbone.positions, 60)
+    trees = validation_trees(dialogues, spec, backbone.tokenizer, backbone.positions, 60)
     # the backbone has read these corpora itself, so that an adapter's gain in perplexity is some percent
-    assert perplexity(backbone, shipped.bank.select([name]), rows) < 0.98 * perplexity(backbone, None, rows)
+    adapted, bare = (total_tree_nats(backbone, shipped.bank.select([who]), trees) for who in (name, None))
+    assert perplexity_of(*adapted) < 0.98 * perplexity_of(*bare)
 
 
 @pytest.mark.parametrize(

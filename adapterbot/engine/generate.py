@@ -13,11 +13,9 @@ from torch import Tensor
 
 from adapterbot.engine.request import Request, Sample, _samples, agreement
 from adapterbot.engine.sampling import next_tokens
-from adapterbot.network.adapters import Memory
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.architectures.cache import Cache
 from adapterbot.network.backbone import Backbone, pad_right
-from adapterbot.network.output import next_logits, remember
 from adapterbot.turn import Draft
 
 ENOUGH = 0.75
@@ -32,11 +30,9 @@ def sample(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -
     rows = [s for drafts in samples for s in drafts]  # B
     owners = [i for i, drafts in enumerate(samples) for _ in drafts]
     with torch.inference_mode():
-        logits, prompts, memory = _prefill(backbone, bank, requests)
+        logits, prompts = _prefill(backbone, bank, requests)
         cache = prompts.fork(owners, max(s.limit for s in rows))
-        owner = torch.tensor(owners)
-        logits = logits[owner]
-        memory = memory.select(owner.to(backbone.device)) if memory else None
+        logits = logits[torch.tensor(owners)]
         adapters = bank.select([s.request.adapter for s in rows])
         del prompts
     step = 0
@@ -49,16 +45,14 @@ def sample(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -
                 room = max(s.limit for s in rows) - step
                 tokens = tokens[torch.tensor(index)]
                 cache = cache.fork(index, room + 1)
-                memory = memory.select(torch.tensor(index, device=backbone.device)) if memory else None
         for drafts in samples:
             _drop_stragglers(drafts)
         yield samples
         if all(s.done for s in rows):
             return
         with torch.inference_mode():
-            ids = tokens[:, None].to(backbone.device)
-            hidden = backbone.decoder(ids, adapters, cache)
-            logits = next_logits(backbone, adapters, hidden, ids, memory)[:, -1].cpu()
+            hidden = backbone.decoder(tokens[:, None].to(backbone.device), adapters, cache)
+            logits = backbone.decoder.logits(hidden[:, -1]).cpu()
 
 
 def grow(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -> list[list[Sample]]:
@@ -111,29 +105,24 @@ def _drop_stragglers(drafts: Sequence[Sample]) -> None:
             straggler.limit = min(straggler.limit, len(straggler.ids))
 
 
-def _prefill(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -> tuple[Tensor, Cache, Memory | None]:
-    """Logits [R, V] after each prompt, on the processor, the cache of all prompts, and what adapters keep of them.
+def _prefill(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -> tuple[Tensor, Cache]:
+    """Logits [R, V] after each prompt, on the processor, and the cache of all prompts.
 
     Where a row's adapter acts on replies alone, the prompts go without it up to where they open the reply.
     """
     skills = [request.adapter for request in requests]
-    adapters, on_prompts = bank.select(skills), bank.on_prompts(skills)
+    on_prompts = bank.on_prompts(skills)
     most = max(len(request.ids) for request in requests)
     cache = Cache(backbone.shape, len(requests), most, device=backbone.device, dtype=backbone.dtype)
-    facts = [request.facts for request in requests]
     starts = [0 if on_prompts == skills else request.reply for request in requests]
-    memory = None
     if any(starts):
         ids, lengths = _padded(backbone, [request.ids[:start] for request, start in zip(requests, starts, strict=True)])
-        hidden = backbone.decoder(ids, bank.select(on_prompts), cache, lengths)
-        memory = remember(backbone, adapters, ids, hidden, facts)
+        backbone.decoder(ids, bank.select(on_prompts), cache, lengths)
     ids, lengths = _padded(backbone, [request.ids[start:] for request, start in zip(requests, starts, strict=True)])
-    hidden = backbone.decoder(ids, adapters, cache, lengths)
-    memory = memory if any(starts) else remember(backbone, adapters, ids, hidden, facts)
-    last = torch.tensor(lengths, device=backbone.device)[:, None] - 1  # [R, 1]
-    hidden = hidden.gather(1, last[..., None].expand(-1, -1, hidden.shape[-1]))
-    logits = next_logits(backbone, adapters, hidden, ids.gather(1, last), memory)
-    return logits[:, -1].cpu(), cache, memory
+    hidden = backbone.decoder(ids, bank.select(skills), cache, lengths)
+    last = torch.tensor(lengths, device=backbone.device)[:, None, None] - 1  # [R, 1, 1]
+    hidden = hidden.gather(1, last.expand(-1, -1, hidden.shape[-1]))
+    return backbone.decoder.logits(hidden[:, -1]).cpu(), cache
 
 
 def _padded(backbone: Backbone, rows: Sequence[Sequence[int]]) -> tuple[Tensor, list[int]]:

@@ -23,7 +23,6 @@ class Request:
     adapter: str | None
     decode: Decode
     seed: int
-    facts: int = 0  # so many of the first ids are those of the facts
     reply: int = 0  # the ids from here on are the reply's: adapters of replies act on them
     openings: Sequence[Sequence[int]] = ()
     agree: int = 0  # after so many tokens all drafts go on from one beginning (see `agreement`); 0: never

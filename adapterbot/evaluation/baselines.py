@@ -18,18 +18,18 @@ from adapterbot.data.dialogue import Dialogue
 from adapterbot.errors import DataError
 from adapterbot.evaluation.skill import SkillEvaluation, evaluate_replies, evaluate_skill, held_out_dialogues
 from adapterbot.network.adapters.bank import AdapterBank
+from adapterbot.network.architectures.cache import Layout
 from adapterbot.network.backbone import Backbone, freeze, load_backbone
 from adapterbot.network.device import mixed_precision, on_fastest
-from adapterbot.network.likelihood import label_batch, perplexity
-from adapterbot.network.tokenizer import IGNORE
+from adapterbot.network.likelihood import perplexity_of, total_tree_nats
+from adapterbot.network.tree import Tree, TreeBatch
 from adapterbot.reply.answer import Responder
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.training.corpus import Corpus, load_corpus
 from adapterbot.training.logistic import by_meaning
 from adapterbot.training.loop import LoopState, TrainingLoop
 from adapterbot.training.schedule import VALIDATION_REPLIES
-from adapterbot.training.windows import training_rows, validation_rows
-from adapterbot.turn import Prompt
+from adapterbot.training.windows import training_trees, validation_trees
 
 if TYPE_CHECKING:
     from adapterbot.bot import Bot
@@ -133,22 +133,22 @@ def train_all_weights(
     advance: Advance = lambda done, total: None,
     rate: float = RATE,
 ) -> Backbone:
-    """A copy of the backbone with all its weights trained on the skill's rows; in memory alone.
+    """A copy of the backbone with all its weights trained on the skill's replies; in memory alone.
 
-    The same rows, batches, epochs, schedule and choice of the best epoch as for an adapter.
+    The same trees, batches, epochs, schedule and choice of the best epoch as for an adapter.
 
     Raises:
         AdapterbotError: a loss or a validation perplexity is no number, or infinite.
     """
-    rows = training_rows(corpus, spec, backbone.tokenizer, backbone.positions, seed)
-    probe = validation_rows(corpus.valid, spec, backbone.tokenizer, backbone.positions, VALIDATION_REPLIES)
+    trees = training_trees(corpus, spec, backbone.tokenizer, backbone.positions, seed)
+    probe = validation_trees(corpus.valid, spec, backbone.tokenizer, backbone.positions, VALIDATION_REPLIES)
     start = load_backbone(backbone.name, dtype=torch.float32) if backbone.rounded else backbone
     model = replace(start, decoder=copy.deepcopy(start.decoder).requires_grad_(True))
     loop = TrainingLoop(
         learner=model.decoder,
-        rows=rows,
+        rows=trees,
         loss=lambda batch: all_weights_loss(model, batch),
-        validate=lambda: perplexity(model, None, probe),
+        validate=lambda: perplexity_of(*total_tree_nats(model, None, probe)),
         weights=model.decoder.state_dict,
         optimizer=torch.optim.AdamW(model.decoder.parameters(), lr=rate),
         rate=rate,
@@ -166,10 +166,11 @@ def train_all_weights(
     return model
 
 
-def all_weights_loss(model: Backbone, batch: Sequence[Prompt]) -> Tensor:
-    """Mean cross-entropy over the label positions of a batch, with gradients in every weight."""
-    ids, labels = label_batch(model, batch)  # [B, T]
-    wanted = labels[:, 1:] != IGNORE
+def all_weights_loss(model: Backbone, trees: Sequence[Tree]) -> Tensor:
+    """Mean cross-entropy over the labels of trees, with gradients in every weight."""
+    batch, decoder = TreeBatch(trees, model.device, model.dtype), model.decoder
+    layout = Layout(batch.positions, batch.seen, packing=batch.packing(prompts=True, replies=True))
     with mixed_precision():
-        hidden = model.decoder(ids)[:, :-1]  # [B, T-1, d]
-        return F.cross_entropy(model.decoder.logits(hidden[wanted]).float(), labels[:, 1:][wanted])
+        x = decoder.blocks(decoder.embed(batch.ids, layout), range(model.shape.layers), layout)  # [1, N, d]
+        hidden = decoder.norm(x[0, batch.prompts + batch.at])
+        return F.cross_entropy(decoder.logits(hidden).float(), batch.labels)

@@ -105,7 +105,7 @@ def _answers(bot: Bot, name: str, messages: Sequence[str], seed: int, way: Mappi
 
 
 def _fluency(bot: Bot, messages: Sequence[str], replies: Sequence[str]) -> float:
-    windows = [Window((), (m, r), (1,)) for m, r in zip(messages, replies, strict=True) if r.strip()]
+    windows = [Window((), (m, r)) for m, r in zip(messages, replies, strict=True) if r.strip()]
     return perplexity(bot.backbone, None, encode_windows(windows, bot.backbone.tokenizer, bot.backbone.positions))
 
 

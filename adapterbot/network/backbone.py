@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -73,11 +72,6 @@ class Backbone:
     def rounded(self) -> bool:
         """Whether its weights are int8, through which nothing is trained."""
         return any(isinstance(module, Int8Linear) for module in self.decoder.modules())
-
-    @cached_property
-    def capitals(self) -> Tensor:
-        """[V] for each token that starts a word the one that starts it with a capital; itself for any other token."""
-        return torch.tensor(self.tokenizer.capitals())
 
     @torch.inference_mode()
     def pooled(self, texts: Sequence[str]) -> Tensor:

@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 
 from adapterbot.network.adapters import BatchAdapters
-from adapterbot.network.architectures.cache import Layout
-from adapterbot.network.backbone import Backbone, pad_right
-from adapterbot.network.output import head_nats, label_nats, remember
-from adapterbot.network.tokenizer import IGNORE
+from adapterbot.network.backbone import Backbone
+from adapterbot.network.frozen_head import head_nats
 from adapterbot.network.tree import Tree, TreeBatch, merge
 from adapterbot.network.trunk import Trunk, final_states, trunk_of
 from adapterbot.turn import Prompt
@@ -25,23 +23,9 @@ Trunks = Callable[[TreeBatch], Trunk]
 
 
 def reply_nats(backbone: Backbone, adapters: BatchAdapters | None, rows: Sequence[Prompt]) -> Tensor:
-    """Cross-entropy in nats at every label of the rows, one row after the other: [labels].
-
-    Blocks below the adapters' `first_layer` run without gradients.
-    """
-    if adapters is not None and adapters.replies_only:
-        return tree_nats(backbone, adapters, [merge([row], whole=False) for row in rows])
-    decoder = backbone.decoder
-    ids, labels = label_batch(backbone, rows)  # [B, T]
-    layout = Layout.of(ids)
-    layers = decoder.shape.layers
-    first = adapters.first_layer if adapters else 0
-    with torch.no_grad():
-        trunk = decoder.blocks(decoder.embed(ids, layout), range(first), layout)
-    hidden = decoder.norm(decoder.blocks(trunk, range(first, layers), layout, adapters))
-    memory = remember(backbone, adapters, ids, hidden, [row.facts for row in rows])
-    at = labels[:, 1:] != IGNORE
-    return label_nats(backbone, adapters, hidden[:, :-1], ids[:, :-1], labels[:, 1:][at], at, memory)
+    """Cross-entropy in nats at every label of the rows, one row after the other: [labels]."""
+    whole = adapters is not None and not adapters.replies_only
+    return tree_nats(backbone, adapters, [merge([row], whole) for row in rows])
 
 
 def tree_nats(
@@ -52,7 +36,7 @@ def tree_nats(
 ) -> Tensor:
     """Cross-entropy in nats at every label of the trees, one after the other: [labels].
 
-    `adapters` act on the tokens of the replies; `trunks` know what lies below them.
+    `adapters` act on the tokens of the replies; `trunks` know what lies below them, which runs without gradients.
     """
     batch = TreeBatch(trees, backbone.device, backbone.dtype)
     below = trunks(batch) if trunks else trunk_of(backbone, batch, adapters.first_layer if adapters else 0)
@@ -74,15 +58,6 @@ def total_tree_nats(
         total += float(nats.sum())
         count += len(nats)
     return total, count
-
-
-def label_batch(backbone: Backbone, rows: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
-    """ids and labels [B, T] of the rows, padded at the right, where the backbone is."""
-    ids, _ = pad_right([row.ids for row in rows], backbone.tokenizer.separator, backbone.positions)
-    labels = torch.full_like(ids, IGNORE)
-    for i, row in enumerate(rows):
-        labels[i, : len(row.labels)] = torch.tensor(row.labels)
-    return ids.to(backbone.device), labels.to(backbone.device)
 
 
 def perplexity(backbone: Backbone, adapters: BatchAdapters | None, rows: Sequence[Prompt]) -> float:

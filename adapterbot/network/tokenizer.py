@@ -20,7 +20,6 @@ CLOSERS = (SEPARATOR, "<|eot_id|>", "<|end_of_text|>", "</s>")  # what closes an
 LARGEST_TEMPLATE = 2**20  # bytes
 IGNORE = -100  # label of a position without loss
 EVERYDAY = 2  # pieces of a word of everyday language at most
-STARTS = " ▁Ġ"  # how vocabularies write the space before a word
 
 
 class Tokenizer:
@@ -83,15 +82,6 @@ class Tokenizer:
     def is_byte(self, token: int) -> bool:
         """Whether `token` is a single byte (byte fallback): how it reads is open until its run of bytes has ended."""
         return re.fullmatch(r"<0x[0-9A-F]{2}>", self._fast.id_to_token(token) or "") is not None
-
-    def capitals(self) -> list[int]:
-        """For each token that starts a word the one that starts it with a capital; itself for any other token."""
-        known: dict[str, int] = self._fast.get_vocab()
-        made = list(range(self.size))
-        for token, i in known.items():
-            if token[0] in STARTS and token[1:].islower():
-                made[i] = known.get(token[0] + token[1:].capitalize(), i)
-        return made
 
     @property
     def size(self) -> int:

@@ -121,7 +121,6 @@ class Responder:
             adapter=spec.name if spec.name in self.bank.rows else None,
             decode=decode,
             seed=secrets.randbelow(2**31) if decode.seed is None else decode.seed,
-            facts=prompt.facts,
             reply=prompt.reply,
             openings=[
                 tokenizer.encode(text) for text in openings(facts, texts, min(decode.openings, decode.drafts - 1))

@@ -124,7 +124,6 @@ class DialoGPT(Layout):
             ids=(*head, *(i for piece in pieces for i in piece.ids)),
             labels=(*[IGNORE] * len(head), *(i for piece in pieces for i in piece.labels)) if replied else (),
             dropped=dropped,
-            facts=max(0, len(head) - 1),
             reply=max(0, before - 1),
         )
 

@@ -56,7 +56,6 @@ class AdapterTable(Table):
     bottleneck: int = Field(64, ge=1, le=4096)
     first_layer: int | float = Field(0, ge=0, le=256)  # the lowest block that has one; below 1: a share of all blocks
     on: Literal["all", "reply"] = "all"  # tokens that it acts on: all, or not the conversation's
-    copying: int = Field(0, ge=0, le=1024)  # width of the attention that copies from the facts; 0: no copy head
 
     @field_validator("first_layer")
     @classmethod

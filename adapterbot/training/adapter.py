@@ -20,7 +20,7 @@ from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import AdapterTable, SkillSpec
 from adapterbot.training.corpus import Corpus
 from adapterbot.training.loop import LoopState, TrainingLoop
-from adapterbot.training.objective import Objective, Scores, objective
+from adapterbot.training.objective import Objective, Scores
 from adapterbot.training.progress import training_bar
 from adapterbot.training.schedule import VALIDATION_REPLIES
 
@@ -70,7 +70,7 @@ class AdapterTraining:
         if not checkpoint.key:
             remove_checkpoint(folder)
         checkpoint.restore_weights(adapter)
-        aim = objective(spec, backbone, adapter, corpus, seed, folder, epochs)
+        aim = Objective(spec, backbone, adapter, corpus, seed, folder, epochs)
         probe = aim.valid[:: max(1, len(aim.valid) // VALIDATION_REPLIES)]
         optimizer = torch.optim.AdamW(adapter.parameters(), lr=spec.train.lr, betas=BETAS, weight_decay=DECAY)
         loop = TrainingLoop(

@@ -95,13 +95,12 @@ def write_card(
     adapter = spec.adapter
     module = reader(spec.data.corpus) if "corpus" in origin else None
     first = adapter.first_layer
-    copying = f", and a copy head (attention of width {adapter.copying})" if adapter.copying else ""
     text = CARD.format(
         name=spec.name,
         summary=spec.summary,
         kind=adapter.type,
         bottleneck=adapter.bottleneck,
-        first=(f"layer {first}" if first >= 1 or not first else f"{first:.0%} of the layers") + copying,
+        first=f"layer {first}" if first >= 1 or not first else f"{first:.0%} of the layers",
         fingerprint=fingerprint[:16],
         origin=origin,
         licence=module.LICENCE if module else "that of the dialogues given",

@@ -1,9 +1,9 @@
-"""Dialogues to windows to token rows: what an adapter learns from and is scored on."""
+"""Dialogues to windows to trees of tokens: what an adapter learns from and is scored on."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from adapterbot.data.dialogue import Dialogue, DialogueTurn
@@ -24,15 +24,14 @@ COMMON = 20  # a word that stands this often in a skill's corpus belongs to ever
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Consecutive utterances with one set of facts; `learn` are the indexes of the replies to take a loss on."""
+    """Consecutive utterances, the last of which is a reply, and its facts."""
 
     facts: tuple[str, ...]
     utterances: tuple[str, ...]
-    learn: tuple[int, ...]
 
     @property
     def history(self) -> History:
-        """What was said before the last reply, the user last."""
+        """What was said before the reply, the user last."""
         said = self.utterances[:-1]
         conversation = History()
         for i, text in enumerate(said):
@@ -41,38 +40,13 @@ class Window:
         return conversation
 
 
-def windows(dialogue: Dialogue, spec: SkillSpec) -> Iterator[Window]:
-    """Windows of at most `turns` + 1 utterances in which every reply with something before it is learnt once.
-
-    Replies that share their facts share a window, so their context is computed once.
-    """
-    texts = dialogue.texts
-    facts = facts_of(dialogue, 0, spec)
-    start = 0
-    learn = list[int]()
-    for i, turn in enumerate(dialogue.turns):
-        if turn.speaker != "system" or i == 0:
-            continue
-        own = facts_of(dialogue, i, spec)
-        if learn and (own != facts or i - start > spec.turns):
-            yield Window(facts, texts[start : learn[-1] + 1], tuple(j - start for j in learn))
-            # a fresh window gives its first reply half of the usual history, so that later replies fit in too
-            start = max(0, i - (spec.turns if own != facts else (spec.turns + 1) // 2))
-            learn = []
-        facts = own
-        start = max(start, i - spec.turns)
-        learn.append(i)
-    if learn:
-        yield Window(facts, texts[start : learn[-1] + 1], tuple(j - start for j in learn))
-
-
 def replies(dialogue: Dialogue, spec: SkillSpec) -> Iterator[Window]:
     """One window per reply, with exactly the history it would have in a chat: what perplexity is measured on."""
     texts = dialogue.texts
     for i, turn in enumerate(dialogue.turns):
         if turn.speaker == "system" and i > 0:
             start = max(0, i - spec.turns)
-            yield Window(facts_of(dialogue, i, spec), texts[start : i + 1], (i - start,))
+            yield Window(facts_of(dialogue, i, spec), texts[start : i + 1])
 
 
 def shared(dialogue: Dialogue, spec: SkillSpec) -> Iterator[list[Window]]:
@@ -90,7 +64,7 @@ def shared(dialogue: Dialogue, spec: SkillSpec) -> Iterator[list[Window]]:
             if together:
                 yield together
             start, together = i - (spec.turns + 1) // 2, []
-        together.append(Window(facts_of(dialogue, i, spec), texts[start : i + 1], (i - start,)))
+        together.append(Window(facts_of(dialogue, i, spec), texts[start : i + 1]))
     if together:
         yield together
 
@@ -107,17 +81,8 @@ def facts_of(dialogue: Dialogue, index: int, spec: SkillSpec) -> tuple[str, ...]
 
 def encode_windows(parts: Iterable[Window], tokenizer: Tokenizer, positions: int) -> list[Prompt]:
     """Token rows with labels; rows whose reply does not fit into the positions are left out."""
-    rows = (encode(tokenizer, w.facts, w.utterances, positions=positions, learn=w.learn) for w in parts)
-    return [row for row in rows if len(row.ids) <= positions and any(label >= 0 for label in row.labels)]
-
-
-def training_rows(corpus: Corpus, spec: SkillSpec, tokenizer: Tokenizer, positions: int, seed: int) -> list[Prompt]:
-    """Rows of all training dialogues, with what `data.recase` and `data.made_up` do to a share of them."""
-    parts = _augmented(corpus, spec, random.Random(f"{seed} names"), seed, lambda d, s: ([w] for w in windows(d, s)))
-    rows = encode_windows((w for part in parts for w in part), tokenizer, positions)
-    if not rows:
-        raise DataError(f"{corpus.origin}: no reply fits into the backbone's {positions} positions")
-    return rows
+    rows = (encode(tokenizer, w.facts, w.utterances, positions=positions, learn=[len(w.utterances) - 1]) for w in parts)
+    return [row for row in rows if len(row.ids) <= positions]
 
 
 def training_trees(corpus: Corpus, spec: SkillSpec, tokenizer: Tokenizer, positions: int, seed: int) -> list[Tree]:
@@ -128,7 +93,7 @@ def training_trees(corpus: Corpus, spec: SkillSpec, tokenizer: Tokenizer, positi
     drawn = corpus.train
     if spec.train.tokens:
         drawn = random.Random(f"{seed} part").sample(drawn, len(drawn))
-    parts = _augmented(replace(corpus, train=drawn), spec, random.Random(f"{seed} names"), seed, shared)
+    parts = _augmented(replace(corpus, train=drawn), spec, random.Random(f"{seed} names"), seed)
     trees, tokens = list[Tree](), 0
     for tree in trees_of(parts, spec, tokenizer, positions):
         trees.append(tree)
@@ -157,35 +122,19 @@ def validation_trees(
     return list(trees_of(everything[::step], spec, tokenizer, positions))
 
 
-def _augmented(
-    corpus: Corpus,
-    spec: SkillSpec,
-    draw: random.Random,
-    seed: int,
-    cut: Callable[[Dialogue, SkillSpec], Iterator[list[Window]]],
-) -> Iterator[list[Window]]:
+def _augmented(corpus: Corpus, spec: SkillSpec, draw: random.Random, seed: int) -> Iterator[list[Window]]:
     """The training windows, in the shares of the spec with capitals and with made-up names in facts and replies."""
     common = everyday_words((t.text for d in corpus.train for t in d.turns), COMMON)
 
     def named(w: Window, own: bool) -> Window:
         if not w.facts or own or draw.random() >= spec.data.made_up:
             return w
-        facts, utterances = with_made_up_names(w.facts, w.utterances, w.learn, common, draw)
-        return Window(facts, utterances, w.learn)
+        return Window(*with_made_up_names(w.facts, w.utterances, [len(w.utterances) - 1], common, draw))
 
     for dialogue in corpus.train:
         recase_it = random.Random(f"{seed} {dialogue.id}").random() < spec.data.recase
-        for part in cut(recase_dialogue(dialogue) if recase_it else dialogue, spec):
+        for part in shared(recase_dialogue(dialogue) if recase_it else dialogue, spec):
             yield [named(w, dialogue.id.startswith(FRAME)) for w in part]
-
-
-def validation_rows(
-    dialogues: Sequence[Dialogue], spec: SkillSpec, tokenizer: Tokenizer, positions: int, most: int
-) -> list[Prompt]:
-    """Rows of at most `most` validation replies, evenly spread over the dialogues."""
-    everything = [w for d in dialogues for w in replies(d, spec)]
-    step = max(1, len(everything) // most)
-    return encode_windows(everything[::step][:most], tokenizer, positions)
 
 
 def recase_dialogue(dialogue: Dialogue) -> Dialogue:

@@ -23,7 +23,7 @@ from adapterbot.cli.talk import talk
 from adapterbot.home import Home
 from adapterbot.network.names import KNOWN
 from adapterbot.storage.conversations import Store
-from adapterbot.training.objective import TreesOfReplies
+from adapterbot.training.objective import Objective
 from adapterbot.turn import DECODE_SETTINGS, Reply
 
 COMMANDS = (
@@ -294,13 +294,13 @@ def test_a_new_skill_is_a_folder_and_one_command(run: Run, home: Home, tmp_path:
 def test_a_polite_kill_stops_a_training_with_a_word(run: Run, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     _talk(home.skills / "haiku" / "talk.jsonl", 30)
     (home.skills / "haiku" / "skill.toml").write_text(HAIKU)
-    loss = TreesOfReplies.loss
+    loss = Objective.loss
 
-    def killed(objective: TreesOfReplies, batch: Any) -> Any:
+    def killed(objective: Objective, batch: Any) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
         return loss(objective, batch)
 
-    monkeypatch.setattr(TreesOfReplies, "loss", killed)
+    monkeypatch.setattr(Objective, "loss", killed)
     before = signal.getsignal(signal.SIGTERM)
     try:
         code, _, err = run("train-skill", "haiku")

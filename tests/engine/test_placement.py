@@ -28,14 +28,12 @@ FACTS = ["It is Pim Wendle, of Orrab."]
 
 
 def files(backbone: Backbone) -> dict[str, AdapterFile]:
-    """Adapters that change a lot, two of them with a copy head."""
+    """Adapters that change a lot."""
     made = {}
-    for seed, (name, copying) in enumerate({"wide": 8, "narrow": 4, "plain": 0}.items()):
-        adapter = fresh_adapter(backbone, 4 + seed, seed=seed, copying=copying)
+    for seed, name in enumerate(("wide", "narrow", "plain")):
+        adapter = fresh_adapter(backbone, 4 + seed, seed=seed)
         with torch.no_grad():
             adapter.tensors()["up.weight"].normal_(0.0, 0.3, generator=torch.Generator().manual_seed(seed))
-            if copying:
-                adapter.tensors()["copy.bias"][0] = 1.0
         made[name] = adapter.file().scaled(1.5 if name == "plain" else 1.0)
     return made
 
@@ -51,7 +49,7 @@ def requests(backbone: Backbone) -> list[Request]:
     """Two drafts for each of several skills, prompts of different lengths."""
     decode = Decode(temperature=0.9, drafts=2, max_tokens=8, repetition_penalty=1.3, top_p=0.9)
     return [
-        Request(prompt.ids, skill, decode, seed, prompt.facts)
+        Request(prompt.ids, skill, decode, seed)
         for seed, (prompt, skill) in enumerate(zip(prompts(backbone), SKILLS, strict=True))
     ]
 
@@ -78,7 +76,7 @@ def test_another_device_gives_the_same_replies_and_nothing_meets_the_processor(t
 
 
 def test_likelihoods_are_the_same_on_another_device(tiny: Backbone) -> None:
-    rows = [Prompt(p.ids, (*[-100] * 4, *p.ids[4:]), facts=p.facts) for p in prompts(tiny)[:1]]
+    rows = [Prompt(p.ids, (*[-100] * 4, *p.ids[4:])) for p in prompts(tiny)[:1]]
     wanted = reply_nats(tiny, AdapterBank(tiny, files(tiny)).select(["wide"]), rows)
     with pretending() as device:
         there = replace(tiny, decoder=copy.deepcopy(tiny.decoder).to(device))
@@ -117,7 +115,7 @@ def test_every_type_and_device_samples_what_it_scores(tiny: Backbone, place: Pla
     for prompt, skill, grown in zip(prompts(backbone), SKILLS, samples, strict=True):
         for one in grown:
             ids = [*one.ids, *([backbone.tokenizer.separator] if one.finished else [])]
-            row = Prompt((*prompt.ids, *ids), (*[-100] * len(prompt.ids), *ids), facts=prompt.facts)
+            row = Prompt((*prompt.ids, *ids), (*[-100] * len(prompt.ids), *ids))
             with torch.inference_mode():
                 nats = reply_nats(backbone, bank.select([skill]), [row])
             assert len(nats) == one.steps

@@ -36,11 +36,10 @@ from adapterbot.evaluation.tables import MODELS, as_rich, grids
 from adapterbot.home import DATA, Home
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone, fingerprint_of
-from adapterbot.network.likelihood import perplexity
+from adapterbot.network.likelihood import perplexity_of, total_tree_nats, tree_nats
 from adapterbot.reply.answer import Responder
 from adapterbot.training.corpus import Corpus, load_corpus
-from adapterbot.training.objective import reply_loss
-from adapterbot.training.windows import training_rows, validation_rows
+from adapterbot.training.windows import training_trees, validation_trees
 
 SPEC = """extends = "{base}"
 summary = "Replies in a few words, so that a test is quick."
@@ -95,14 +94,15 @@ def test_every_weight_learns_and_the_backbone_stays(bot: Bot, corpus: Corpus, fu
     for (name, now), before in zip(full.decoder.named_parameters(), backbone.decoder.parameters(), strict=True):
         assert not torch.equal(now, before), name
         assert not now.requires_grad
-    rows = validation_rows(corpus.valid, spec, backbone.tokenizer, backbone.positions, 50)
-    assert perplexity(full, None, rows) < perplexity(backbone, None, rows)
+    trees = validation_trees(corpus.valid, spec, backbone.tokenizer, backbone.positions, 50)
+    bare, learnt = (perplexity_of(*total_tree_nats(model, None, trees)) for model in (backbone, full))
+    assert learnt < bare
 
 
 def test_the_loss_is_the_one_that_adapters_learn_from(tiny: Backbone, bot: Bot, corpus: Corpus) -> None:
-    rows = training_rows(corpus, bot.specs["talker"], tiny.tokenizer, tiny.positions, 0)[:4]
-    untrained = reply_loss(tiny, fresh_adapter(tiny, 4), rows).detach()
-    assert float(all_weights_loss(tiny, rows)) == pytest.approx(float(untrained), rel=1e-3)
+    trees = training_trees(corpus, bot.specs["talker"], tiny.tokenizer, tiny.positions, 0)[:4]
+    untrained = tree_nats(tiny, fresh_adapter(tiny, 4).adapters(), trees).mean().detach()
+    assert float(all_weights_loss(tiny, trees)) == pytest.approx(float(untrained), rel=1e-3)
 
 
 def test_progress_is_told_in_updates_and_epochs_are_as_asked(bot: Bot, corpus: Corpus) -> None:

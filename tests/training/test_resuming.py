@@ -117,14 +117,14 @@ def test_an_interrupted_validation_loses_no_epoch(
     finished: tuple[TrainingResult, Home], tiny: Backbone, home: Home, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     spec, scores = write_skill(home), iter(range(1, 10_000))
-    score = objective.TreesOfReplies.score
+    score = objective.Objective.score
 
     def stopped(*arguments: Any) -> Any:
         if next(scores) == at:
             raise KeyboardInterrupt
         return score(*arguments)
 
-    monkeypatch.setattr(objective.TreesOfReplies, "score", stopped)
+    monkeypatch.setattr(objective.Objective, "score", stopped)
     with pytest.raises(KeyboardInterrupt):
         train_skill(spec, tiny, home=home, quiet=True)
     resumed = train_skill(spec, tiny, home=home, quiet=True)

@@ -23,7 +23,7 @@ from adapterbot.spec.folders import SkillFolders
 from adapterbot.training import objective
 from adapterbot.training.corpus import load_corpus
 from adapterbot.training.skill import TrainingResult
-from adapterbot.training.windows import validation_rows
+from adapterbot.training.windows import encode_windows, replies
 
 IDS = torch.tensor([[300, 301, 1, 302]])
 
@@ -58,7 +58,8 @@ def test_a_manager_that_is_damaged_costs_no_training(home: Home, tiny: Backbone)
 def test_the_reported_figures_are_those_of_the_file(finished: tuple[TrainingResult, Home], tiny: Backbone) -> None:
     trained, home = finished
     spec = SkillFolders(home).load("haiku")
-    rows = validation_rows(load_corpus(spec).valid, spec, tiny.tokenizer, tiny.positions, 100)
+    windows = [w for dialogue in load_corpus(spec).valid for w in replies(dialogue, spec)]
+    rows = encode_windows(windows, tiny.tokenizer, tiny.positions)
     file = load_adapter(trained.folder / "adapter.safetensors", tiny.shape, tiny.fingerprint)
     bank = AdapterBank(tiny, {"haiku": file})
     assert perplexity(tiny, bank.select(["haiku"]), rows) == pytest.approx(trained.after)

@@ -1,8 +1,9 @@
-"""From dialogues to token rows: every reply is learnt once, with no more history than a chat would give it."""
+"""From dialogues to trees: every reply is learnt once, with no more history than a chat would give it."""
 
 from __future__ import annotations
 
 import json
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from adapterbot.errors import DataError
 from adapterbot.home import Home
 from adapterbot.language.sentences import recase
 from adapterbot.network.tokenizer import IGNORE, Tokenizer
+from adapterbot.network.tree import Tree
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import DataTable, KnowledgeTable, SkillSpec
 from adapterbot.training.corpus import load_corpus
@@ -23,12 +25,17 @@ from adapterbot.training.windows import (
     encode_windows,
     recase_dialogue,
     replies,
-    training_rows,
-    validation_rows,
-    windows,
+    shared,
+    training_trees,
+    validation_trees,
 )
 
 TOKENIZER = Tokenizer.from_folder(VOCABULARY)
+
+
+def read(tree: Tree) -> str:
+    """The text of a tree without branches, but for the end of its reply."""
+    return TOKENIZER.decode(tree.ids.tolist())
 
 
 def spec(turns: int = 5, facts: str = "auto", limit: int = 5, when_empty: str = "", **data: object) -> SkillSpec:
@@ -62,7 +69,7 @@ DIALOGUES = st.builds(
 @given(DIALOGUES, st.integers(1, 7))
 def test_every_reply_is_learnt_exactly_once_with_its_own_facts(talk: Dialogue, turns: int) -> None:
     wanted = [(t.text, t.knowledge) for i, t in enumerate(talk.turns) if i and t.speaker == "system"]
-    learnt = [(w.utterances[i], w.facts) for w in windows(talk, spec(turns)) for i in w.learn]
+    learnt = [(w.utterances[-1], w.facts) for part in shared(talk, spec(turns)) for w in part]
     assert learnt == wanted
     assert [(w.utterances[-1], w.facts) for w in replies(talk, spec(turns))] == wanted
 
@@ -70,24 +77,28 @@ def test_every_reply_is_learnt_exactly_once_with_its_own_facts(talk: Dialogue, t
 @given(DIALOGUES, st.integers(1, 7))
 def test_no_reply_sees_nothing_or_more_than_the_turns(talk: Dialogue, turns: int) -> None:
     texts = [t.text for t in talk.turns]
-    for made in (list(windows(talk, spec(turns))), list(replies(talk, spec(turns)))):
-        for window in made:
-            assert all(1 <= i <= turns for i in window.learn)
-            first = texts.index(window.utterances[0])
-            assert list(window.utterances) == texts[first : first + len(window.utterances)], "nothing is left out"
+    together = list(shared(talk, spec(turns)))
+    assert all(window.utterances[0] == part[0].utterances[0] for part in together for window in part)
+    for window in (*replies(talk, spec(turns)), *chain.from_iterable(together)):
+        assert 2 <= len(window.utterances) <= turns + 1
+        first = texts.index(window.utterances[0])
+        assert list(window.utterances) == texts[first : first + len(window.utterances)], "nothing is left out"
 
 
 def test_a_reply_is_scored_with_the_history_that_a_chat_gives_it() -> None:
     found = list(replies(dialogue("usususus"), spec(turns=5)))
     assert [len(w.utterances) - 1 for w in found] == [1, 3, 5, 5]
     assert found[-1].utterances == tuple(f"text {i}" for i in range(2, 8))
-    assert found[-1].learn == (5,)
 
 
-def test_replies_with_the_same_facts_share_a_window() -> None:
-    assert [w.learn for w in windows(dialogue("ususus"), spec(turns=5))] == [(1, 3, 5)]
-    apart = list(windows(dialogue("ususus", {1: ("a",), 3: ("b",), 5: ("b",)}), spec(turns=5)))
-    assert [(w.facts, w.learn) for w in apart] == [(("a",), (1,)), (("b",), (3, 5))]
+def test_replies_share_their_beginning_as_long_as_a_chat_would_remember_it() -> None:
+    parts = list(shared(dialogue("ususus" * 2), spec(turns=5)))
+    assert [[w.utterances[-1] for w in part] for part in parts] == [
+        ["text 1", "text 3", "text 5"],
+        ["text 7", "text 9"],
+        ["text 11"],
+    ]
+    assert [part[0].utterances[0] for part in parts] == ["text 0", "text 4", "text 8"]
 
 
 def test_which_facts_a_reply_gets() -> None:
@@ -108,16 +119,18 @@ def test_which_facts_a_reply_gets() -> None:
 
 
 def test_rows_have_labels_on_the_replies_alone() -> None:
-    (row,) = encode_windows(windows(dialogue("usus"), spec()), TOKENIZER, 512)
-    learnt = [label for label in row.labels if label != IGNORE]
-    assert learnt == [i for t in ("text 1", "text 3") for i in (*TOKENIZER.encode(t), TOKENIZER.separator)]
+    for row, text in zip(
+        encode_windows(replies(dialogue("usus"), spec()), TOKENIZER, 512), ("text 1", "text 3"), strict=True
+    ):
+        learnt = [label for label in row.labels if label != IGNORE]
+        assert learnt == [*TOKENIZER.encode(text), TOKENIZER.separator]
 
 
 def test_a_reply_that_does_not_fit_is_left_out() -> None:
     talk = Dialogue("d", (DialogueTurn("user", "Hi!"), DialogueTurn("system", "word " * 200)))
-    assert encode_windows(windows(talk, spec()), TOKENIZER, 128) == []
+    assert encode_windows(replies(talk, spec()), TOKENIZER, 128) == []
     with pytest.raises(DataError, match="no reply fits into the backbone's 128 positions"):
-        training_rows(corpus_of([talk], [talk]), spec(), TOKENIZER, 128, seed=0)
+        training_trees(corpus_of([talk], [talk]), spec(), TOKENIZER, 128, seed=0)
 
 
 def corpus_of(train: list[Dialogue], valid: list[Dialogue]):  # type: ignore[no-untyped-def]
@@ -126,12 +139,12 @@ def corpus_of(train: list[Dialogue], valid: list[Dialogue]):  # type: ignore[no-
     return Corpus(train, valid, "here")
 
 
-def test_validation_rows_are_spread_evenly_and_at_most_that_many() -> None:
+def test_validation_trees_are_spread_evenly_over_the_dialogues() -> None:
     talks = [Dialogue(str(i), (DialogueTurn("user", "a"), DialogueTurn("system", f"reply {i}"))) for i in range(100)]
-    rows = validation_rows(talks, spec(), TOKENIZER, 128, most=10)
-    assert len(rows) == 10
-    assert "reply 90" in TOKENIZER.decode(rows[-1].ids)
-    assert len(validation_rows(talks, spec(), TOKENIZER, 128, most=1000)) == 100
+    trees = validation_trees(talks, spec(), TOKENIZER, 128, most=10)
+    assert len(trees) == 10
+    assert "reply 90" in read(trees[-1])
+    assert len(validation_trees(talks, spec(), TOKENIZER, 128, most=1000)) == 100
 
 
 @pytest.mark.parametrize(
@@ -153,10 +166,12 @@ def test_the_share_of_recased_dialogues_is_by_hash() -> None:
     assert recase_dialogue(talk).turns[1] == DialogueTurn("system", "I am ok.", ("A fact.",))
     assert recase_dialogue(talk).context == ("My cat.",)
     many = [Dialogue(str(i), talk.turns) for i in range(200)]
-    rows = training_rows(corpus_of(many, many), spec(facts="none", recase=0.5), TOKENIZER, 128, seed=0)
-    share = sum("I am ok." in TOKENIZER.decode(r.ids) for r in rows) / len(rows)
-    assert 0.35 < share < 0.65
-    assert rows == training_rows(corpus_of(many, many), spec(facts="none", recase=0.5), TOKENIZER, 128, seed=0)
+    wanted = spec(facts="none", recase=0.5)
+    texts, again = (
+        [read(tree) for tree in training_trees(corpus_of(many, many), wanted, TOKENIZER, 128, seed=0)] for _ in "ab"
+    )
+    assert 0.35 < sum("I am ok." in text for text in texts) / len(texts) < 0.65
+    assert texts == again
 
 
 def test_a_share_of_the_windows_gets_made_up_names_and_no_validation_reply_does() -> None:
@@ -165,12 +180,12 @@ def test_a_share_of_the_windows_gets_made_up_names_and_no_validation_reply_does(
     )
     many = [Dialogue(str(i), talk.turns) for i in range(COMMON - 1)]
     wanted = spec(made_up=0.5)
-    texts = [TOKENIZER.decode(r.ids) for r in training_rows(corpus_of(many, many), wanted, TOKENIZER, 128, seed=0)]
+    texts = [read(tree) for tree in training_trees(corpus_of(many, many), wanted, TOKENIZER, 128, seed=0)]
     assert 0.3 < sum("fresno" in t for t in texts) / len(texts) < 0.7
     for text in texts:  # separators are left out of what is decoded
         place = text.removeprefix("location:").split("where")[0].strip()
         assert text.endswith(f"In {place.capitalize()}.")
-    assert all("fresno" in TOKENIZER.decode(r.ids) for r in validation_rows(many, wanted, TOKENIZER, 128, 50))
+    assert all("fresno" in read(tree) for tree in validation_trees(many, wanted, TOKENIZER, 128, 50))
 
 
 # -- finding the corpus ----------------------------------------------------------------------------------------------

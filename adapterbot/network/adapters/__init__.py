@@ -2,14 +2,14 @@
 
 To add a kind: one file here with a class that derives from `AdapterKind`, and `KIND = <the class>` in it; and its name
 among the types that `adapter.type` of skill.toml takes (spec/tables.py).
-G adapters, B rows, T tokens, S tokens in all, P prefix tokens, F tokens of facts, d width, H heads, V vocabulary.
+G adapters, B rows, T tokens, S tokens in all, P prefix tokens, d width, H heads.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -65,14 +65,6 @@ class Rows:
         return self.scatter(y.new_zeros(self.count, x.shape[1], y.shape[2]), y)
 
 
-class Memory(Protocol):
-    """What an output site keeps of the prompts, by row."""
-
-    def select(self, rows: Tensor) -> Self:
-        """That of these rows, in this order."""
-        ...
-
-
 class AdapterKind(ABC):
     """The weights of G adapters of one kind, laid out for the rows of a batch, and what they change.
 
@@ -82,8 +74,6 @@ class AdapterKind(ABC):
 
     name: ClassVar[str]  # `adapter.type` in skill.toml, `type` in the metadata of the file
     sites: ClassVar[frozenset[str]]
-    companion: ClassVar[bool] = False  # stands in a file beside the file's own type, its tensors named `<name>.*`
-    precise: ClassVar[bool] = False  # weights are float32 whatever the type of the backbone's
     first_layer: int = 0  # the lowest block that is changed
 
     @abstractmethod
@@ -93,7 +83,7 @@ class AdapterKind(ABC):
     @classmethod
     @abstractmethod
     def init(cls, shape: Shape, table: AdapterTable, draw: torch.Generator) -> dict[str, Tensor]:
-        """First weights, float32, with which nothing is changed; none where the table does not ask for this kind.
+        """First weights, float32, with which nothing is changed.
 
         Raises:
             AdapterError: the table asks for what the backbone does not have.
@@ -138,29 +128,6 @@ class AdapterKind(ABC):
         """Keys and values before those of the tokens."""
         raise NotImplementedError
 
-    def read(
-        self, states: Tensor, embedded: Tensor, ids: Tensor, capitals: Tensor, lengths: Sequence[int], rows: Rows
-    ) -> Memory:
-        """What `output` and `nats` need of the facts ids [B, F], at the left of their rows: `lengths` tokens of each.
-
-        `states` and `embedded` [B, F, d] are their final hidden states and embeddings, `capitals` [B, F] their like
-        with a capital.
-        """
-        raise NotImplementedError
-
-    def output(self, logits: Tensor, hidden: Tensor, embedded: Tensor, memory: Memory, rows: Rows) -> Tensor:
-        """logits [B, T, V] changed, by final states and embeddings [B, T, d] of the same tokens."""
-        raise NotImplementedError
-
-    def nats(
-        self, logits: Tensor, labels: Tensor, hidden: Tensor, embedded: Tensor, memory: Memory, at: Tensor, rows: Rows
-    ) -> Tensor:
-        """Cross-entropy [N] of labels [N] under `output`, from logits [N, V] of the positions `at` [B, T] alone.
-
-        The same as from the changed logits, without making so many of them.
-        """
-        raise NotImplementedError
-
 
 class BatchAdapters:
     """What the rows of a batch have of adapters: an argument of the forward pass, never a state of the model."""
@@ -169,14 +136,8 @@ class BatchAdapters:
         self.parts = parts
         self.replies_only = replies_only  # of all rows: they act on the tokens of replies alone
         self.sites = frozenset(site for kind, _ in parts for site in kind.sites)
-        layered = [kind.first_layer for kind, _ in parts if kind.sites != {"output"}]
-        self.first_layer = min(layered, default=0)
+        self.first_layer = min((kind.first_layer for kind, _ in parts), default=0)
         self._at = {site: [part for part in parts if site in part[0].sites] for site in self.sites}
-
-    @property
-    def output(self) -> tuple[AdapterKind, Rows] | None:
-        """The kind that changes the logits of some of the rows, and of which; None where no row has one."""
-        return self._at["output"][0] if "output" in self.sites else None
 
     def after_attention(self, layer: int, x: Tensor) -> Tensor:
         """See `AdapterKind`."""

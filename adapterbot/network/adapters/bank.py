@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from adapterbot.errors import UnknownNameError
 from adapterbot.network.adapters import AdapterKind, BatchAdapters, Rows
 from adapterbot.network.adapters.file import AdapterFile
-from adapterbot.network.adapters.kinds import by_kind
+from adapterbot.network.adapters.kinds import kind_of
 from adapterbot.network.backbone import Backbone
 
 
@@ -54,8 +53,8 @@ class AdapterBank:
         by_skill: dict[type[AdapterKind], dict[str, dict[str, Tensor]]] = {}
         for skill in dict.fromkeys(skill for skill in skills if skill is not None):
             file = self._files[skill]
-            for kind, part in by_kind(file.type, file.tensors).items():
-                by_skill.setdefault(kind, {})[skill] = self._weights(kind, part, file.strength)
+            kind = kind_of(file.type)
+            by_skill.setdefault(kind, {})[skill] = self._weights(kind, file)
         parts = []
         for kind, weights in by_skill.items():
             number = {skill: g for g, skill in enumerate(weights)}
@@ -64,8 +63,7 @@ class AdapterBank:
         replies_only = not any(self.on_prompts(skills))
         return BatchAdapters(parts, replies_only) if parts else None
 
-    def _weights(self, kind: type[AdapterKind], tensors: Mapping[str, Tensor], strength: float) -> dict[str, Tensor]:
+    def _weights(self, kind: type[AdapterKind], file: AdapterFile) -> dict[str, Tensor]:
         """One adapter's tensors as they are used."""
-        dtype = torch.float32 if kind.precise else self._backbone.dtype
-        scaled = tensors if strength == 1 else kind.scaled(tensors, strength)
-        return {n: t.to(self._backbone.device, dtype) for n, t in scaled.items()}
+        scaled = file.tensors if file.strength == 1 else kind.scaled(file.tensors, file.strength)
+        return {n: t.to(self._backbone.device, self._backbone.dtype) for n, t in scaled.items()}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from adapterbot.errors import AdapterError
 from adapterbot.home import written_by_rename
-from adapterbot.network.adapters.kinds import by_kind, kind_of
+from adapterbot.network.adapters.kinds import kind_of
 from adapterbot.network.architectures.shape import Shape
 
 REPLY = "reply"  # `on` in the metadata of an adapter that acts on replies alone
@@ -51,7 +51,7 @@ class AdapterFile:
 
     def scaled(self, strength: float) -> AdapterFile:
         """This adapter with all that it adds to the states times `strength`, as task vectors are scaled (Ilharco et
-        al. 2023, arXiv 2212.04089, section 2); the copy head stays.
+        al. 2023, arXiv 2212.04089, section 2).
         """
         return replace(self, strength=self.strength * strength)
 
@@ -104,12 +104,13 @@ def load_adapter(path: Path, shape: Shape, fingerprint: str) -> AdapterFile:
             _check_sizes(path, metadata["type"], sizes, shape)  # before anything large is read
             _check_scales(path, given)
             stored = {name: file.get_tensor(name) for name in names}
+    except AdapterError:
+        raise
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise AdapterError(f"{path} cannot be read: {error}") from None
     _check_values(path, stored)
     tensors = unpacked(stored)
-    parts = by_kind(metadata["type"], tensors)
-    notes = tuple(f"{path} {note}" for kind, part in parts.items() for note in kind.check(part, shape))
+    notes = tuple(f"{path} {note}" for note in kind_of(metadata["type"]).check(tensors, shape))
     return AdapterFile(tensors, metadata, notes)
 
 
@@ -126,10 +127,8 @@ def _check_metadata(path: Path, metadata: Mapping[str, str], fingerprint: str) -
 
 
 def _check_sizes(path: Path, type: str, given: Mapping[str, tuple[int, ...]], shape: Shape) -> None:
-    wanted: dict[str, tuple[int, ...]] = {}
     try:
-        for kind, sizes in by_kind(type, given).items():
-            wanted |= kind.tensors(sizes, shape)
+        wanted = kind_of(type).tensors(given, shape)
     except AdapterError as error:
         raise AdapterError(f"{path}: {error}") from None
     missing = wanted.keys() - given.keys()

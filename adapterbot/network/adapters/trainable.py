@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from adapterbot.network.adapters import BatchAdapters, Rows
 from adapterbot.network.adapters.file import REPLY, AdapterFile
-from adapterbot.network.adapters.kinds import by_kind, kinds_of
+from adapterbot.network.adapters.kinds import kind_of
 from adapterbot.network.architectures.shape import Shape
 from adapterbot.spec.tables import AdapterTable
 
@@ -27,7 +27,7 @@ class Adapter(nn.Module):
         self.kind = table.type
         self.on = table.on
         draw = torch.Generator().manual_seed(seed)
-        first = {n: t for kind in kinds_of(table.type) for n, t in kind.init(shape, table, draw).items()}
+        first = kind_of(table.type).init(shape, table, draw)
         self.names = tuple(first)
         for name, tensor in first.items():
             self.register_parameter(_attribute(name), nn.Parameter(tensor))
@@ -36,9 +36,8 @@ class Adapter(nn.Module):
         """The weights as the decoder's argument, the same for all rows and of this type; gradients flow through."""
         weights = {name: self.get_parameter(_attribute(name)).to(dtype) for name in self.names}
         device = next(iter(weights.values())).device
-        rows = Rows([0], device)
-        parts = [(kind([part], self.shape), rows) for kind, part in by_kind(self.kind, weights).items()]
-        return BatchAdapters(parts, self.on == REPLY)
+        kind = kind_of(self.kind)([weights], self.shape)
+        return BatchAdapters([(kind, Rows([0], device))], self.on == REPLY)
 
     @property
     def sizes(self) -> dict[str, tuple[int, ...]]:

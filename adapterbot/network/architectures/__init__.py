@@ -111,10 +111,6 @@ class Architecture(nn.Module, ABC):
         """The matrices of the blocks, which Muon trains; embeddings, norms and biases are not among them."""
 
     @abstractmethod
-    def token_embeddings(self, ids: Tensor) -> Tensor:
-        """ids [...] -> what each token is embedded as, whatever its position [..., d]."""
-
-    @abstractmethod
     def embed(self, ids: Tensor, layout: Layout) -> Tensor:
         """ids [B, T] -> the input of the first block [B, T, d]."""
 

@@ -166,11 +166,6 @@ class GPT2(Architecture):
         """The matrices of attention and MLP."""
         return [parameter for parameter in self.h.parameters() if parameter.dim() == 2]
 
-    def token_embeddings(self, ids: Tensor) -> Tensor:
-        """ids [...] -> [..., d]."""
-        embeddings: Tensor = self.wte(ids)
-        return embeddings
-
     def embed(self, ids: Tensor, layout: Layout) -> Tensor:
         """ids [B, T] -> embeddings of tokens and positions [B, T, d]."""
         x: Tensor = self.wte(ids) + self.wpe(layout.positions)

@@ -180,14 +180,10 @@ class Llama(Architecture):
         """The matrices of attention and MLP."""
         return [parameter for parameter in self.layers.parameters() if parameter.dim() == 2]
 
-    def token_embeddings(self, ids: Tensor) -> Tensor:
-        """ids [...] -> [..., d]."""
-        embeddings: Tensor = self.embed_tokens(ids)
-        return embeddings
-
     def embed(self, ids: Tensor, layout: Layout) -> Tensor:
         """ids [B, T] -> embeddings of the tokens [B, T, d]; positions are told within attention."""
-        return self.token_embeddings(ids)
+        x: Tensor = self.embed_tokens(ids)
+        return x
 
     def blocks(self, x: Tensor, layers: range, layout: Layout, adapters: Adapters | None = None) -> Tensor:
         """Hidden states [B, T, d] through some of the blocks."""

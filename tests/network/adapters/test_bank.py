@@ -63,24 +63,17 @@ def test_a_wide_adapter_costs_its_own_size_alone(tiny: Backbone, tmp_path: Path)
     assert {down.shape[-1] for _, _, down, *_ in kind.layers} == {2}, "padded to the widest of these rows"
 
 
-@pytest.mark.parametrize(("bottleneck", "copying"), [(4097, 0), (2, 1025)])
-def test_an_adapter_wider_than_skill_toml_allows_is_refused(
-    tiny: Backbone, tmp_path: Path, bottleneck: int, copying: int
-) -> None:
+def test_an_adapter_wider_than_skill_toml_allows_is_refused(tiny: Backbone, tmp_path: Path) -> None:
     path = tmp_path / "adapter.safetensors"
-    adapter = fresh_adapter(tiny, 2, copying=4)
-    big = adapter.tensors()
-    if copying:
-        big |= {"copy.key": torch.zeros(3 * tiny.width, copying), "copy.query": torch.zeros(2 * tiny.width, copying)}
-    else:
-        layers, width = tiny.shape.layers, tiny.width
-        big |= {
-            "down.weight": torch.zeros(layers, width, bottleneck),
-            "down.bias": torch.zeros(layers, bottleneck),
-            "up.weight": torch.zeros(layers, bottleneck, width),
-        }
+    adapter = fresh_adapter(tiny, 2)
+    layers, width, bottleneck = tiny.shape.layers, tiny.width, 4097
+    big = adapter.tensors() | {
+        "down.weight": torch.zeros(layers, width, bottleneck),
+        "down.bias": torch.zeros(layers, bottleneck),
+        "up.weight": torch.zeros(layers, bottleneck, width),
+    }
     save_adapter(path, big, {"type": adapter.kind, "backbone": tiny.fingerprint})
-    with pytest.raises(AdapterError, match=r"at most 4,096 wide|1 to 1,024") as caught:
+    with pytest.raises(AdapterError, match="at most 4,096 wide") as caught:
         load_adapter(path, tiny.shape, tiny.fingerprint)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
