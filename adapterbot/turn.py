@@ -54,7 +54,6 @@ DECODE_SETTINGS: dict[str, tuple[type, float, float, str]] = {
     "min_tokens": (int, 0, 512, "the reply does not end before this many tokens"),
     "max_tokens": (int, 1, 512, "the reply ends after this many tokens at the latest"),
     "drafts": (int, 1, 32, "sample this many replies and keep the best"),
-    "openings": (int, 0, 32, "so many of the drafts begin with words of the facts; one draft always begins freely"),
     "seed": (int, 0, 2**63 - 1, "the same seed gives the same reply"),
 }
 
@@ -75,7 +74,6 @@ class Decode:
     min_tokens: int = 1
     max_tokens: int = 50
     drafts: int = 1
-    openings: int = 0
     seed: int | None = None
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from adapterbot.turn import Decode
 class Request:
     """One prompt to answer. `adapter` is a row of the bank by name, None for the bare backbone.
 
-    The last drafts begin with `openings`, one each; the first draft is always free.
+    All drafts begin with the tokens `start`.
     """
 
     ids: Sequence[int]
@@ -24,7 +24,7 @@ class Request:
     decode: Decode
     seed: int
     reply: int = 0  # the ids from here on are the reply's: adapters of replies act on them
-    openings: Sequence[Sequence[int]] = ()
+    start: Sequence[int] = ()
     agree: int = 0  # after so many tokens all drafts go on from one beginning (see `agreement`); 0: never
     beginnings: Sequence[Sequence[int]] = ()  # the drafts agree on the beginning of one of these alone; empty: on any
 
@@ -43,7 +43,6 @@ class Sample:
     logprob: float = 0.0
     steps: int = 0
     finished: bool = False
-    opening: Sequence[int] = ()
     agreed: int = 0
 
     def go_on_from(self, other: Sample) -> None:
@@ -51,7 +50,6 @@ class Sample:
         self.ids = list(other.ids)
         self.logprob = other.logprob
         self.steps = other.steps
-        self.opening = other.opening
         self.finished = other.finished
 
     @property
@@ -63,11 +61,9 @@ class Sample:
 def _samples(backbone: Backbone, request: Request) -> list[Sample]:
     """One per draft; draft i draws from its own generator, so its text does not depend on how many there are."""
     limit = max(1, min(request.decode.max_tokens, backbone.positions - len(request.ids)))
-    free = request.decode.drafts - len(request.openings)
-    starts = [*[()] * free, *request.openings]
     return [
-        Sample(request, torch.Generator().manual_seed((request.seed + i * 0x9E3779B9) % 2**63), limit, opening=start)
-        for i, start in enumerate(starts)
+        Sample(request, torch.Generator().manual_seed((request.seed + i * 0x9E3779B9) % 2**63), limit)
+        for i in range(request.decode.drafts)
     ]
 
 

@@ -17,8 +17,8 @@ COLDEST = 1e-4  # temperatures below are greedy: dividing by them would overflow
 def next_tokens(logits: Tensor, rows: Sequence[Sample], separator: int) -> Tensor:
     """Sample one token per row [B] from logits [B, V] and add it to its sample; done rows get the separator.
 
-    A row with an opening gets that first. Drawn on the processor, so that a seed gives the same reply on any device
-    whose logits agree.
+    A row whose request has a start gets that first. Drawn on the processor, so that a seed gives the same reply on any
+    device whose logits agree.
     """
     tokens = torch.full((len(rows),), separator)
     logits = logits.float().cpu()
@@ -26,8 +26,9 @@ def next_tokens(logits: Tensor, rows: Sequence[Sample], separator: int) -> Tenso
     for b, grown in enumerate(rows):
         if grown.done:
             continue
-        if len(grown.ids) < len(grown.opening):
-            token = grown.opening[len(grown.ids)]
+        start = grown.request.start
+        if len(grown.ids) < len(start):
+            token = start[len(grown.ids)]
         else:
             token = _draw(_penalised(logits[b], grown, separator), grown)
             grown.logprob += float(logprobs[b, token])

@@ -18,7 +18,6 @@ from adapterbot.manager.care import TURNS
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone
 from adapterbot.reply.grounding import Evidence, told
-from adapterbot.reply.openings import openings
 from adapterbot.reply.prompt import encode
 from adapterbot.reply.rerank import Relevance, Style, best_first, quotable, tidied
 from adapterbot.reply.safety import Guard
@@ -122,9 +121,6 @@ class Responder:
             decode=decode,
             seed=secrets.randbelow(2**31) if decode.seed is None else decode.seed,
             reply=prompt.reply,
-            openings=[
-                tokenizer.encode(text) for text in openings(facts, texts, min(decode.openings, decode.drafts - 1))
-            ],
             agree=AGREED if agrees(spec, evidence, beginnings) else 0,
             beginnings=[tokenizer.encode(text) for text in beginnings],
         )
@@ -197,8 +193,7 @@ class Responder:
                 break
             again = replace(turn.request, seed=turn.request.seed + attempt, agree=0)
             if begun:
-                opening = samples[0].ids[: samples[0].agreed]
-                again = replace(again, openings=[opening] * again.decode.drafts)
+                again = replace(again, start=samples[0].ids[: samples[0].agreed])
             ranked = self._ranked(turn, grow(self.backbone, self.bank, [again])[0], begun)
             best = self._guard.first(ranked, turn.said, turn.facts)
         if best is None:

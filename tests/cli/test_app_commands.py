@@ -127,7 +127,7 @@ def test_every_decode_setting_is_an_option(run: Run, command: str) -> None:
 
 def test_decode_options_reach_the_reply(run: Run) -> None:
     options = ["--skill", "chitchat", "--seed", "3", "--temperature", "0", "--min-tokens", "9", "--max-tokens", "9"]
-    more = ["--top-k", "5", "--no-repeat-ngram", "2", "--repetition-penalty", "1.5", "--openings", "0"]
+    more = ["--top-k", "5", "--no-repeat-ngram", "2", "--repetition-penalty", "1.5"]
     reply = json.loads(run("respond", "How are you?", "--json", *options, *more)[1])
     assert (reply["seed"], reply["drafts"][0]["tokens"]) == (3, 9)
 

@@ -259,6 +259,20 @@ def test_closing_the_iterator_stops_the_work(
     assert len(calls) == done == 2
 
 
+def test_what_drafts_start_with_is_no_choice_of_theirs(tiny: Backbone, bank: AdapterBank) -> None:
+    """What follows is as likely as after a prompt that ends with the start."""
+    start = (40, 41, 42)
+    wanted = replace(request(replace(PLAIN, drafts=3, max_tokens=9)), start=start)
+    *_, samples = sample(tiny, bank, [wanted])
+    assert [tuple(s.ids[:3]) for s in samples[0]] == [start] * 3
+    assert all(s.steps == len(s.ids) - 3 + s.finished for s in samples[0])
+    greedy = replace(GREEDY, max_tokens=9)
+    begun = grown(tiny, bank, replace(request(greedy), start=start))
+    after = grown(tiny, bank, request(replace(greedy, max_tokens=6), ids=(*PROMPT, *start)))
+    assert begun.ids == [*start, *after.ids]
+    assert begun.logprob == pytest.approx(after.logprob, abs=1e-3)
+
+
 def test_the_last_drafts_end_once_enough_have_finished(tiny: Backbone) -> None:
     bank = AdapterBank(tiny)
     request = Request(tiny.tokenizer.encode("hello"), None, Decode(drafts=8, max_tokens=60, temperature=1.5), 3)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from adapterbot.facts import Triple
-
 FILM = "film"
 BOOK = "book"
 MUSIC = "music"
@@ -79,49 +77,11 @@ MEDIA: dict[str, str] = {
     BOOK: "book books novel novels read reading author novelist",
     MUSIC: "song songs album albums track tracks listen sing sang",
 }
-# How a triple is told, without a full stop: "{s}" is its subject, "{o}" its object.
-TOLD: dict[str, str] = {
-    "directed by": "{s} was directed by {o}",
-    "written by": "{s} was written by {o}",
-    "starred actors": "{o} is in {s}",
-    "music by": "The music of {s} is by {o}",
-    "produced by": "{s} was produced by {o}",
-    "recorded by": "{s} was recorded by {o}",
-    "composer": "{s} was composed by {o}",
-    "lyricist": "The words of {s} are by {o}",
-    "release year": "{s} came out in {o}",
-    "has genre": "The genre of {s} is {o}",
-    "musical genre": "The genre of {s} is {o}",
-    "subject": "{s} is about {o}",
-    "in language": "The language of {s} is {o}",
-    "adapted from": "{s} is based on {o}",
-    "part of series": "{s} is part of the series {o}",
-    "next in series": "{s} is followed by {o}",
-    "sequel": "{s} is followed by {o}",
-    "award won": "{s} won the {o}",
-    "member of": "{s} is a member of {o}",
-    "country of nationality": "{s} is from {o}",
-    "place of birth": "{s} was born in {o}",
-    "sibling": "{s} and {o} are siblings",
-    "spouse (or domestic partner)": "{s} and {o} are a couple",
-    "instrument played": "The instrument of {s} is the {o}",
-    "sport played": "The sport of {s} is {o}",
-    "sport": "The sport of {s} is {o}",
-    "position(s)": "The position of {s} is {o}",
-    "player": "{o} has played for {s}",
-    "player statistics": "{o} has played for {s}",
-    "team": "{o} is in the {s}",
-    "team coached": "{s} has coached {o}",
-    "home venue for": "{s} is the home of {o}",
-    "champion": "{o} won the {s}",
-    "runner-up": "{o} came second in the {s}",
-}
 # What we list first about a thing when nothing in particular is asked.
 PRIOR = ("directed by", "written by", "recorded by", "starred actors", "sport played", "has genre", "musical genre")
 # By what two things are alike, the strongest first.
 ALIKE = ("part of series", "directed by", "written by", "has genre", "recorded by", "musical genre", "sport played")
 WORD = re.compile(r"[^\W\d_]+")
-KIND = re.compile(r" \((?:film|book|album|song|band|novel)\)$")
 ENDING = re.compile(r"(?<=\w{3})(?:ation|ions?|ing|ors?|ers?|ed|es|s|e)$")
 MINOR = frozenset(WORD.findall("by of in for the a an to is or and played has with"))
 
@@ -129,12 +89,6 @@ MINOR = frozenset(WORD.findall("by of in for the a an to is or and played has wi
 def canonical(relation: str) -> str:
     """'directed_by' as 'directed by', so that spellings of one relation agree."""
     return " ".join(relation.replace("_", " ").lower().split())
-
-
-def told(triple: Triple) -> str:
-    """'Tide<TAB>directed_by<TAB>Ida Holm' as 'Tide was directed by Ida Holm'; "" for a relation that TOLD has not."""
-    plain = {"s": KIND.sub("", triple.subject), "o": KIND.sub("", triple.object)}
-    return TOLD.get(canonical(triple.relation), "").format_map(plain)
 
 
 def stem(word: str) -> str:
