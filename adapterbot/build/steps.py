@@ -29,7 +29,6 @@ from adapterbot.home import DATA
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.training.card import figures_in
-from adapterbot.training.frames import FRAMES, KINDS, NEAR, OF_SKILLS
 from adapterbot.training.recipe import Recipe
 
 BACKBONE = "backbone (vocabulary and weights)"
@@ -106,11 +105,7 @@ class BuildRun:
             BACKBONE,
             kind="backbone",
             subject="",
-            inputs={
-                RECIPE: digest(self.recipe.flat),
-                **self._read(self._mixed()),
-                **self._frames(*(KINDS if self.recipe.mixture.frames else ())),
-            },
+            inputs={RECIPE: digest(self.recipe.flat), **self._read(self._mixed())},
             after=(),
             outputs=lambda: self._present(self.folder.backbone, *CONFIGS, *WEIGHTS),
             needs=("accelerate", "sentencepiece"),
@@ -240,18 +235,12 @@ class BuildRun:
         found = {}
         for spec in specs:
             found[f"skills/{spec.name}/skill.toml"] = digest(spec.model_dump(mode="json", exclude=without))
-            found |= self._frames(*spec.data.frames)
             for name in filter(None, ("examples.jsonl", spec.data.path)):
                 if (spec.folder / name).is_file():
                     found[f"skills/{spec.name}/{name}"] = hash_file(spec.folder / name)
             if samples and (sample := SAMPLES / f"{spec.name}.jsonl").is_file():
                 found[f"data/samples/{sample.name}"] = hash_file(sample)
         return found
-
-    def _frames(self, *kinds: str) -> dict[str, str]:
-        """Hashes of the files that frames of these kinds come from."""
-        files = [path for path, of in ((FRAMES, KINDS), (OF_SKILLS, NEAR)) if of.keys() & set(kinds)]
-        return {f"data/samples/{path.name}": hash_file(path) for path in files}
 
     def _present(self, folder: Path, *patterns: str) -> dict[str, str]:
         """Hashes of the files in `folder` that fit one of the patterns."""

@@ -20,7 +20,6 @@ from adapterbot.turn import Decode
 FALLBACK = "chitchat"
 
 Group = Literal["conversation", "knowledge", "task", "style"]
-Frame = Literal["fact", "row", "forecast", "triple", "event_row"]
 
 
 class Table(BaseModel):
@@ -37,8 +36,6 @@ class DataTable(Table):
     domain: str = ""  # keep only dialogues of this domain
     facts: Literal["auto", "none", "context", "knowledge"] = "auto"
     recase: float = Field(0.0, ge=0, le=1)  # share of the training dialogues that get capitals at sentence starts
-    made_up: float = Field(0.0, ge=0, le=1)  # share of the training windows whose facts and replies get made-up names
-    frames: tuple[Frame, ...] = ()  # what of our own frames it learns from as well
     examples: float = Field(0.2, ge=0, le=10)  # of the skill's own examples.jsonl for each other training dialogue
 
     @field_validator("path")

@@ -36,7 +36,7 @@ from adapterbot.network.tokenizer import Tokenizer
 from adapterbot.reply.safety import WordList
 from adapterbot.training.bits_per_byte import bits_per_byte
 from adapterbot.training.curve import write_curve
-from adapterbot.training.documents import PretrainingCorpora, common_words, read_corpora, validation_documents
+from adapterbot.training.documents import PretrainingCorpora, read_corpora, validation_documents
 from adapterbot.training.optimizers import optimizers, rate
 from adapterbot.training.packing import Batch, Packed, PackedDecoder
 from adapterbot.training.passes import Passes
@@ -161,7 +161,7 @@ class Pretraining:
         if state.step:
             announce(f"resumed at step {state.step} of {state.steps}")
         positions = decoder.shape.positions
-        passes = Passes(corpora, recipe, tokenizer, positions, work, accelerator, common_words(corpora))
+        passes = Passes(corpora, recipe, tokenizer, positions, work, accelerator)
         return cls(accelerator, corpora, tokenizer, decoder, recipe, out, quiet, announce, passes, both, state, key)
 
     @property

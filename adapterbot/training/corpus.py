@@ -12,10 +12,7 @@ from adapterbot.data.dialogue import Dialogue, read_dialogues
 from adapterbot.errors import DataError
 from adapterbot.home import DATA
 from adapterbot.spec.tables import SkillSpec
-from adapterbot.training.frames import frame_dialogues
 
-FRAMES_SHARE = 0.3  # dialogues from frames for each other training dialogue, where a skill asks for frames
-FEWEST_FRAMES = 1_200
 SAMPLES = "the sample dialogues that ship with adapterbot"
 
 
@@ -64,11 +61,6 @@ def load_corpus(spec: SkillSpec, data: str | None = None, rate: Rate | None = No
         examples = [d for d in read_dialogues(own) if d.texts not in known]  # `data.path` may name the same file
         train += examples * max(1, round(spec.data.examples * len(train) / len(examples))) if examples else []
         origin += f" and {len(examples)} examples of the skill's own"
-    if spec.data.frames:
-        count = max(FEWEST_FRAMES, round(FRAMES_SHARE * len(train)))
-        frames = list(frame_dialogues(count, spec.name, spec.data.frames, spec.knowledge.limit))
-        train += frames
-        origin += f" and {len(frames)} dialogues from frames ({', '.join(spec.data.frames)})"
     return Corpus(
         train, kept["valid"], origin + (f" ({overlap} duplicates of validation dialogues left out)" if overlap else "")
     )

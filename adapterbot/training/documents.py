@@ -19,16 +19,12 @@ from adapterbot.data.corpora import SUFFIXES, Splits, load_path
 from adapterbot.data.dialogue import Dialogue, DialogueTurn
 from adapterbot.errors import DataError
 from adapterbot.language.sentences import recase
-from adapterbot.training.frames import frame_dialogues
-from adapterbot.training.made_up_names import everyday_words, with_made_up_names
 from adapterbot.training.recipe import MixtureTable
 
 REGISTER = "register: lower case"  # the fact line that marks a document in lower case
 HISTORY = 3  # utterances before a grounded reply
 CHARACTERS_PER_TOKEN = 3  # fewer than any text has: chunks of a long dialogue surely fit
-COMMON = 100  # a word that stands this often in the corpora belongs to everyday language
 CONTEXT_SHARE = 0.5  # of the dialogues that have a context show it
-DIALOGUES_PER_FRAME = 5  # at least: our own frames must not drown a small corpus
 LONG_TURN = 8  # words
 SHARED_TURNS = 2  # long turns in common with validation dialogues, from which on a dialogue is a near duplicate,
 SHARED_SHARE = 0.4  # if they are also this share of its long turns
@@ -160,21 +156,14 @@ def _cut(dialogue: Dialogue, unsafe: Callable[[str], bool]) -> Dialogue | None:
     return None if end < 2 else Dialogue(dialogue.id, dialogue.turns[:end], dialogue.context, dialogue.domain)
 
 
-def common_words(corpora: PretrainingCorpora) -> Callable[[str], bool]:
-    """Whether a lower-case word stands at least COMMON times in the training texts."""
-    dialogues = (d for splits in corpora.splits.values() for d in splits["train"])
-    return everyday_words((t.text for d in dialogues for t in d.turns), COMMON)
-
-
 def training_documents(
     corpora: PretrainingCorpora,
     mixture: MixtureTable,
     positions: int,
     seed: int,
     number: int,
-    common: Callable[[str], bool],
 ) -> Iterator[Document]:
-    """The documents of pass `number`: each as often as the recipe's weights say, corpus by corpus; frames last."""
+    """The documents of pass `number`: each as often as the recipe's weights say, corpus by corpus."""
     for name, splits in corpora.splits.items():
         for dialogue in splits["train"]:
             draw = random.Random(f"{seed} {number} {name} {dialogue.id}")
@@ -183,11 +172,7 @@ def training_documents(
             grounded = [i for i, t in enumerate(dialogue.turns) if t.knowledge and t.speaker == "system" and i]
             for index in grounded:
                 for _ in range(_times(mixture.grounded, name, draw)):
-                    yield _grounded(name, dialogue, index, draw, common if draw.random() < mixture.made_up else None)
-    dialogues = sum(len(splits["train"]) for splits in corpora.splits.values())
-    for dialogue in frame_dialogues(min(mixture.frames, dialogues // DIALOGUES_PER_FRAME), f"{seed} {number}"):
-        question, answer = dialogue.turns
-        yield Document("frames", answer.knowledge, (question.text, answer.text), (1,))
+                    yield _grounded(name, dialogue, index, draw)
 
 
 def validation_documents(corpus: str, dialogues: Iterable[Dialogue], positions: int) -> list[Document]:
@@ -229,15 +214,11 @@ def in_register(dialogue: Dialogue, draw: random.Random, mend: bool = True) -> t
     return (), Dialogue(dialogue.id, turns, dialogue.context, dialogue.domain, dialogue.label)
 
 
-def _grounded(
-    corpus: str, dialogue: Dialogue, index: int, draw: random.Random, common: Callable[[str], bool] | None
-) -> Document:
+def _grounded(corpus: str, dialogue: Dialogue, index: int, draw: random.Random) -> Document:
     """One grounded reply with its facts, the first of them at least, and the utterances before it."""
     knowledge = dialogue.turns[index].knowledge
     facts = knowledge[: draw.randint(1, len(knowledge))]
     texts = tuple(t.text for t in dialogue.turns[max(0, index - HISTORY) : index + 1])
-    if common is not None:
-        facts, texts = with_made_up_names(facts, texts, (len(texts) - 1,), common, draw)
     return Document(corpus, facts, texts, (len(texts) - 1,))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ class Passes:
     positions: int
     folder: Path
     accelerator: Any
-    common: Callable[[str], bool]  # whether a word is one of everyday language
     prefetcher: Prefetcher = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,7 +50,7 @@ class Passes:
         packed = load_packed(self._path(number))
         if packed is None:
             seed = self.recipe.pretrain.seed
-            documents = training_documents(self.corpora, self.recipe.mixture, self.positions, seed, number, self.common)
+            documents = training_documents(self.corpora, self.recipe.mixture, self.positions, seed, number)
             packed = pack(documents, self.tokenizer, self.positions, seed + number)
             packed.save(self._path(number))
         return packed

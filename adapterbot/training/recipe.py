@@ -26,8 +26,6 @@ class MixtureTable(Table):
     templated: tuple[str, ...] = ()  # sentences recur by design: near duplicates stay, and so does lower case
     dialogues: dict[str, float] = Field(default_factory=dict)
     grounded: dict[str, float] = Field(default_factory=dict)
-    made_up: float = Field(0.5, ge=0, le=1)  # share of grounded documents whose names become made-up ones
-    frames: int = Field(0, ge=0)  # at most so many documents of one pass are from our own frames (frames.py)
 
 
 class VocabularyTable(Table):

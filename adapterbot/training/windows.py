@@ -15,11 +15,7 @@ from adapterbot.network.tree import Tree, merge
 from adapterbot.reply.prompt import encode
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.training.corpus import Corpus
-from adapterbot.training.frames import FRAME
-from adapterbot.training.made_up_names import everyday_words, with_made_up_names
 from adapterbot.turn import Prompt
-
-COMMON = 20  # a word that stands this often in a skill's corpus belongs to everyday language
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +82,15 @@ def encode_windows(parts: Iterable[Window], tokenizer: Tokenizer, positions: int
 
 
 def training_trees(corpus: Corpus, spec: SkillSpec, tokenizer: Tokenizer, positions: int, seed: int) -> list[Tree]:
-    """Trees of the training dialogues, with what `data.recase` and `data.made_up` do to a share of them.
+    """Trees of the training dialogues, with what `data.recase` does to a share of them.
 
     Of all of them, or of so many dialogues, drawn at random, that `train.tokens` are reached.
     """
     drawn = corpus.train
     if spec.train.tokens:
         drawn = random.Random(f"{seed} part").sample(drawn, len(drawn))
-    parts = _augmented(replace(corpus, train=drawn), spec, random.Random(f"{seed} names"), seed)
     trees, tokens = list[Tree](), 0
-    for tree in trees_of(parts, spec, tokenizer, positions):
+    for tree in trees_of(_windows(drawn, spec, seed), spec, tokenizer, positions):
         trees.append(tree)
         tokens += tree.tokens
         if tokens >= spec.train.tokens > 0:
@@ -122,19 +117,11 @@ def validation_trees(
     return list(trees_of(everything[::step], spec, tokenizer, positions))
 
 
-def _augmented(corpus: Corpus, spec: SkillSpec, draw: random.Random, seed: int) -> Iterator[list[Window]]:
-    """The training windows, in the shares of the spec with capitals and with made-up names in facts and replies."""
-    common = everyday_words((t.text for d in corpus.train for t in d.turns), COMMON)
-
-    def named(w: Window, own: bool) -> Window:
-        if not w.facts or own or draw.random() >= spec.data.made_up:
-            return w
-        return Window(*with_made_up_names(w.facts, w.utterances, [len(w.utterances) - 1], common, draw))
-
-    for dialogue in corpus.train:
+def _windows(dialogues: Iterable[Dialogue], spec: SkillSpec, seed: int) -> Iterator[list[Window]]:
+    """The training windows, a share of the dialogues with capitals where sentences start."""
+    for dialogue in dialogues:
         recase_it = random.Random(f"{seed} {dialogue.id}").random() < spec.data.recase
-        for part in shared(recase_dialogue(dialogue) if recase_it else dialogue, spec):
-            yield [named(w, dialogue.id.startswith(FRAME)) for w in part]
+        yield from shared(recase_dialogue(dialogue) if recase_it else dialogue, spec)
 
 
 def recase_dialogue(dialogue: Dialogue) -> Dialogue:

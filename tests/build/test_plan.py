@@ -158,7 +158,6 @@ def test_what_was_made_from_what_is_kept_in_order(built: Place) -> None:
         "corpus kvret",
         "skills/weather/skill.toml",
         "skills/weather/examples.jsonl",
-        "data/samples/frames.json",
         f"step {BACKBONE}",
     }
     assert "data/backbone/model.safetensors" in records[BACKBONE]["wrote"]

@@ -15,7 +15,6 @@ from adapterbot.reply.safety import WordList
 from adapterbot.training.documents import (
     REGISTER,
     PretrainingCorpora,
-    common_words,
     in_register,
     read_corpora,
     training_documents,
@@ -85,21 +84,8 @@ def test_a_templated_corpus_keeps_its_near_duplicates_and_its_case(tmp_path: Pat
     corpora = read(tmp_path, templated=["a"])
     assert ids(corpora, "a") == ["near", "low"]
     mixture = MixtureTable(templated=("a",), dialogues={"a": 50.0})
-    made = list(training_documents(corpora, mixture, 64, 0, 0, str.islower))
+    made = list(training_documents(corpora, mixture, 64, 0, 0))
     assert {d.utterances for d in made if "food" in d.utterances[0]} == {tuple(t["text"] for t in low["turns"])}
-
-
-@pytest.mark.parametrize(("frames", "made"), [(20, 20), (1000, 30)])
-def test_frames_come_as_often_as_the_recipe_says_and_anew_in_every_pass(tmp_path: Path, frames: int, made: int) -> None:
-    corpus(tmp_path, "a", [talk(str(i), f"Tea {i}?", "Yes.") for i in range(150)], VALID)
-    mixture = MixtureTable(frames=frames)
-    corpora = read_corpora(tmp_path, mixture, UNSAFE)
-    passes = [
-        [d for d in training_documents(corpora, mixture, 64, 0, n, str.islower) if d.corpus == "frames"] for n in (0, 1)
-    ]
-    assert [len(p) for p in passes] == [made, made]
-    assert passes[0] != passes[1]
-    assert all(d.facts and d.learn == (1,) for d in passes[0])
 
 
 def test_a_dialogue_ends_before_its_first_unsafe_turn(tmp_path: Path) -> None:
@@ -146,11 +132,11 @@ def test_weights_say_how_often_a_document_comes(tmp_path: Path) -> None:
     grounded = [talk(f"g{i}", f"Number {i}?", "It is a strait.", knowledge=facts) for i in range(40)]
     corpus(tmp_path, "a", grounded, VALID)
     corpus(tmp_path, "b", [talk(f"b{i}", f"Say {i}.", "I do.") for i in range(40)], [talk("w", "What?", "That.")])
-    mixture = MixtureTable(dialogues={"a": 0.5, "others": 2.0}, grounded={"a": 3.0}, made_up=0.0)
+    mixture = MixtureTable(dialogues={"a": 0.5, "others": 2.0}, grounded={"a": 3.0})
     corpora = read_corpora(tmp_path, mixture, UNSAFE)
 
     def documents(number: int) -> list[Any]:
-        return list(training_documents(corpora, mixture, 64, 0, number, common_words(corpora)))
+        return list(training_documents(corpora, mixture, 64, 0, number))
 
     made = documents(0)
     known = [d for d in made if d.facts]
@@ -160,16 +146,6 @@ def test_weights_say_how_often_a_document_comes(tmp_path: Path) -> None:
     assert {len(d.facts) for d in known} == {1, 2}
     assert 8 <= sum(d.corpus == "a" and not d.facts for d in made) <= 32
     assert made == documents(0) != documents(1)
-
-
-def test_names_become_made_up_in_the_share_of_the_recipe(tmp_path: Path) -> None:
-    grounded = [talk(f"g{i}", f"Number {i}?", "Go to the Quellmar.", knowledge=["name: Quellmar"]) for i in range(100)]
-    corpus(tmp_path, "a", grounded, VALID)
-    mixture = MixtureTable(dialogues={"others": 0.0}, made_up=0.5)
-    corpora = read_corpora(tmp_path, mixture, UNSAFE)
-    made = list(training_documents(corpora, mixture, 64, 0, 0, frozenset({"go", "to", "the"}).__contains__))
-    assert 30 <= sum(d.facts == ("name: Quellmar",) for d in made) <= 70
-    assert all(d.facts[0].split(": ")[1] == d.utterances[1].removeprefix("Go to the ").rstrip(".") for d in made)
 
 
 def test_lower_case_is_marked_or_mended_and_cased_text_left_alone() -> None:

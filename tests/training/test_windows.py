@@ -21,7 +21,6 @@ from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import DataTable, KnowledgeTable, SkillSpec
 from adapterbot.training.corpus import load_corpus
 from adapterbot.training.windows import (
-    COMMON,
     encode_windows,
     recase_dialogue,
     replies,
@@ -172,20 +171,6 @@ def test_the_share_of_recased_dialogues_is_by_hash() -> None:
     )
     assert 0.35 < sum("I am ok." in text for text in texts) / len(texts) < 0.65
     assert texts == again
-
-
-def test_a_share_of_the_windows_gets_made_up_names_and_no_validation_reply_does() -> None:
-    talk = Dialogue(
-        "d", (DialogueTurn("user", "where is it"), DialogueTurn("system", "In Fresno.", ("location: fresno",)))
-    )
-    many = [Dialogue(str(i), talk.turns) for i in range(COMMON - 1)]
-    wanted = spec(made_up=0.5)
-    texts = [read(tree) for tree in training_trees(corpus_of(many, many), wanted, TOKENIZER, 128, seed=0)]
-    assert 0.3 < sum("fresno" in t for t in texts) / len(texts) < 0.7
-    for text in texts:  # separators are left out of what is decoded
-        place = text.removeprefix("location:").split("where")[0].strip()
-        assert text.endswith(f"In {place.capitalize()}.")
-    assert all("fresno" in read(tree) for tree in validation_trees(many, wanted, TOKENIZER, 128, 50))
 
 
 # -- finding the corpus ----------------------------------------------------------------------------------------------
