@@ -102,7 +102,7 @@ def test_a_drained_stream_is_the_reply(shared_bot: Bot, skill: str) -> None:
         assert "first_token" in streamed.timings or len(pieces) == 1 or not at_once
 
 
-@pytest.mark.parametrize("skill", ["wiki", "chitchat", "empathetic"])
+@pytest.mark.parametrize("skill", ["chitchat", "empathetic"])
 def test_several_drafts_agree_on_the_beginning_which_comes_before_the_rest_is_made(
     shared_bot: Bot, monkeypatch: pytest.MonkeyPatch, skill: str
 ) -> None:
@@ -114,10 +114,7 @@ def test_several_drafts_agree_on_the_beginning_which_comes_before_the_rest_is_ma
         return forward(*given, **named)
 
     monkeypatch.setattr(shared_bot.backbone.decoder, "forward", counted)
-    how: dict[str, Any] = {"skill": skill, "seed": 0, "drafts": 4, "min_tokens": 12, "max_tokens": 16}
-    how |= (
-        {"facts": ["Old Mere is a town by the sea that lives on fish. It has a lighthouse."]} if skill == "wiki" else {}
-    )
+    how: dict[str, Any] = {"skill": skill, "seed": 0, "drafts": 4, "min_tokens": 20, "max_tokens": 24}
     stream = shared_bot.stream("Tell me more!", TALK, **how)
     first, early = next(stream), len(steps)
     pieces, streamed = drained(stream)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -26,7 +25,9 @@ class Request:
     reply: int = 0  # the ids from here on are the reply's: adapters of replies act on them
     start: Sequence[int] = ()
     agree: int = 0  # after so many tokens all drafts go on from one beginning (see `agreement`); 0: never
-    beginnings: Sequence[Sequence[int]] = ()  # the drafts agree on the beginning of one of these alone; empty: on any
+    prefer: Callable[[Sequence[Sequence[int]]], Sequence[float]] | None = (
+        None  # of beginnings, what each gains, in nats
+    )
 
 
 @dataclass(slots=True)
@@ -70,14 +71,13 @@ def _samples(backbone: Backbone, request: Request) -> list[Sample]:
 def agreement(drafts: Sequence[Sample]) -> int | None:
     """The number of the draft whose beginning the others of its request take over now; None for no agreement.
 
-    It is the beginning that most of the drafts that go on have, the likeliest among equals. There is none where half of
-    the drafts have ended already, or where no draft begins as one of the request's `beginnings` does.
+    It is the best of those that go on, by its mean log-probability and what `Request.prefer` says of it. There is none
+    where half of the drafts have ended already.
     """
     request = drafts[0].request
     going = [i for i, draft in enumerate(drafts) if not draft.done and len(draft.ids) == request.agree]
     if len(drafts) < 2 or 2 * len(going) <= len(drafts):
         return None
-    allowed = {tuple(ids[: request.agree]) for ids in request.beginnings}
-    going = [i for i in going if not allowed or tuple(drafts[i].ids) in allowed]
-    counts = Counter(tuple(drafts[i].ids) for i in going)
-    return max(going, key=lambda i: (counts[tuple(drafts[i].ids)], drafts[i].logprob), default=None)
+    gains = request.prefer([drafts[i].ids for i in going]) if request.prefer else [0.0] * len(going)
+    scores = {i: drafts[i].logprob / request.agree + gain for i, gain in zip(going, gains, strict=True)}
+    return max(going, key=lambda i: scores[i])

@@ -19,15 +19,15 @@ from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone
 from adapterbot.reply.grounding import Evidence, told
 from adapterbot.reply.prompt import encode
-from adapterbot.reply.rerank import Relevance, Style, best_first, quotable, tidied
+from adapterbot.reply.rerank import RELEVANCE, Relevance, Style, best_first, tidied
 from adapterbot.reply.safety import Guard
 from adapterbot.reply.style_heads import StyleHeads
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.turn import Decode, Draft, Prompt
 
-# Tokens after which the drafts agree on a beginning, so that the first words can be shown. More of them cost relevance:
-# the drafts have less left to differ in.
-AGREED = 2
+AGREED = (
+    5  # tokens after which the drafts go on from the best of their beginnings, so that the first words can be shown
+)
 RETRIES = 2  # fresh samples when no draft is acceptable
 
 
@@ -65,15 +65,13 @@ class Answer:
     timings: dict[str, float] = field(default_factory=dict)
 
 
-def agrees(spec: SkillSpec, evidence: Evidence | None, beginnings: Sequence[str]) -> bool:
+def agrees(spec: SkillSpec, evidence: Evidence | None) -> bool:
     """Whether the drafts of a reply agree on its beginning before they are whole.
 
-    Not where a draft may turn out to be wrong as a whole: replies of a strict skill, and what was read where none of
-    its sentences, the `beginnings`, could be read out instead. Nor where a style is chosen, which may stand in the
-    first words.
+    Not where a reply may turn out to be wrong as a whole: of a strict skill, or of one that tells what was read. Nor
+    where a style is chosen, which may stand in the last words.
     """
-    nothing_to_read_out = evidence is not None and evidence.is_read and not beginnings
-    return not (spec.strict or spec.rerank or nothing_to_read_out)
+    return not (spec.strict or spec.rerank or (evidence is not None and evidence.is_read))
 
 
 class Responder:
@@ -113,7 +111,6 @@ class Responder:
         texts = spec.heard(history)
         reserve = min(decode.max_tokens, positions // 2)
         evidence = Evidence.of(spec, facts, tokenizer.everyday)
-        beginnings = quotable(evidence, history.texts) if evidence else []
         prompt = encode(tokenizer, [fact.line for fact in facts], texts, positions=positions, reserve=reserve)
         request = Request(
             ids=prompt.ids,
@@ -121,8 +118,8 @@ class Responder:
             decode=decode,
             seed=secrets.randbelow(2**31) if decode.seed is None else decode.seed,
             reply=prompt.reply,
-            agree=AGREED if agrees(spec, evidence, beginnings) else 0,
-            beginnings=[tokenizer.encode(text) for text in beginnings],
+            agree=AGREED if agrees(spec, evidence) else 0,
+            prefer=lambda rows: self._prefer(history.texts, rows),
         )
         style = self._heads.style(spec.rerank) if self._heads and spec.rerank else None
         return Prepared(spec, history, facts, prompt, request, evidence, style, told(facts))
@@ -142,8 +139,8 @@ class Responder:
         """Stage 5 in pieces, then 6; returns the Answer, whose text the pieces make up. Closing it stops the work.
 
         A single draft comes as it grows. Of several, the beginning on which they agree comes at once, and the rest when
-        the best of them is known; of a strict skill, which is checked as a whole, all of it then. What is told comes
-        whole. After a token that lets nothing be shown comes an empty piece, so that a reader may stop there.
+        the best of them is known; where they do not agree (see `agrees`), all of it then. What is told comes whole.
+        After a token that lets nothing be shown comes an empty piece, so that a reader may stop there.
         """
         if turn.told:
             yield turn.told
@@ -201,6 +198,12 @@ class Responder:
             warnings = ("no draft was acceptable",)
         timings["rerank"] = time.perf_counter() - started
         return Answer(best.text, tuple(ranked), warnings, timings)
+
+    def _prefer(self, utterances: Sequence[str], rows: Sequence[Sequence[int]]) -> list[float]:
+        """What beginnings of a reply gain over their likelihood, in nats."""
+        ranker = self._ranker()
+        texts = [self.backbone.tokenizer.decode(row) for row in rows]
+        return [RELEVANCE * nats for nats in ranker.relevance(utterances, texts)] if ranker else [0.0] * len(rows)
 
     def _ranked(self, turn: Prepared, samples: Sequence[Sample], begun: str) -> list[Draft]:
         drafts = [draft(self.backbone, grown) for grown in samples]

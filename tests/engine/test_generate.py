@@ -11,7 +11,7 @@ from conftest import random_adapter
 from drafts import generate
 from torch import Tensor
 
-from adapterbot.engine.generate import ENOUGH, _drop_stragglers, draft, pieces, sample
+from adapterbot.engine.generate import ENOUGH, _drop_stragglers, draft, grow, pieces, sample
 from adapterbot.engine.request import Request, Sample
 from adapterbot.engine.sampling import next_tokens
 from adapterbot.network.adapters.bank import AdapterBank
@@ -286,3 +286,20 @@ def test_the_last_drafts_end_once_enough_have_finished(tiny: Backbone) -> None:
     few = [Sample(request, torch.Generator(), 60, ids=[5] * n, finished=n < 8) for n in range(3, 11)]
     _drop_stragglers(few)
     assert sum(not s.done for s in few) == 3
+
+
+@pytest.mark.parametrize("preferred", [0, 2])
+def test_drafts_go_on_from_the_beginning_that_is_preferred(tiny: Backbone, bank: AdapterBank, preferred: int) -> None:
+    settings = replace(PLAIN, drafts=4, min_tokens=8, max_tokens=12)
+    alone = list(grow(tiny, bank, [request(settings)])[0])
+    seen = list[list[int]]()
+
+    def prefer(rows: Sequence[Sequence[int]]) -> list[float]:
+        seen.extend(list(row) for row in rows)
+        return [100.0 * (i == preferred) for i in range(len(rows))]
+
+    drafts = grow(tiny, bank, [replace(request(settings), agree=3, prefer=prefer)])[0]
+    assert seen == [draft.ids[:3] for draft in alone]
+    assert {tuple(draft.ids[:3]) for draft in drafts} == {tuple(alone[preferred].ids[:3])}
+    assert all(draft.agreed == 3 for draft in drafts)
+    assert len({tuple(draft.ids) for draft in drafts}) > 1, "each goes its own way again"
