@@ -97,7 +97,7 @@ class Bot:
         region: str | None = None,
         announce: Callable[[str], None] = lambda line: None,
     ) -> Bot:
-        """A bot on the embedded backbone (or a known name, folder, GGUF file or hub id) with all skills that fit it.
+        """A bot on the default backbone (or a known name, folder, GGUF file or hub id) with all skills that fit it.
 
         `home` is the user's folder (default $ADAPTERBOT_HOME, else ~/.adapterbot), `device` where it answers ("cuda";
         default the processor); `log=False`: nothing is stored; `demo`: a sample forecast and a sample calendar where

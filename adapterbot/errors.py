@@ -9,6 +9,7 @@ AdapterbotError
 ├── WeightsError         a weight file that is damaged, unsafe or made for something else
 │   ├── BackboneError    ... of a backbone
 │   └── AdapterError     ... of a skill's adapter
+│       └── OtherBackboneError  ... that was trained on another backbone than this one
 ├── KnowledgeError       a knowledge source that cannot be read
 ├── StoreError           the conversation store cannot be opened or written
 ├── WriteError           a file cannot be written: the disk is full or read-only (an OSError as well)
@@ -61,6 +62,10 @@ class BackboneError(WeightsError):
 
 class AdapterError(WeightsError):
     """An adapter file that does not fit this backbone or is damaged."""
+
+
+class OtherBackboneError(AdapterError):
+    """A sound adapter file that was trained on another backbone."""
 
 
 class KnowledgeError(AdapterbotError):

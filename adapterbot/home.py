@@ -37,7 +37,7 @@ def shipped(folder: str) -> Path:
     return Path(places[0]) if places else Path(__file__).parent / folder
 
 
-DATA = shipped("data")  # samples, knowledge and the embedded backbone
+DATA = shipped("data")  # samples and knowledge
 _homes: set[Path] = set()  # the roots that this process has named: what is written below them is private
 
 

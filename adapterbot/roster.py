@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from adapterbot.errors import AdapterbotError, AdapterError, InputError, UnknownNameError, WeightsError, kept_to
+from adapterbot.errors import (
+    AdapterbotError,
+    AdapterError,
+    InputError,
+    OtherBackboneError,
+    UnknownNameError,
+    WeightsError,
+    kept_to,
+    shorten,
+)
 from adapterbot.home import Home
 from adapterbot.knowledge import kinds, skill_file
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import AdapterFile, load_adapter
 from adapterbot.network.backbone import Backbone
+from adapterbot.network.names import DEFAULT
 from adapterbot.reply.style_heads import StyleHeads, load_heads
 from adapterbot.spec.folders import SkillFolders
-from adapterbot.spec.tables import SkillSpec
+from adapterbot.spec.tables import FALLBACK, SkillSpec
+
+SHOWN = 5  # names in one note
 
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """Read-only after it is loaded. `problems`: skill -> what is wrong with it; `notes`: what the user should see."""
+    """Read-only after it is loaded. `problems`: skill -> what is wrong with it; `notes`: what the user should see.
+
+    `others` are the skills whose adapter is of another backbone: a note tells of them together. The fallback needs no
+    adapter: without one of this backbone it answers by the backbone alone.
+    """
 
     specs: Mapping[str, SkillSpec]
     problems: Mapping[str, AdapterbotError]
     bank: AdapterBank
     notes: tuple[str, ...]
     heads: StyleHeads | None = None
+    others: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, backbone: Backbone, home: Home) -> Roster:
@@ -33,6 +51,7 @@ class Roster:
         folders = SkillFolders(home)
         specs, problems = folders.read_all()
         adapters: dict[str, AdapterFile] = {}
+        others = []
         for name, spec in specs.items():
             try:
                 with kept_to(f"skill {name!r}", AdapterError):
@@ -40,18 +59,22 @@ class Roster:
                         raise UnknownNameError("knowledge source", spec.knowledge.source, kinds())
                     if spec.knowledge.file:
                         skill_file(spec)
-                    if spec.trainable:
-                        adapters[name] = _adapter(folders, name, backbone).scaled(spec.strength)
+                    if spec.trainable and (file := _adapter(folders, name, backbone)) is not None:
+                        adapters[name] = file.scaled(spec.strength)
+            except OtherBackboneError as error:
+                others.append(name)
+                problems |= {name: error} if name != FALLBACK else {}
             except AdapterbotError as error:
                 problems[name] = error
         notes = tuple(note for adapter in adapters.values() for note in adapter.notes)
+        notes += (_of_others(others, backbone),) if others else ()
         try:
             with kept_to("the rank heads", WeightsError):
                 heads = load_heads(backbone, home)
         except WeightsError as error:  # styles answer without them
             heads = None
             notes = (*notes, str(error))
-        return cls(specs, problems, AdapterBank(backbone, adapters), notes, heads)
+        return cls(specs, problems, AdapterBank(backbone, adapters), notes, heads, tuple(others))
 
     @property
     def skills(self) -> list[str]:
@@ -74,8 +97,21 @@ class Roster:
         return self.specs[name]
 
 
-def _adapter(folders: SkillFolders, name: str, backbone: Backbone) -> AdapterFile:
+def _of_others(names: Sequence[str], backbone: Backbone) -> str:
+    """One line on all adapters of another backbone."""
+    some = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    more = "" if backbone.name == DEFAULT else f" --backbone {shlex.quote(shorten(backbone.name, 200))}"
+    return (
+        f"not used, because trained on another backbone: the adapter{'s' * (len(names) > 1)} of {some}; "
+        f"to train one anew: adapterbot train-skill {names[0] if len(names) == 1 else 'NAME'}{more}"
+    )
+
+
+def _adapter(folders: SkillFolders, name: str, backbone: Backbone) -> AdapterFile | None:
+    """The skill's adapter; None where the fallback has none."""
     path = folders.adapter_file(name)
+    if path is None and name == FALLBACK:
+        return None
     if path is None:
         raise AdapterError(f"skill {name!r} has no adapter yet; train it: adapterbot train-skill {name}")
     return load_adapter(path, backbone.shape, backbone.fingerprint)

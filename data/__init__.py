@@ -1,1 +1,1 @@
-"""Dialogues and what ships with the package: samples, knowledge and the embedded backbone."""
+"""Dialogues and what ships with the package: samples and knowledge."""

@@ -17,6 +17,7 @@ from tokenizers import AddedToken
 from tokenizers import Tokenizer as FastTokenizer
 
 from adapterbot.bot import Bot
+from adapterbot.errors import MissingPartError
 from adapterbot.home import Home
 from adapterbot.manager.bert import BertEncoder
 from adapterbot.manager.care_head import shipped_head
@@ -25,7 +26,7 @@ from adapterbot.network.adapters.trainable import Adapter
 from adapterbot.network.architectures.gpt2 import GPT2
 from adapterbot.network.architectures.llama import Llama
 from adapterbot.network.architectures.shape import Rope, Shape
-from adapterbot.network.backbone import Backbone, fingerprint_of, freeze
+from adapterbot.network.backbone import Backbone, fingerprint_of, freeze, load_backbone, save_backbone
 from adapterbot.network.tokenizer import END, START, Tokenizer
 from adapterbot.reply.care import Carer
 from adapterbot.reply.safety import Guard
@@ -148,6 +149,45 @@ def tiny() -> Backbone:
 def chatml() -> Backbone:
     """The tiny backbone that was taught ChatML; frozen, so tests may share it."""
     return make_chatml()
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tiny: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny backbone as a model folder."""
+    folder = tmp_path_factory.mktemp("tiny")
+    save_backbone(folder, tiny.decoder, tiny.tokenizer, {})
+    return folder
+
+
+@pytest.fixture
+def on_tiny(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever names no backbone gets the tiny one."""
+    monkeypatch.setenv("ADAPTERBOT_BACKBONE", str(tiny_folder))
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of backbones of a home in which the default one was used: its int8 form takes a while to make."""
+    home = Home(tmp_path_factory.mktemp("prepared"))
+    try:
+        load_backbone(home=home)
+    except MissingPartError as error:
+        pytest.skip(str(error))
+    home.backbones.mkdir(parents=True, exist_ok=True)  # a processor without the kernel makes none
+    return home.backbones
+
+
+def used_before(home: Home, prepared: Path) -> Home:
+    """`home` as one in which the default backbone was used before."""
+    home.root.mkdir(parents=True, exist_ok=True)
+    home.backbones.symlink_to(prepared)
+    return home
+
+
+@pytest.fixture
+def ready(home: Home, prepared: Path) -> Home:
+    """The test's own home, in which the default backbone was used before."""
+    return used_before(home, prepared)
 
 
 def fresh_adapter(backbone: Backbone, bottleneck: int = 8, first_layer: int = 0, seed: int = 0) -> Adapter:

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from sql import unsound
 
+from adapterbot.home import Home
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {"adapterbot": "adapterbot", **{name: f"adapterbot.{name}" for name in ("skills", "manager", "ui", "data")}}
 
@@ -140,7 +142,7 @@ def test_rooms_stand_in_one_order_and_the_report_says_which(capsys: pytest.Captu
             print(f"  {name:<11}{count:>3} modules <- {', '.join(sorted(between[name], key=order.index)) or 'nothing'}")
 
 
-def test_a_turn_needs_nothing_of_training_evaluation_or_the_edges() -> None:
+def test_a_turn_needs_nothing_of_training_evaluation_or_the_edges(ready: Home) -> None:
     code = "from adapterbot.bot import Bot\nBot.load(log=False).respond('hello', seed=1)\n"
     code += "import sys; left = [n for n in sys.modules if n.split('.')[:1] == ['adapterbot'] and n.count('.')]\n"
     code += f"rooms = {{n.split('.')[1] for n in left}}; assert not rooms & set({TURN.split()!r}), rooms"
@@ -204,7 +206,7 @@ def test_help_needs_no_torch() -> None:
     assert not loaded_after(code) & ({"torch"} | HEAVY)
 
 
-def test_answering_a_turn_loads_nothing_heavy() -> None:
+def test_answering_a_turn_loads_nothing_heavy(ready: Home) -> None:
     code = "from adapterbot import Bot\nBot.load().respond('hello')"
     assert not loaded_after(code) & HEAVY
 

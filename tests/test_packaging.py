@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import used_before
 from packaging.requirements import Requirement
 
 import adapterbot
+from adapterbot.home import Home
 from adapterbot.network.names import PINNED
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,13 +129,15 @@ def test_every_part_comes_from_the_wheel(clean: Path, tmp_path: Path) -> None:
     assert str(ROOT) not in files
 
 
-def test_the_wheel_answers(clean: Path, tmp_path: Path) -> None:
+def test_the_wheel_answers(clean: Path, tmp_path: Path, prepared: Path) -> None:
+    used_before(Home(tmp_path / "home"), prepared)
     reply = json.loads(run(clean, tmp_path, "adapterbot", "respond", "hello", "--json"))
     assert reply["text"]
     assert reply["skill"] in reply["scores"]
 
 
-def test_every_shipped_skill_is_sound_in_the_wheel(clean: Path, tmp_path: Path) -> None:
+def test_every_shipped_skill_is_sound_in_the_wheel(clean: Path, tmp_path: Path, prepared: Path) -> None:
+    used_before(Home(tmp_path / "home"), prepared)
     report = run(clean, tmp_path, "adapterbot", "skills", "--check")
     assert not [path.parent.name for path in (ROOT / "skills").glob("*/skill.toml") if path.parent.name not in report]
 

@@ -19,6 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from conftest import used_before
+
+from adapterbot.home import Home
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -82,11 +85,13 @@ def targets() -> set[str]:
     return set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
-def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def run(command: list[str], folder: Path, prepared: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Runs `command` in a folder that has the checkout's examples, with this environment's scripts and a home of its
-    own."""
+    own, in which the default backbone was used before."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     (folder / "examples").symlink_to(ROOT / "examples")
+    if prepared is not None:
+        used_before(Home(folder / ".adapterbot"), prepared)
     environment = os.environ | {"PATH": path, "HOME": str(folder), "OMP_NUM_THREADS": "1"}
     del environment["ADAPTERBOT_HOME"]  # the README's reader has none
     return subprocess.run(
@@ -107,23 +112,23 @@ def test_toml_and_json_blocks_are_valid() -> None:
 
 
 @pytest.mark.parametrize("block", [pytest.param(b, id=f"line {b.line}") for b in blocks() if b.kind == "python"])
-def test_python_block_runs_by_itself(block: Block, tmp_path: Path) -> None:
+def test_python_block_runs_by_itself(block: Block, tmp_path: Path, prepared: Path) -> None:
     if block.reason:
         compile(block.body, f"README.md:{block.line}", "exec")
         return
-    done = run([sys.executable, "-W", "error", "-c", block.body], tmp_path)
+    done = run([sys.executable, "-W", "error", "-c", block.body], tmp_path, prepared)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the blocks are for a POSIX shell")
 @pytest.mark.parametrize("block", shell_blocks())
-def test_shell_block_runs(block: Block, tmp_path: Path) -> None:
+def test_shell_block_runs(block: Block, tmp_path: Path, prepared: Path) -> None:
     commands = typed(block)
     if commands[0][0] == "make":
         assert {word for command in commands for word in command[1:]} <= targets()
         return
     script = block.body.replace(TRAINING, f"{TRAINING} --epochs 1")  # a minute less; the rest as it is written
-    done = run(["bash", "-ec", script], tmp_path)
+    done = run(["bash", "-ec", script], tmp_path, prepared)
     assert done.returncode == 0, done.stdout + done.stderr
     if TRAINING in script:
         assert re.search(r"^\[haiku\] \w", done.stdout, re.MULTILINE), done.stdout  # the form takes more epochs

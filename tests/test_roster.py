@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import random_adapter
+from conftest import make_tiny, random_adapter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from adapterbot.bot import Bot
 from adapterbot.cli import app
-from adapterbot.errors import AdapterbotError
+from adapterbot.errors import AdapterbotError, OtherBackboneError
 from adapterbot.home import Home
 from adapterbot.manager.ranker import RANKER
 from adapterbot.network.backbone import Backbone
@@ -114,6 +114,32 @@ def test_what_is_no_file_keeps_its_skill_out(few: Home, tiny: Backbone, file: st
         assert Roster.load(tiny, few).skills == ["chitchat", "sound"]
     else:
         only_haiku_is_out(tiny, few)
+
+
+def test_adapters_of_another_backbone_are_told_of_together_with_the_command(few: Home, tiny: Backbone) -> None:
+    other = make_tiny(seed=1)
+    names = ("chitchat", *"abcdefgh")
+    for name in names:
+        spoil(few, SPEC, skill=name)
+        random_adapter(other, few.skills / name / "adapter.safetensors", seed=2)
+    roster = Roster.load(tiny, few)
+    assert roster.others == tuple(sorted(names))
+    (note,) = roster.notes
+    assert note == (
+        "not used, because trained on another backbone: the adapters of a, b, c, chitchat, d and 4 more; "
+        "to train one anew: adapterbot train-skill NAME --backbone tiny"
+    )
+    assert roster.skills == ["chitchat", "sound"], "the fallback answers by the backbone alone"
+    assert "chitchat" not in roster.bank.rows
+    with pytest.raises(OtherBackboneError, match="adapterbot train-skill b"):
+        roster.spec("b")
+
+
+def test_the_fallback_needs_no_adapter(few: Home, tiny: Backbone) -> None:
+    spoil(few, SPEC, skill="chitchat")
+    roster = Roster.load(tiny, few)
+    assert roster.skills == ["chitchat", "sound"]
+    assert not roster.notes
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names of bytes")
@@ -218,8 +244,8 @@ def test_the_others_answer_and_the_check_names_the_bad_one(few: Home, tiny: Back
         bot.respond("hello", skill="haiku")
 
 
-def test_the_check_on_the_command_line_names_it(home: Home) -> None:
-    spoil(home, TOMLS["5,000 brackets"], skill="haiku")
+def test_the_check_on_the_command_line_names_it(ready: Home) -> None:
+    spoil(ready, TOMLS["5,000 brackets"], skill="haiku")
     done = CliRunner().invoke(app, ["skills", "--check", "--json"])
     rows = {row["name"]: row["problem"] for row in json.loads(done.stdout)}
     assert done.exit_code == 1

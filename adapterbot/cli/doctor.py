@@ -8,7 +8,7 @@ import shlex
 from importlib.metadata import version
 
 from adapterbot import __version__
-from adapterbot.cli.output import say
+from adapterbot.cli.output import say, warn
 from adapterbot.cli.requirements import PARTS, install_command
 from adapterbot.cli.skills import overrides
 from adapterbot.errors import AdapterbotError
@@ -32,7 +32,7 @@ def _models(home: Home) -> bool:
     from adapterbot.bot import Bot
 
     try:
-        bot = Bot.load(home=home.root, log=False)
+        bot = Bot.load(home=home.root, log=False, announce=warn)
         manager = bot.manager
     except AdapterbotError as error:
         say(f"broken   {error}")
@@ -42,7 +42,10 @@ def _models(home: Home) -> bool:
     for name in bot.skills:
         say(f"ok       skill {name}")
     for name, problem in bot.roster.problems.items():
-        say(f"broken   skill {name}: {problem}")
+        if name not in bot.roster.others:
+            say(f"broken   skill {name}: {problem}")
+    for note in bot.roster.notes:
+        say(f"note     {note}")
     say(f"ok       manager over {', '.join(manager.classes)}" if manager else f"broken   manager: {bot.manager_fault}")
     for override in overrides(home).values():
         say(f"yours    {override}")

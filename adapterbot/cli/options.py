@@ -13,7 +13,9 @@ import typer
 from adapterbot.turn import DECODE_SETTINGS
 
 Skill = Annotated[str | None, typer.Option(help="Answer with this skill; left out, the manager picks.")]
-Backbone = Annotated[str | None, typer.Option(help="embedded, dialogpt-small, ..., a folder or a hub id.")]
+Backbone = Annotated[
+    str | None, typer.Option(help="smollm2 (the default), dialogpt-medium, ..., a folder, a GGUF file or a hub id.")
+]
 Data = Annotated[
     str | None,
     typer.Option(help="A dialogue file (JSONL, see below), a folder of corpora (NAME/train.jsonl), or hub:NAME."),

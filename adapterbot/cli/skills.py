@@ -60,7 +60,8 @@ def list_skills(bot: Bot, as_json: bool) -> bool:
     table = Table("skill", "group", "adapter", "what it does")
     for row in rows:
         own = "yours" if row["overrides"] else row["adapter"]
-        told = row["problem"] or row["summary"]
+        other = row["name"] in bot.roster.others and "its adapter is of another backbone"
+        told = (row["problem"] and other) or row["problem"] or row["summary"]
         table.add_row(row["name"], row["group"], own, told, style="red" if row["problem"] else "")
     console.print(table)
     say(f"{len(rows) - faults} valid skills" + (f", {faults} with a fault" if faults else ""))

@@ -116,7 +116,7 @@ def load_backbone(
     home: Home | None = None,
     announce: Callable[[str], None] = lambda line: None,
 ) -> Backbone:
-    """The embedded backbone (None), a known short name, a local folder or GGUF file, or a hub id.
+    """The default backbone (None), a known short name, a local folder or GGUF file, or a hub id.
 
     `device` is where it answers ("cuda"; None: the processor), `dtype` the type of its weights there; None is what
     answers fastest: from LARGE weights on int8 on a processor and bfloat16 on a GPU, else float32. Int8 weights are

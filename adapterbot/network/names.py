@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapterbot.errors import BackboneError, MissingPartError, UnknownNameError
-from adapterbot.home import DATA, Home, opened
+from adapterbot.home import Home, opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +74,18 @@ PINNED = {
 }
 # Short names for what people ask for; any other hub id, folder or GGUF file of a family that is computed works as well.
 KNOWN = {
-    "embedded": str(DATA / "backbone"),
     "dialogpt-small": "microsoft/DialoGPT-small",
     "dialogpt-medium": "microsoft/DialoGPT-medium",
     "dialogpt-large": "microsoft/DialoGPT-large",
     "gpt2": "openai-community/gpt2",
 }
 GGUF = ".gguf"
+DEFAULT = "smollm2"
 
 
 def wanted_backbone(name: str | os.PathLike[str] | None) -> str:
-    """The name given, else $ADAPTERBOT_BACKBONE, else the embedded one."""
-    return str(name or os.environ.get("ADAPTERBOT_BACKBONE") or "embedded")
+    """The name given, else $ADAPTERBOT_BACKBONE, else the default one."""
+    return str(name or os.environ.get("ADAPTERBOT_BACKBONE") or DEFAULT)
 
 
 def find_backbone(name: str, home: Home | None = None) -> Path | str:

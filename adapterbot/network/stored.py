@@ -73,7 +73,7 @@ def from_hub(name: str) -> Path:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise MissingPartError(
             f"backbone {name!r} is not on this machine and cannot be fetched ({reason}); "
-            "connect to the hub once, or give a local folder, or leave --backbone out for the embedded one"
+            "connect to the hub once, or give a local folder, or leave --backbone out"
         ) from None
 
 

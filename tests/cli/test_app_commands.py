@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import random_adapter
 from llama_folders import make_model
 
 import adapterbot
@@ -21,7 +22,7 @@ from adapterbot.bot import Bot
 from adapterbot.cli import main
 from adapterbot.cli.talk import talk
 from adapterbot.home import Home
-from adapterbot.network.names import KNOWN
+from adapterbot.network.backbone import read_backbone
 from adapterbot.storage.conversations import Store
 from adapterbot.training.objective import Objective
 from adapterbot.turn import DECODE_SETTINGS, Reply
@@ -43,8 +44,8 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command line in this process: exit code, stdout, stderr."""
+def run(on_tiny: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command line in this process, on the tiny backbone: exit code, stdout, stderr."""
     monkeypatch.setenv("COLUMNS", "200")
 
     def command(*arguments: str | Path) -> tuple[int, str, str]:
@@ -94,7 +95,7 @@ def test_respond_prints_the_whole_reply_as_json(run: Run, tmp_path: Path) -> Non
     )
     options = ["--skill", "chitchat", "--seed", "3", "--drafts", "2", "--max-tokens", "8", "--fact", "I am a cook."]
     code, out, err = run("respond", "How are you?", "--history", tmp_path / "talk.json", "--json", *options)
-    assert (code, err) == (0, "")
+    assert code == 0, err
     reply = json.loads(out)
     assert (reply["skill"], reply["routed_by"], reply["seed"], len(reply["drafts"])) == ("chitchat", "forced", 3, 2)
     assert [turn["text"] for turn in reply["history"]] == ["Hi!", "Hello.", "How are you?", reply["text"]]
@@ -104,7 +105,7 @@ def test_respond_prints_the_whole_reply_as_json(run: Run, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("arguments", [["respond", "-"], ["respond"]])
-def test_respond_reads_standard_input(arguments: list[str], tmp_path: Path) -> None:
+def test_respond_reads_standard_input(on_tiny: None, arguments: list[str]) -> None:
     command = [sys.executable, "-c", "from adapterbot.cli import main; main()", *arguments]
     options = ["--skill", "chitchat", "--json", "--max-tokens", "3"]
     done = subprocess.run([*command, *options], input=b"Hello,\nyou!\n", capture_output=True, timeout=120)
@@ -155,10 +156,12 @@ def test_ctrl_c_is_one_line_and_130(run: Run, monkeypatch: pytest.MonkeyPatch, p
 
 
 def test_an_evaluation_that_is_stopped_keeps_what_was_judged(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tiny_folder: Path, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from adapterbot.evaluation import baselines
 
+    for name in ("persona", "joy"):
+        random_adapter(read_backbone(tiny_folder), home.skills / name / "adapter.safetensors", 0)
     judge, judged = baselines.evaluate_named, list[str]()
 
     def once(bot: Bot, name: str, *rest: Any, **options: Any) -> Any:
@@ -170,7 +173,8 @@ def test_an_evaluation_that_is_stopped_keeps_what_was_judged(
     monkeypatch.setattr(baselines, "evaluate_named", once)
     talks, figures = _talk(tmp_path / "talk.jsonl", 3), tmp_path / "figures.json"
     code, out, err = run("evaluate", "persona", "joy", "--data", talks, "--most", "1", "--json", figures)
-    assert (code, err) == (130, "adapterbot: stopped; 1 of 2 were judged\n")
+    assert code == 130
+    assert err.splitlines()[-1] == "adapterbot: stopped; 1 of 2 were judged"
     assert "persona" in out
     assert json.loads(figures.read_text()).keys() == {"persona"}
 
@@ -195,7 +199,6 @@ ERRORS: list[tuple[list[str], str]] = [
     (["respond", "Hi", "--backbone", "microsoft/DialoGPT-small"], "connect to the hub once"),
     (["train-skill", "wheather"], "did you mean 'weather'"),
     (["train-skill", "../wiki"], "cannot name a skill"),
-    (["train-skill", "chitchat"], "the backbone alone"),
     (["train-skill", "wiki", "--data", "gone.jsonl"], "gone.jsonl does not exist"),
     (["train-skill", "wiki", "--data", "bad.json"], "bad.json:1: not JSON"),
     (["train-skill", "wiki", "--data", "hub:facebook/empathetic_dialogues"], "give files by --data"),
@@ -247,7 +250,7 @@ def test_a_home_that_cannot_be_written_is_one_line(run: Run, tmp_path: Path, mon
 HAIKU = """summary = "Answers in verse."
 group = "style"
 data = { path = "talk.jsonl" }
-adapter = { bottleneck = 4, first_layer = 6 }
+adapter = { bottleneck = 4, first_layer = 1 }
 decode = { max_tokens = 6 }
 routing = { auto = true, examples = ["Write me a haiku about snow.", "A short poem, please."] }
 """
@@ -273,7 +276,10 @@ def test_a_new_skill_is_a_folder_and_one_command(run: Run, home: Home, tmp_path:
     _talk(folder / "talk.jsonl", 30)
     (folder / "skill.toml").write_text(HAIKU)
     code, _, err = run("respond", "Hi", "--skill", "haiku")
-    assert (code, err) == (1, "adapterbot: skill 'haiku' has no adapter yet; train it: adapterbot train-skill haiku\n")
+    assert code == 1
+    assert err.splitlines()[-1] == (
+        "adapterbot: skill 'haiku' has no adapter yet; train it: adapterbot train-skill haiku"
+    )
     code, out, _ = run("train-skill", "haiku", "--epochs", "1")
     assert code == 0, out
     assert "perplexity on validation replies" in out
@@ -342,7 +348,10 @@ def test_the_doctor_says_what_there_is(run: Run, home: Home) -> None:
     _, out, _ = run("doctor")
     assert str(home.root) in out
     assert "ok       torch" in out
-    assert "ok       backbone embedded" in out
+    assert re.search(r"^ok       backbone .*tiny.*: [\d,]+ parameters", out, re.MULTILINE)
+    assert "ok       skill chitchat" in out
+    assert "broken   skill" not in out, "adapters of another backbone are told of together"
+    assert len(re.findall(r"trained on another backbone", out)) <= 1
 
 
 # -- chat ------------------------------------------------------------------------------------------------------------
@@ -384,7 +393,6 @@ def test_quit_ends_the_talk(tiny_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> N
 def test_fetch_says_where_a_backbone_lies_and_else_in_one_line_why_not(
     run: Run, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run("fetch", "embedded") == (0, f"{KNOWN['embedded']}\n", "")
     assert run("fetch", tmp_path) == (0, f"{tmp_path}\n", "")
     monkeypatch.setenv("ADAPTERBOT_OFFLINE", "1")
     for name, reason in (

@@ -41,7 +41,7 @@ def test_what_is_replaced_is_shown_and_undone(
     assert "wiki" not in overrides(home)
 
 
-def test_the_doctor_tells_it_too(home: Home) -> None:
+def test_the_doctor_tells_it_too(home: Home, on_tiny: None) -> None:
     folder = home.skills / "persona"
     folder.mkdir(parents=True)
     shutil.copy(PACKAGE_SKILLS / "persona" / "adapter.safetensors", folder)

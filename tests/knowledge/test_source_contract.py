@@ -181,8 +181,8 @@ def test_a_turn_has_its_typed_facts(repeating: Bot) -> None:
     assert lines.facts == (Row("echo", "", (("said", "Quellmar"), ("area", "north")), source="caller"),)
 
 
-def test_its_skill_is_checked_and_listed(echo: None) -> None:
-    rows = {row["name"]: row for row in json.loads(run("skills", "--check", "--json"))}
+def test_its_skill_is_checked_and_listed(echo: None, on_tiny: None) -> None:
+    rows = {row["name"]: row for row in json.loads(run("skills", "--json"))}
     about = rows["repeat"]
     assert (about["group"], about["adapter"], about["problem"]) == ("task", "backbone alone", "")
 

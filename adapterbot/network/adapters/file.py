@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from adapterbot.errors import AdapterError
+from adapterbot.errors import AdapterError, OtherBackboneError
 from adapterbot.home import written_by_rename
 from adapterbot.network.adapters.kinds import kind_of
 from adapterbot.network.architectures.shape import Shape
@@ -89,8 +89,8 @@ def load_adapter(path: Path, shape: Shape, fingerprint: str) -> AdapterFile:
     """Read and validate an adapter for the backbone with this shape and fingerprint.
 
     Raises:
-        AdapterError: damaged, unsafe, too large, of another backbone, or a tensor missing, extra, misshapen or not
-            finite.
+        OtherBackboneError: of another backbone.
+        AdapterError: damaged, unsafe, too large, or a tensor missing, extra, misshapen or not finite.
     """
     if path.suffix != ".safetensors":
         raise AdapterError(f"{path} is refused: only .safetensors is read (pickles can run code)")
@@ -120,7 +120,7 @@ def _check_metadata(path: Path, metadata: Mapping[str, str], fingerprint: str) -
     except AdapterError as error:
         raise AdapterError(f"{path}: {error}") from None
     if metadata.get("backbone") != fingerprint:
-        raise AdapterError(
+        raise OtherBackboneError(
             f"{path} was trained on another backbone ({str(metadata.get('backbone'))[:12]}, this one is "
             f"{fingerprint[:12]}); train it on this one: adapterbot train-skill {path.parent.name}"
         )

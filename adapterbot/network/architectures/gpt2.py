@@ -60,7 +60,7 @@ class Block(nn.Module):
 
 
 class GPT2(Architecture):
-    """GPT-2, DialoGPT and the embedded backbone."""
+    """GPT-2 and DialoGPT."""
 
     model_types = ("gpt2",)
     linears = ("c_attn", "c_proj", "c_fc", "mlp_proj")

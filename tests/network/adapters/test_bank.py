@@ -11,6 +11,7 @@ from conftest import PLACES, Place, fresh_adapter, placed, random_adapter
 from torch import Tensor
 
 from adapterbot.errors import AdapterError
+from adapterbot.home import Home
 from adapterbot.network import adapters
 from adapterbot.network.adapters import kinds
 from adapterbot.network.adapters.bank import AdapterBank
@@ -20,7 +21,7 @@ from adapterbot.network.backbone import Backbone, load_backbone
 from adapterbot.spec.folders import PACKAGE_SKILLS
 
 
-def test_the_shipped_adapters_take_the_memory_of_their_files() -> None:
+def test_the_shipped_adapters_take_the_memory_of_their_files(ready: Home) -> None:
     backbone = load_backbone()
     paths = sorted(PACKAGE_SKILLS.glob("*/adapter.safetensors"))
     files = {p.parent.name: load_adapter(p, backbone.shape, backbone.fingerprint).scaled(1.5) for p in paths}
