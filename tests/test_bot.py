@@ -114,7 +114,7 @@ def test_several_drafts_agree_on_the_beginning_which_comes_before_the_rest_is_ma
         return forward(*given, **named)
 
     monkeypatch.setattr(shared_bot.backbone.decoder, "forward", counted)
-    how: dict[str, Any] = {"skill": skill, "seed": 0, "drafts": 4, "min_tokens": 20, "max_tokens": 24}
+    how: dict[str, Any] = {"skill": skill, "seed": 0, "drafts": 4, "min_tokens": 24, "max_tokens": 28}
     stream = shared_bot.stream("Tell me more!", TALK, **how)
     first, early = next(stream), len(steps)
     pieces, streamed = drained(stream)

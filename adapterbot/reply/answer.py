@@ -25,9 +25,8 @@ from adapterbot.reply.style_heads import StyleHeads
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.turn import Decode, Draft, Prompt
 
-AGREED = (
-    5  # tokens after which the drafts go on from the best of their beginnings, so that the first words can be shown
-)
+# Tokens after which the drafts go on from the best of their beginnings, so that the first words can be shown.
+AGREED = 8
 RETRIES = 2  # fresh samples when no draft is acceptable
 
 
