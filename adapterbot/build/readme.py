@@ -85,13 +85,12 @@ def measured_grounding(folder: BuildFolder) -> dict[str, Any]:
         DataError: a line that is no labelled reply, as file:line.
     """
     from adapterbot.evaluation.grounding import evaluate_grounding, read_labelled_replies
-    from adapterbot.network.tokenizer import Tokenizer
     from adapterbot.spec.folders import SkillFolders
 
     if folder.labelled_replies is None:
         return {}
     replies = read_labelled_replies(folder.labelled_replies, SkillFolders(folder).load_all())
-    return evaluate_grounding(replies, Tokenizer.from_folder(folder.backbone).everyday)
+    return evaluate_grounding(replies)
 
 
 def _models(report: Report) -> str:

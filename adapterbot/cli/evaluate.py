@@ -226,7 +226,7 @@ def _grounding_report(asked: Scoring) -> dict[str, Any]:
 
     assert asked.data is not None, "see check_request"
     replies = read_labelled_replies(Path(asked.data).expanduser(), asked.bot.specs)
-    return evaluate_grounding(replies, asked.bot.backbone.tokenizer.everyday)
+    return evaluate_grounding(replies)
 
 
 def _wordings(data: str | None) -> Path | None:

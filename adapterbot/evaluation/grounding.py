@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,12 +67,9 @@ def read_labelled_replies(path: Path, specs: Mapping[str, SkillSpec]) -> list[La
     return found
 
 
-def passes(labelled: LabelledReply, everyday: Callable[..., bool]) -> bool:
-    """Whether the check that chooses among drafts would let this reply be shown.
-
-    `everyday` tells of a word whether it is one of everyday language (`Tokenizer.everyday`).
-    """
-    evidence = Evidence.of(labelled.spec, labelled.facts, everyday)
+def passes(labelled: LabelledReply) -> bool:
+    """Whether the check that chooses among drafts would let this reply be shown."""
+    evidence = Evidence.of(labelled.spec, labelled.facts)
     if evidence is None:
         return True
     said = [Text(utterance) for utterance in labelled.history]
@@ -80,7 +77,7 @@ def passes(labelled: LabelledReply, everyday: Callable[..., bool]) -> bool:
     return is_sound(Text(labelled.reply), evidence, said, before)
 
 
-def evaluate_grounding(replies: Sequence[LabelledReply], everyday: Callable[..., bool]) -> dict[str, Any]:
+def evaluate_grounding(replies: Sequence[LabelledReply]) -> dict[str, Any]:
     """How the check decides on labelled replies; all figures are counts of replies. Those on a claim are left out: no
     model words them, so that there is nothing to check.
 
@@ -89,7 +86,7 @@ def evaluate_grounding(replies: Sequence[LabelledReply], everyday: Callable[...,
     the ids of the supported that were refused, and of the others that passed.
     """
     replies = [labelled for labelled in replies if not told(labelled.facts)]
-    shown = {i for i, labelled in enumerate(replies) if passes(labelled, everyday)}
+    shown = {i for i, labelled in enumerate(replies) if passes(labelled)}
     right = [labelled.supported == (i in shown) for i, labelled in enumerate(replies)]
     faults, caught = Counter[str](), Counter[str]()
     for labelled, decided in zip(replies, right, strict=True):

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 NUMBER = r"\d+(?::\d\d)+|\d{1,3}(?:,\d{3})+|\d+"  # a time is one value, its hour is none; so is 384,000
-PART = re.compile(rf"{NUMBER}|[^\W\d_]+")  # "12F" is 12 and F
-VALUE = re.compile(rf"{NUMBER}|(?<![^\W_])[^\W\d_]+")  # "12F" is 12: a unit is no name
 WORD = re.compile(r"\w+")
-SPELT = WORD.findall("two three four five six seven eight nine ten eleven twelve")  # "one" is a pronoun as well
-DIGITS = {word: str(number) for number, word in enumerate(SPELT, 2)}
+ONES = WORD.findall("one two three four five six seven eight nine")
+TEENS = WORD.findall("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen")
+TENS = WORD.findall("twenty thirty forty fifty sixty seventy eighty ninety")
+_SPELT = dict(zip([*ONES, *TEENS], range(1, 20), strict=True))
+_SPELT |= {ten: 10 * n for n, ten in enumerate(TENS, 2)}
+_SPELT |= {f"{ten}-{one}": _SPELT[ten] + _SPELT[one] for ten in TENS for one in ONES}
+# From "two" to "ninety-nine", the longest first; "one" is a pronoun as well.
+DIGITS = {word: str(_SPELT[word]) for word in sorted(_SPELT, key=len, reverse=True) if word != "one"}
+COMPOUND = rf"(?i:{'|'.join(TENS)})-(?i:{'|'.join(ONES)})\b"
+PART = re.compile(rf"{NUMBER}|{COMPOUND}|[^\W\d_]+")  # "12F" is 12 and F
+VALUE = re.compile(rf"{NUMBER}|(?<![^\W_])(?:{COMPOUND}|[^\W\d_]+)")  # "12F" is 12: a unit is no name
 # Words that are values whatever their case: days, months, what the sky does, parts of a town, prices.
 VALUES = frozenset(
     WORD.findall("""
@@ -33,20 +40,16 @@ ALIKE = (
     frozenset({"moderate", "moderately"}),
     frozenset({"sunny", "sun"}),
 )
-Everyday = Callable[[str], bool]
 
 
-def unsupported(
-    text: str, facts: Iterable[str], utterances: Iterable[str] = (), everyday: Everyday | None = None
-) -> list[str]:
+def unsupported(text: str, facts: Iterable[str], utterances: Iterable[str] = ()) -> list[str]:
     """The values of `text` that stand neither in `facts` nor in `utterances`, in order.
 
-    Values are numbers (spelt ones from two to twelve as well), names (capitals inside a sentence), the words of
-    VALUES and, with `everyday`, every word that is none of everyday language. A name at the start of a sentence can be
-    told from another word by `everyday` alone.
+    Values are numbers (spelt ones from two to ninety-nine as well), names (capitals inside a sentence) and the words
+    of VALUES. A name at the start of a sentence is not told from another word.
     """
     known = with_synonyms(parts([*facts, *utterances]))
-    return [value for value in values(text, everyday) if value.lower() not in known]
+    return [value for value in values(text) if value.lower() not in known]
 
 
 def parts(texts: Iterable[str]) -> set[str]:
@@ -70,15 +73,13 @@ def with_synonyms(known: Iterable[str]) -> set[str]:
     return known | {word for word, digit in DIGITS.items() if digit in known}
 
 
-def values(text: str, everyday: Everyday | None = None) -> list[str]:
+def values(text: str) -> list[str]:
     """The values of a text in order (see `unsupported`)."""
-    found = []
-    for value in VALUE.finditer(text):
-        word = value[0].lower()
-        rare = everyday is not None and len(word) > 2 and not word[0].isdigit() and not everyday(word)
-        if word[0].isdigit() or word in DIGITS or word in VALUES or rare or is_name(value):
-            found.append(value[0])
-    return found
+    return [value[0] for value in VALUE.finditer(text) if _counts(value[0].lower()) or is_name(value)]
+
+
+def _counts(word: str) -> bool:
+    return word[0].isdigit() or word in DIGITS or word in VALUES
 
 
 def is_name(word: re.Match[str]) -> bool:

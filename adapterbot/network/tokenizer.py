@@ -19,7 +19,6 @@ START, END = "<|im_start|>", "<|im_end|>"  # ChatML: before and after each messa
 CLOSERS = (SEPARATOR, "<|eot_id|>", "<|end_of_text|>", "</s>")  # what closes an utterance in other vocabularies
 LARGEST_TEMPLATE = 2**20  # bytes
 IGNORE = -100  # label of a position without loss
-EVERYDAY = 2  # pieces of a word of everyday language at most
 
 
 class Tokenizer:
@@ -69,10 +68,6 @@ class Tokenizer:
         text = text.encode("utf-8", "replace").decode()
         ids: list[int] = self._fast.encode(text, add_special_tokens=False).ids
         return ids
-
-    def everyday(self, word: str) -> bool:
-        """Whether a word in lower case is common enough for the vocabulary to write it in few pieces."""
-        return len(self.encode(f"the {word}")) - len(self.encode("the")) <= EVERYDAY
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`; control tokens are left out."""

@@ -109,7 +109,7 @@ class Responder:
         positions = self.backbone.positions
         texts = spec.heard(history)
         reserve = min(decode.max_tokens, positions // 2)
-        evidence = Evidence.of(spec, facts, tokenizer.everyday)
+        evidence = Evidence.of(spec, facts)
         prompt = encode(tokenizer, [fact.line for fact in facts], texts, positions=positions, reserve=reserve)
         request = Request(
             ids=prompt.ids,

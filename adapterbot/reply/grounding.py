@@ -7,7 +7,7 @@ is always read out (`told`): a small model copies a sentence in part and loses i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -19,10 +19,8 @@ from adapterbot.language.values import (
     DIGITS,
     NUMBER,
     PART,
-    SPELT,
     VALUE,
     VALUES,
-    Everyday,
     is_name,
     parts,
     values,
@@ -32,7 +30,7 @@ from adapterbot.spec.tables import SkillSpec
 
 # How many things there are is no cell of a row: "there are 52 parks" cannot be had from "52 Tannery Lane".
 COUNTED = re.compile(
-    rf"\b(?:there are|have|found|see|one of) (?:about |over )?(\d+|{'|'.join(SPELT)})\b(?!:)", re.IGNORECASE
+    rf"\b(?:there are|have|found|see|one of) (?:about |over )?(\d+|{'|'.join(DIGITS)})\b(?!:)", re.IGNORECASE
 )
 DENIAL = re.compile(r"\b(?:no|not|none|nothing|cannot|unfortunately)\b|n't\b", re.IGNORECASE)
 # "I don't know", "I've never heard of it", "I can't tell you".
@@ -65,25 +63,20 @@ class Evidence:
 
     `strict`: a draft with an unsupported value is never shown. `is_read`: the facts come from passages or triples, and
     a draft that gets a passage wrong gives way to one that does not, or to a sentence of it; who asks and is found
-    nothing for is told so. `everyday` tells whether a word in lower case is one of everyday language; others count as
-    names.
+    nothing for is told so.
     """
 
     facts: tuple[Fact, ...] = ()
     strict: bool = False
-    everyday: Everyday | None = None
     is_read: bool = False
 
     @classmethod
-    def of(cls, spec: SkillSpec, facts: Iterable[Fact], everyday: Callable[..., bool]) -> Evidence | None:
-        """What replies of this skill have to keep to; None for a skill that is not grounded.
-
-        `everyday` tells whether a word is one of everyday language (`Tokenizer.everyday`).
-        """
+    def of(cls, spec: SkillSpec, facts: Iterable[Fact]) -> Evidence | None:
+        """What replies of this skill have to keep to; None for a skill that is not grounded."""
         if not spec.grounded:
             return None
         is_read = source_class(spec.knowledge.source).is_read and not spec.strict
-        return cls(tuple(facts), spec.strict, everyday, is_read)
+        return cls(tuple(facts), spec.strict, is_read)
 
     @cached_property
     def lines(self) -> tuple[Text, ...]:
@@ -133,7 +126,7 @@ class Evidence:
 
     def _unsupported(self, text: str, known: Iterable[str]) -> list[str]:
         known = with_synonyms(known)
-        return [value for value in values(text, self.everyday) if value.lower() not in known]
+        return [value for value in values(text) if value.lower() not in known]
 
 
 def against_nothing(text: str, topic: str) -> list[str]:

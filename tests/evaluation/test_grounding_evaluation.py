@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import VOCABULARY
 
 from adapterbot.errors import DataError
 from adapterbot.evaluation.grounding import evaluate_grounding, grounding_grids, passes, read_labelled_replies
 from adapterbot.home import Home
-from adapterbot.network.tokenizer import Tokenizer
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import SkillSpec
 
@@ -27,11 +25,6 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, SkillSpec]:
     return SkillFolders(Home(tmp_path_factory.mktemp("home"))).load_all()
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return Tokenizer.from_folder(VOCABULARY)
-
-
 def written(folder: Path, *items: Mapping[str, Any]) -> Path:
     path = folder / "replies.jsonl"
     path.write_text("\n\n".join(json.dumps(item) for item in items), encoding="utf-8")
@@ -43,7 +36,7 @@ def labelled(reply: str, supported: bool, kind: str = "", **more: object) -> dic
 
 
 def test_what_passes_and_what_is_refused_is_counted_by_kind_and_by_skill(
-    tmp_path: Path, specs: Mapping[str, SkillSpec], tokenizer: Tokenizer
+    tmp_path: Path, specs: Mapping[str, SkillSpec]
 ) -> None:
     wiki: dict[str, Any] = {"skill": "wiki", "facts": [PASSAGE], "history": ["Tell me of the Brome."]}
     path = written(
@@ -56,7 +49,7 @@ def test_what_passes_and_what_is_refused_is_counted_by_kind_and_by_skill(
         labelled("The Brome is a long river in Tarland.", True, **wiki),
         labelled("The Brome is a river in Farland, built in 1742.", False, "value", **wiki),
     )
-    figures = evaluate_grounding(read_labelled_replies(path, specs), tokenizer.everyday)
+    figures = evaluate_grounding(read_labelled_replies(path, specs))
     assert figures == {
         "replies": 7,
         "supported": 3,
@@ -80,15 +73,13 @@ def test_what_passes_and_what_is_refused_is_counted_by_kind_and_by_skill(
     assert skills.rows[1] == ("wiki", "1", "1", "100%", "1", "1", "100%")
 
 
-def test_what_was_said_counts_as_the_check_counts_it(
-    tmp_path: Path, specs: Mapping[str, SkillSpec], tokenizer: Tokenizer
-) -> None:
+def test_what_was_said_counts_as_the_check_counts_it(tmp_path: Path, specs: Mapping[str, SkillSpec]) -> None:
     told = [
         labelled("It is in the north.", False, "premise", history=["Is it in the north?"]),
         labelled("It is in the north.", False, "value"),
     ]
     replies = read_labelled_replies(written(tmp_path, *told), specs)
-    assert [passes(reply, tokenizer.everyday) for reply in replies] == [True, False]
+    assert [passes(reply) for reply in replies] == [True, False]
 
 
 @pytest.mark.parametrize(

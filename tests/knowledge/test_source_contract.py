@@ -213,9 +213,9 @@ def test_the_app_shows_its_facts(repeating: Bot) -> None:
 
 
 def test_the_strict_check_holds_its_replies_to_its_rows(repeating: Bot) -> None:
-    spec, everyday = repeating.specs["repeat"], repeating.backbone.tokenizer.everyday
+    spec = repeating.specs["repeat"]
     facts = repeating.respond(SAID, skill="repeat", seed=1, max_tokens=8).facts
-    evidence = Evidence.of(spec, facts, everyday)
+    evidence = Evidence.of(spec, facts)
     assert evidence
     assert evidence.strict
     assert evidence.against(Text("Marlow Quellmar is in the south, call 555-0199."), ()) == ["south", "555", "0199"]
@@ -228,12 +228,12 @@ def test_the_strict_check_holds_its_replies_to_its_rows(repeating: Bot) -> None:
 
 def test_no_value_that_its_rows_lack_is_ever_shown(repeating: Bot) -> None:
     """The tiny backbone says anything: what it makes up has to be among the drafts and must not be the reply."""
-    everyday, made_up = repeating.backbone.tokenizer.everyday, 0
+    made_up = 0
     for seed in range(6):
         reply = repeating.respond(SAID, skill="repeat", seed=seed, drafts=2, max_tokens=12)
         lines = [fact.line for fact in reply.facts]
-        assert unsupported(reply.text, lines, [SAID], everyday) == []
-        made_up += sum(bool(unsupported(draft.text, lines, [SAID], everyday)) for draft in reply.drafts)
+        assert unsupported(reply.text, lines, [SAID]) == []
+        made_up += sum(bool(unsupported(draft.text, lines, [SAID])) for draft in reply.drafts)
     assert made_up
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from conftest import VOCABULARY
 from evidence import against, evidence, facts, texts
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapterbot.language.text import Text
 from adapterbot.language.values import unsupported
-from adapterbot.network.tokenizer import Tokenizer
 from adapterbot.reply.faithfulness import invented
 from adapterbot.reply.grounding import NO_FACT, VERDICTS, read_out, told
 from adapterbot.reply.rerank import best_first
@@ -20,10 +18,6 @@ ROW = "name: Golden Fig, area: centre, food: turkish, phone: 555-0187, pricerang
 ASKED = ["I want something Turkish for two people."]
 
 
-def everyday(word: str) -> bool:
-    return not word.startswith("x")
-
-
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -31,17 +25,20 @@ def everyday(word: str) -> bool:
         ("Table for 2 at Golden Fig?", []),
         ("The Silver Fig is in the north. It costs 20 pounds.", ["Silver", "north", "20"]),
         ("Seven people like it on Monday.", ["Seven", "Monday"]),
-        ("it is a xorbic place", ["xorbic"]),
+        ("It has twenty-one tables, twenty of them for sixteen.", ["twenty-one", "twenty", "sixteen"]),
+        ("Table for two, or thirty-two?", ["thirty-two"]),
         ("One of them is the Golden Fig, I think.", []),
     ],
 )
 def test_values_that_nothing_supports_are_found(text: str, found: list[str]) -> None:
-    assert unsupported(text, [ROW], ASKED, everyday) == found
+    assert unsupported(text, [ROW], ASKED) == found
 
 
 def test_words_for_one_thing_support_each_other() -> None:
     assert unsupported("It will be raining, with a drizzle.", ["monday: rain"]) == []
     assert unsupported("It will snow.", ["monday: rain"]) == ["snow"]
+    assert unsupported("Sixteen pounds, and Twenty-one for both.", ["fee: 16 pounds, both: 21"]) == []
+    assert unsupported("It takes 45 minutes.", ["duration: forty-five minutes"]) == []
 
 
 @given(st.lists(st.sampled_from(ROW.replace(",", "").replace(":", "").split())))
@@ -64,7 +61,7 @@ def test_facts_that_are_read_out_hold_nothing_else(lines: list[str]) -> None:
 def test_a_strict_skill_never_shows_an_unsupported_value() -> None:
     made = [Draft("Try the Silver Fig in the north.", -0.1), Draft("The Golden Fig is cheap.", -3.0)]
     loose = evidence(ROW)
-    strict = evidence(ROW, strict=True, everyday=everyday)
+    strict = evidence(ROW, strict=True)
     assert best_first(made, ASKED, None, strict)[0].text == "The Golden Fig is cheap."
     only = best_first(made[:1], ASKED, None, strict)
     assert unsupported(only[0].text, [ROW]) == []
@@ -91,17 +88,6 @@ def test_style_decides_among_drafts() -> None:
     made = [Draft("So so.", -0.5), Draft("Great!", -0.6)]
     ranked = best_first(made, ["How is it?"], None, None, lambda texts: [float("!" in t) for t in texts])
     assert [d.text for d in ranked] == ["Great!", "So so."]
-
-
-def test_the_vocabulary_tells_everyday_words(embedded: Tokenizer) -> None:
-    assert all(map(embedded.everyday, ("restaurant", "tomorrow", "expensive", "unfortunately")))
-    assert not any(map(embedded.everyday, ("quellmar", "xalvora", "brindelmoor")))
-
-
-@pytest.fixture(scope="module")
-def embedded() -> Tokenizer:
-
-    return Tokenizer.from_folder(VOCABULARY)
 
 
 GARLIC = "Garlic is healthy.  There is no evidence that it protects anybody."
@@ -192,10 +178,10 @@ def test_how_many_were_found_is_no_time_and_no_price() -> None:
     ],
 )
 def test_when_nothing_was_found_a_reply_has_to_say_so(fact: str, text: str, wrong: list[str]) -> None:
-    kept = evidence(fact, strict=True, everyday=everyday)
+    kept = evidence(fact, strict=True)
     assert against(kept, text, ["Tell me of Bergen.", "Something in the west or in Oslo?"]) == wrong
     assert against(kept, read_out(facts([fact])), [""]) == []
 
 
 def test_a_skill_that_is_not_strict_may_talk_on_when_nothing_was_found() -> None:
-    assert against(evidence("graph: nothing found", everyday=everyday), "What do you like to read?", [""]) == []
+    assert against(evidence("graph: nothing found"), "What do you like to read?", [""]) == []
