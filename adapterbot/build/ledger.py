@@ -21,6 +21,7 @@ from adapterbot.training.documents import find_corpora
 SPLITS = ("train", "valid", "validation", "dev")
 # what inputs are called; any other name is a file's
 RECIPE = "recipe"
+BACKBONE = "backbone"
 CORPUS = "corpus "
 STEP = "step "
 SHOWN = 3  # names in one reason
@@ -57,16 +58,6 @@ class BuildFolder(Home):
         return self.user.training
 
     @property
-    def backbone(self) -> Path:
-        """The model folder."""
-        return self.root / "data" / "backbone"
-
-    @property
-    def card(self) -> Path:
-        """What people read about the backbone."""
-        return self.backbone / "README.md"
-
-    @property
     def readme(self) -> Path:
         """What people read first; only a checkout has it."""
         return self.root / "README.md"
@@ -96,7 +87,7 @@ class BuildFolder(Home):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: `inputs` are hashes by name (RECIPE, CORPUS + name, a file's path), `after` the steps it builds on.
+    """One step: `inputs` are hashes by name (RECIPE, BACKBONE, CORPUS + name, a file's path); `after`: what it needs.
 
     `kind` and `subject` say what is to be made, `outputs` hashes what lies there now (by path below the root), `needs`
     are the libraries that the making takes, and `budget` is what it costs, in words.
@@ -170,10 +161,12 @@ class Ledger:
         upstream = {*pending, *(name.removeprefix(STEP) for name in changed if name.startswith(STEP))}
         corpora = [name.removeprefix(CORPUS) for name in changed if name.startswith(CORPUS)]
         present = step.outputs()
-        files = [name for name in changed if not name.startswith((RECIPE, CORPUS, STEP))]
+        files = [name for name in changed if not name.startswith((RECIPE, BACKBONE, CORPUS, STEP))]
         files += [path for path in record.wrote if record.wrote[path] != present.get(path)]
         if RECIPE in changed:
             return "recipe changed"
+        if BACKBONE in changed:
+            return "backbone changed"
         reasons = (("corpora changed", corpora), ("file changed", files), ("upstream changed", sorted(upstream)))
         return next((f"{reason}: {_some(names)}" for reason, names in reasons if names), "")
 
@@ -208,7 +201,7 @@ def hash_corpora(folder: Path) -> dict[str, str]:
     wanted = "expected a folder of corpora, one sub-folder each: NAME/train.jsonl (or .jsonl.gz), NAME/valid.jsonl"
     if not folder.is_dir():
         raise DataError(f"{folder} is {'a file' if folder.exists() else 'not there'}; {wanted}")
-    found = find_corpora(folder, ())
+    found = find_corpora(folder)
     if folder in found.values():
         raise DataError(f"{folder} is a single corpus; {wanted}")
     hashes = {}

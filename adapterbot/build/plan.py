@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING
 
 from adapterbot.build.ledger import BuildFolder, Figures, Ledger, Step
 from adapterbot.build.readme import measured_grounding, write_figures
-from adapterbot.build.steps import BACKBONE, ENCODER, MANAGER, RANK_HEADS, BuildRun
+from adapterbot.build.steps import ENCODER, MANAGER, RANK_HEADS, BuildRun
 from adapterbot.errors import AdapterbotError, MissingPartError
 from adapterbot.home import DATA, Home, written_by_rename
-from adapterbot.training.card import card_figures, fill, table
+from adapterbot.network.names import wanted_backbone
+from adapterbot.training.card import card_figures, fill
 from adapterbot.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from adapterbot.network.backbone import Backbone
 
 FiguresOf = Mapping[str, Figures]  # by step
-TEXTS = {"prompts", "copy_failures"}  # of the backbone's judgement: what is no figure
 SPEED = "seconds_per_reply"  # says more of the machine than of the skill
 JUDGED = ("accuracy", "macro_f1", "calibration_error")
 
@@ -48,6 +48,7 @@ def build(
     data: Path,
     *,
     recipe: Recipe,
+    backbone: str | None = None,
     root: Path | None = None,
     dry_run: bool = False,
     jobs: int = 1,
@@ -56,17 +57,17 @@ def build(
 ) -> BuildResult:
     """Make all models of `recipe` from the corpora in `data` and write them into `root`, as a checkout has them.
 
-    Without `root` that is this installation. `dry_run` only announces the plan. `jobs` skills are trained at a time.
-    Checkpoints go to the user's `home`.
+    Adapters are made for `backbone` (None: the default one). Without `root` that is this installation. `dry_run` only
+    announces the plan. `jobs` skills are trained at a time. Checkpoints go to the user's `home`.
 
     Raises:
         DataError: no corpora in `data`, or one that a skill learns from is missing.
         UnknownNameError, SpecError: the recipe names a skill that does not exist or has no adapter.
-        MissingPartError: a library that a step needs is not installed.
+        MissingPartError: a library that a step needs is not installed, or the backbone is not here.
         AdapterbotError: `root` or `home` cannot be written, or a training fails; what was made before stays.
     """
     folder = BuildFolder((root or DATA.parent).expanduser().absolute(), home)
-    run = BuildRun.at(data.expanduser(), recipe, folder, announce)
+    run = BuildRun.at(data.expanduser(), recipe, folder, wanted_backbone(backbone), announce)
     steps = run.steps()
     ledger = Ledger(folder.root / "data" / "models.json")
     plan = ledger.plan(steps)
@@ -90,13 +91,22 @@ def _line(step: Step, why: str) -> str:
 def _make(run: BuildRun, steps: Iterable[Step], ledger: Ledger, jobs: int) -> Iterable[str]:
     """Make in order what is not up to date by then; yields the names. Each step is remembered once it has ended."""
     for kind, group in groupby(steps, key=lambda step: step.kind):
-        if kind == "skill" and jobs > 1:  # skills do not build on each other
-            made = _side_by_side(run, [step for step in group if ledger.why(step)], jobs)
-        else:
-            made = _one_by_one(run, group, ledger)
-        for step, figures in made:
-            ledger.note(step, figures)
-            yield step.name
+        together = kind == "skill" and jobs > 1
+        for wave in _waves(group) if together else [group]:
+            made = _side_by_side(run, wave, ledger, jobs) if together else _one_by_one(run, wave, ledger)
+            for step, figures in made:
+                ledger.note(step, figures)
+                yield step.name
+
+
+def _waves(steps: Iterable[Step]) -> Iterator[list[Step]]:
+    """Steps that do not build on each other, and then those that build on them, and so on."""
+    left = list(steps)
+    while left:
+        names = {step.name for step in left}
+        ready = [step for step in left if not names & {*step.after}]
+        yield ready
+        left = [step for step in left if step not in ready]
 
 
 def _one_by_one(run: BuildRun, steps: Iterable[Step], ledger: Ledger) -> Iterator[tuple[Step, Figures]]:
@@ -107,27 +117,29 @@ def _one_by_one(run: BuildRun, steps: Iterable[Step], ledger: Ledger) -> Iterato
             yield step, make(run, step, ledger.figures)
 
 
-def _side_by_side(run: BuildRun, steps: Iterable[Step], jobs: int) -> Iterator[tuple[Step, Figures]]:
+def _side_by_side(run: BuildRun, steps: Iterable[Step], ledger: Ledger, jobs: int) -> Iterator[tuple[Step, Figures]]:
     """Several skills at a time, each in a process of its own with its share of the cores; as they are done.
 
     When this process is stopped the others are too; each goes on from its own checkpoint the next time.
     """
-    waiting = {step.subject: step for step in steps}
+    waiting = {step.subject: step for step in steps if ledger.why(step)}
     if not waiting:
         return
     run.announce(f"making {len(waiting)} skills, {jobs} at a time: {', '.join(waiting)}")
-    work = partial(_train, run.data, run.recipe, run.folder, max(1, (os.cpu_count() or 1) // jobs))
+    work = partial(_train, run.data, run.recipe, run.folder, run.backbone, max(1, (os.cpu_count() or 1) // jobs))
     with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=1) as pool:
         for name, figures in pool.imap_unordered(work, waiting):
             yield waiting[name], figures
 
 
-def _train(data: Path, recipe: Recipe, folder: BuildFolder, threads: int, name: str) -> tuple[str, Figures]:
+def _train(
+    data: Path, recipe: Recipe, folder: BuildFolder, backbone: str, threads: int, name: str
+) -> tuple[str, Figures]:
     """One skill, in a process of its own."""
     import torch
 
     torch.set_num_threads(threads)
-    run = BuildRun.at(data, recipe, folder, lambda text: print(f"{name}: {text}", flush=True))
+    run = BuildRun.at(data, recipe, folder, backbone, lambda text: print(f"{name}: {text}", flush=True))
     step = next(step for step in run.steps() if step.kind == "skill" and step.subject == name)
     return name, make(run, step, {})
 
@@ -138,7 +150,8 @@ def _check(folder: BuildFolder, steps: Iterable[Step]) -> None:
     missing = [need for need in needs if importlib.util.find_spec(need) is None]
     if missing:
         raise MissingPartError(f"building needs {', '.join(missing)}: pip install 'adapterbot[train]'")
-    by_root = dict.fromkeys((folder.backbone, folder.skills, folder.weights), "give a folder of your own by --root")
+    written = (folder.report.parent, folder.skills, folder.weights)
+    by_root = dict.fromkeys(written, "give a folder of your own by --root")
     for path, cure in {**by_root, folder.training: "set ADAPTERBOT_HOME to a folder of your own"}.items():
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -148,8 +161,8 @@ def _check(folder: BuildFolder, steps: Iterable[Step]) -> None:
             raise AdapterbotError(f"{path} cannot be written ({error.strerror}); {cure}") from None
 
 
-# What each step does: it makes one model, or writes one page, and returns its figures. What needs a backbone takes the
-# one that this build has made, never the one that ships. Imports stand in the functions: a plan loads no torch.
+# What each step does: it makes one model, or writes one page, and returns its figures. Imports stand in the functions:
+# a plan loads no torch.
 
 
 def make(run: BuildRun, step: Step, done: FiguresOf) -> Figures:
@@ -159,7 +172,6 @@ def make(run: BuildRun, step: Step, done: FiguresOf) -> Figures:
         AdapterbotError: what the training of that kind raises; nothing half-made is left in its folder.
     """
     makers: dict[str, Callable[[BuildRun, str, FiguresOf], Figures]] = {
-        "backbone": _backbone,
         "skill": _skill,
         "rank heads": _rank_heads,
         "encoder": _encoder,
@@ -168,13 +180,6 @@ def make(run: BuildRun, step: Step, done: FiguresOf) -> Figures:
         "report": _report,
     }
     return makers[step.kind](run, step.subject, done)
-
-
-def _backbone(run: BuildRun, _: str, done: FiguresOf) -> Figures:
-    from adapterbot.training.backbone import pretrain
-
-    made = pretrain(run.data, run.folder.backbone, run.recipe, announce=run.announce)
-    return {"parameters": made.parameters, "tokens": made.tokens, "bits_per_byte": dict(made.bits_per_byte)}
 
 
 def _skill(run: BuildRun, name: str, done: FiguresOf) -> Figures:
@@ -242,35 +247,28 @@ def _manager(run: BuildRun, _: str, done: FiguresOf) -> Figures:
 
 
 def _cards(run: BuildRun, _: str, done: FiguresOf) -> Figures:
-    """Put the figures of the report into the cards of the backbone and of the skills, and into README.md."""
+    """Put the figures of the report into the cards of the skills, and into README.md."""
     report = json.loads(run.folder.report.read_text(encoding="utf-8"))
-    fill(run.folder.card, "The backbone", backbone_figures(done[BACKBONE]))
     for name, spec in run.trained.items():
         fill(run.folder.skills / name / "README.md", name, card_figures(spec, report[name]["said"], report[name]))
     write_figures(run.folder.readme, report, done, measured_grounding(run.folder))
     return {}
 
 
-def backbone_figures(measured: Figures) -> str:
-    """What stands between the marks of the backbone's card, by what its training measured."""
-    rows = {"parameters": f"{measured['parameters']:,}", "trained on": f"{measured['tokens']:,} tokens"}
-    rows |= {f"bits per byte, {name}": f"{bits:.3f}" for name, bits in measured["bits_per_byte"].items()}
-    return table(rows)
-
-
 def _report(run: BuildRun, _: str, done: FiguresOf) -> Figures:
     """Score everything as `adapterbot evaluate` does, and write that and the other steps' figures to one file."""
     from adapterbot.bot import Bot
-    from adapterbot.evaluation.backbone import evaluate_backbone
     from adapterbot.evaluation.skill import evaluate_skill
     from adapterbot.evaluation.styles import evaluate_styles
+    from adapterbot.network.backbone import load_backbone
     from adapterbot.training.corpus import load_corpus
 
     most = run.recipe.report.most
-    bot = Bot(_model(run), replace(run.folder, used=run.folder.weights), log=False)
-    scores = evaluate_backbone(bot, run.data, mixture=run.recipe.mixture, most=most)
-    report: dict[str, Figures] = {"backbone": done[BACKBONE] | {k: v for k, v in scores.items() if k not in TEXTS}}
-    for name in run.trained:
+    model = load_backbone(run.backbone, home=run.folder.user, announce=run.announce)  # as it answers
+    bot = Bot(model, replace(run.folder, used=run.folder.weights), log=False)
+    about = {"name": model.name, "fingerprint": model.fingerprint, "parameters": model.parameter_count}
+    report: dict[str, Figures] = {"backbone": about}
+    for name in sorted(run.trained):
         spec = bot.roster.spec(name)
         corpus = load_corpus(run.specs[name], run.source(run.specs[name]))
         made = evaluate_skill(spec, bot.responder, corpus.valid, most=most)
@@ -288,7 +286,8 @@ def _report(run: BuildRun, _: str, done: FiguresOf) -> Figures:
 
 
 def _model(run: BuildRun) -> Backbone:
-    """The backbone of this build."""
-    from adapterbot.network.backbone import read_backbone
+    """The backbone that adapters are made for, as it is trained through."""
+    from adapterbot.network.backbone import load_backbone
+    from adapterbot.network.device import training_type
 
-    return read_backbone(run.folder.backbone, "embedded")
+    return load_backbone(run.backbone, dtype=training_type(), home=run.folder.user)

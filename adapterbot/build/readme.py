@@ -97,11 +97,7 @@ def _models(report: Report) -> str:
     """A paragraph on the backbone, the manager and the ranker."""
     backbone = report["backbone"]
     wiki = report.get("wiki", {})
-    said = [
-        f"The embedded backbone has {backbone['parameters'] / 1e6:.1f} million parameters and needs "
-        f"{backbone['bits_per_byte_mean']:.2f} bits per byte on the validation dialogues of "
-        f"{len(backbone['bits_per_byte'])} corpora."
-    ]
+    said = [f"The backbone, `{backbone['name']}`, has {backbone['parameters'] / 1e6:.1f} million parameters."]
     manager, ranker = report["manager"], report["ranker"]
     by_hand = manager.get("judged_accuracy")
     said.append(

@@ -1,4 +1,4 @@
-"""The steps of `adapterbot build`: backbone -> rank heads -> every skill -> encoder -> manager -> report -> cards.
+"""The steps of `adapterbot build`: rank heads -> every skill -> encoder -> manager -> report -> cards.
 
 Each says what it is made from and what it writes; `plan` makes it. Nothing heavy is imported here: a plan takes
 seconds.
@@ -6,11 +6,13 @@ seconds.
 
 from __future__ import annotations
 
+import graphlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from adapterbot.build.ledger import (
+    BACKBONE,
     CORPUS,
     JUDGE,
     RECIPE,
@@ -25,19 +27,18 @@ from adapterbot.data.attributes import FOLDERS as LABELLED
 from adapterbot.data.attributes import SOURCES
 from adapterbot.data.corpora import GENERAL, NO_SKILLS_OWN, folders
 from adapterbot.errors import DataError, SpecError, UnknownNameError
-from adapterbot.home import DATA
+from adapterbot.home import DATA, Home
+from adapterbot.network.names import GGUF, PINNED, find_backbone
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.training.card import figures_in
 from adapterbot.training.recipe import Recipe
 
-BACKBONE = "backbone (vocabulary and weights)"
 RANK_HEADS = "rank heads"
 ENCODER = "encoder and ranker"
 MANAGER = "manager"
 REPORT = "evaluation report"
-CONFIGS = ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json")
-WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
+WEIGHTS = (".safetensors", GGUF)
 CLASSIFIER = ("classifier.safetensors", "report.json", "confusion.png", "README.md")
 SAMPLES = DATA / "samples"
 SHOWN = {"folder", "summary", "limits"}  # parts of a skill.toml that only people read
@@ -48,7 +49,10 @@ BEYOND_ROUTING = ANSWERING | {"group", "turns", "adapter", "train", "knowledge"}
 
 @dataclass(frozen=True, slots=True)
 class BuildRun:
-    """What one run of the build is about: `corpora` are the hashes of all corpora, `specs` the skills that are made."""
+    """What one run of the build is about: `corpora` are the hashes of all corpora, `specs` the skills that are made.
+
+    `backbone` is the name of the model that adapters are made for, `weights` a hash over it.
+    """
 
     data: Path
     recipe: Recipe
@@ -56,13 +60,18 @@ class BuildRun:
     announce: Callable[[str], None]
     corpora: Mapping[str, str]
     specs: Mapping[str, SkillSpec]
+    backbone: str
+    weights: str
 
     @classmethod
-    def at(cls, data: Path, recipe: Recipe, folder: BuildFolder, announce: Callable[[str], None]) -> BuildRun:
+    def at(
+        cls, data: Path, recipe: Recipe, folder: BuildFolder, backbone: str, announce: Callable[[str], None]
+    ) -> BuildRun:
         """Read the specs and hash the corpora. Of the skills with an adapter those count that the recipe names.
 
         Raises:
             DataError: no corpora there.
+            MissingPartError: the backbone is not here and cannot be fetched.
             UnknownNameError, SpecError: the recipe names a skill that does not exist or has no adapter.
         """
         specs = SkillFolders(folder).load_all()
@@ -74,12 +83,22 @@ class BuildRun:
             if name not in trainable:
                 raise SpecError(f"[skills] train names {name!r}, the backbone alone (adapter = false): take it out")
         chosen = {name: spec for name, spec in specs.items() if name in named or not spec.trainable}
-        return cls(data, recipe, folder, announce, hash_corpora(data), chosen)
+        corpora = hash_corpora(data)
+        return cls(data, recipe, folder, announce, corpora, chosen, backbone, hash_backbone(backbone, folder.user))
 
     @property
     def trained(self) -> dict[str, SkillSpec]:
-        """The skills that get an adapter."""
-        return {name: spec for name, spec in self.specs.items() if spec.trainable}
+        """The skills that get an adapter, each after the one that it starts from.
+
+        Raises:
+            SpecError: some start from one another.
+        """
+        found = {name: spec for name, spec in self.specs.items() if spec.trainable}
+        starts = {name: {spec.train.start} & found.keys() for name, spec in found.items()}
+        try:
+            return {name: found[name] for name in graphlib.TopologicalSorter(starts).static_order()}
+        except graphlib.CycleError as error:
+            raise SpecError(f"skills start from one another: {', '.join(error.args[1])}") from None
 
     def source(self, spec: SkillSpec) -> str | None:
         """What `load_corpus` takes: the corpora, unless the skill brings its own dialogues."""
@@ -96,21 +115,9 @@ class BuildRun:
             DataError: a corpus that a skill learns from is missing.
         """
         styles = any(spec.rerank for spec in self.specs.values())
-        models = [self._backbone(), *([self._rank_heads()] if styles else []), *map(self._skill, self.trained.values())]
+        models = [*([self._rank_heads()] if styles else []), *map(self._skill, self.trained.values())]
         models += [self._encoder(), self._manager()]
         return [*models, self._report(tuple(step.name for step in models)), self._cards()]
-
-    def _backbone(self) -> Step:
-        return Step(
-            BACKBONE,
-            kind="backbone",
-            subject="",
-            inputs={RECIPE: digest(self.recipe.flat), **self._read(self._mixed())},
-            after=(),
-            outputs=lambda: self._present(self.folder.backbone, *CONFIGS, *WEIGHTS),
-            needs=("accelerate", "sentencepiece"),
-            budget=f"at most {self.recipe.pretrain.tokens:,} tokens",
-        )
 
     def _skill(self, spec: SkillSpec) -> Step:
         epochs = self.epochs(spec)
@@ -125,8 +132,13 @@ class BuildRun:
             f"skill {spec.name}",
             kind="skill",
             subject=spec.name,
-            inputs={RECIPE: digest(epochs), **self._read(read), **self._learnt(spec, samples=not corpus)},
-            after=(BACKBONE,),
+            inputs={
+                RECIPE: digest(epochs),
+                BACKBONE: self.weights,
+                **self._read(read),
+                **self._learnt(spec, samples=not corpus),
+            },
+            after=(f"skill {spec.train.start}",) if spec.train.start in self.trained else (),
             outputs=lambda: self._present(self.folder.skills / spec.name, "adapter.safetensors"),
             budget=f"at most {epochs} epochs of {spec.data.path or ', '.join(read) or 'our samples'}",
         )
@@ -136,8 +148,12 @@ class BuildRun:
             RANK_HEADS,
             kind="rank heads",
             subject="",
-            inputs={RECIPE: digest([self.recipe.manager.seed, SOURCES]), **self._read(LABELLED)},
-            after=(BACKBONE,),
+            inputs={
+                RECIPE: digest([self.recipe.manager.seed, SOURCES]),
+                BACKBONE: self.weights,
+                **self._read(LABELLED),
+            },
+            after=(),
             outputs=lambda: self._present(self.folder.weights, "heads.safetensors"),
         )
 
@@ -189,7 +205,7 @@ class BuildRun:
 
     def _cards(self) -> Step:
         """The trainings write the cards; what is left are the figures in them."""
-        cards = [self.folder.card, *(self.folder.skills / name / "README.md" for name in self.trained)]
+        cards = [*(self.folder.skills / name / "README.md" for name in self.trained)]
         cards += [self.folder.readme] if self.folder.readme.is_file() else []
         replies = {REPLIES: hash_file(self.folder.labelled_replies)} if self.folder.labelled_replies else {}
         return Step(
@@ -202,24 +218,25 @@ class BuildRun:
         )
 
     def _report(self, models: tuple[str, ...]) -> Step:
-        judged = [*self._mixed(), *(spec.data.corpus for spec in self.trained.values())]
-        ours = (path for folder in ("judgement", "knowledge") for path in (DATA / folder).iterdir())
-        asked = {f"data/{p.parent.name}/{p.name}": hash_file(p) for p in ours if p.suffix != ".safetensors"}
+        judged = [spec.data.corpus for spec in self.trained.values()]
+        ours = (path for path in (DATA / "knowledge").iterdir() if path.suffix != ".safetensors")
+        asked = {f"data/knowledge/{path.name}": hash_file(path) for path in ours}
         files = self._files(self.trained.values(), SHOWN) | asked
         return Step(
             REPORT,
             kind="report",
             subject="",
-            inputs={RECIPE: digest(self.recipe.report.most), **self._read(judged), **files},
+            inputs={
+                RECIPE: digest(self.recipe.report.most),
+                BACKBONE: self.weights,
+                **self._read(judged),
+                **files,
+            },
             after=models,
             outputs=lambda: self._present(self.folder.report.parent, self.folder.report.name),
             needs=("sacrebleu",),
             budget=f"{self.recipe.report.most} replies of each skill",
         )
-
-    def _mixed(self) -> list[str]:
-        """The corpora that the backbone learns from."""
-        return [name for name in self.corpora if name not in self.recipe.mixture.leave_out]
 
     def _read(self, names: Iterable[str]) -> dict[str, str]:
         """Hashes of those of these corpora that are there."""
@@ -256,3 +273,21 @@ def folders_of(corpus: str, present: Mapping[str, str]) -> list[str]:
     that is missed."""
     named = folders(corpus)
     return [n for n in named if n in present] or [n for n in (corpus,) if n in present] or list(named[:1])
+
+
+def hash_backbone(name: str, home: Home) -> str:
+    """A hash over the weights of a backbone; what lies on the hub is fetched first.
+
+    Raises:
+        UnknownNameError, MissingPartError: it can be nowhere, or is not here and cannot be fetched.
+    """
+    if (pinned := PINNED.get(name.lower())) is not None:
+        pinned.find(home)
+        return pinned.sha256[:16]
+    place = find_backbone(name, home)
+    if isinstance(place, str):
+        from adapterbot.network.stored import from_hub
+
+        place = from_hub(place)
+    files = sorted(path for path in place.iterdir() if path.suffix in WEIGHTS) if place.is_dir() else [place]
+    return digest([hash_file(path) for path in files])

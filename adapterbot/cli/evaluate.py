@@ -35,7 +35,6 @@ class Scoring:
     data: str | None
     most: int
     seed: int
-    page: Path
     advance: Callable[[int, int], None]
 
 
@@ -75,14 +74,13 @@ def evaluate_all(
     out: Path | None,
     most: int,
     seed: int,
-    page: Path = Path("backbone.md"),
     *,
     html: Path | None = None,
     compare: Collection[str] = (),
     epochs: int | None = None,
     drafts: int | None = None,
 ) -> None:
-    """Score skills, the manager or the backbone: tables, JSON to `out`, the backbone's replies to `page`.
+    """Score skills, the manager and the like: tables, and JSON to `out`.
 
     `html`: the page over the skills to write. `compare`, `epochs`: see `Comparison`; `drafts`: `evaluate_named`.
     """
@@ -104,7 +102,7 @@ def evaluate_all(
                     bar.update(task, advance=done, total=total)
 
                 if name in SPECIAL:
-                    figures[name] = SPECIAL[name](Scoring(bot, name, data, most, seed, page, advance))
+                    figures[name] = SPECIAL[name](Scoring(bot, name, data, most, seed, advance))
                     continue
                 comparison = Comparison(compare, epochs, seed, advance)
                 judged[name] = evaluate_named(bot, name, data, most=most, comparison=comparison, drafts=drafts)
@@ -180,21 +178,6 @@ def _manager_report(asked: Scoring) -> dict[str, Any]:
     return dict(evaluate_messages(asked.bot.manager, Path(asked.data).expanduser()))
 
 
-def _backbone_report(asked: Scoring) -> dict[str, Any]:
-    """The backbone's figures; its replies go to the page."""
-    from adapterbot.data.corpora import corpora_folder
-    from adapterbot.evaluation.backbone import evaluate_backbone
-    from adapterbot.evaluation.backbone_page import write_page
-
-    folder = corpora_folder(Path(asked.data) if asked.data else None)
-    if folder is None:
-        console.print("no bits per byte: they need --data FOLDER (or ADAPTERBOT_CORPORA)", style="yellow")
-    report = evaluate_backbone(asked.bot, folder, most=asked.most, seed=asked.seed, advance=asked.advance)
-    write_page(report, asked.page)
-    say(f"its replies: {asked.page}")
-    return report
-
-
 def _styles_report(asked: Scoring) -> dict[str, Any]:
     """How many replies of the style skills have their style, by a judge that learns from the corpora."""
     from adapterbot.evaluation.styles import evaluate_styles
@@ -261,7 +244,6 @@ def _folder(name: str, data: str | None) -> Path:
 # What `evaluate` knows beside the skills.
 SPECIAL: dict[str, Callable[[Scoring], dict[str, Any]]] = {
     "manager": _manager_report,
-    "backbone": _backbone_report,
     "styles": _styles_report,
     "claims": _claims_report,
     "grounding": _grounding_report,

@@ -12,13 +12,12 @@ import typer
 
 from adapterbot.cli import formats
 from adapterbot.cli.names import check_backbone, check_data, check_skill
-from adapterbot.cli.options import Backbone, Corpora, CorporaOrSamples, Data, Drafts, Judge, Out, Page, Recipe
+from adapterbot.cli.options import Backbone, Corpora, CorporaOrSamples, Data, Drafts, Judge, Out, Recipe
 from adapterbot.cli.output import say, warn
 from adapterbot.cli.requirements import requires
 from adapterbot.cli.stopping import resumable
 
 app = typer.Typer()
-FEW_PASSES = 8  # over the data of a pretraining without a recipe: minutes for a small folder
 
 
 class Compared(StrEnum):
@@ -238,9 +237,7 @@ def train_care(
 def evaluate(
     names: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="Skills, manager, backbone, styles, claims, grounding, safety; left out, all trained skills."
-        ),
+        typer.Argument(help="Skills, manager, styles, claims, grounding, safety; left out, all trained skills."),
     ] = None,
     data: Data = None,
     as_json: Annotated[
@@ -253,7 +250,6 @@ def evaluate(
         list[Compared] | None,
         typer.Option(help="bare: the backbone alone replies as well; full: so does one with all weights trained."),
     ] = None,
-    page: Page = Path("backbone.md"),
     most: Annotated[int, typer.Option(help="Replies to generate and score per skill.", min=1)] = 200,
     epochs: Annotated[
         int | None, typer.Option(help="For --compare full; left out, what skill.toml says.", min=1, max=1000)
@@ -265,9 +261,9 @@ def evaluate(
     """Judge skills on dialogues that they did not learn from: perplexity, F1 beside what a constant reply and the
     copied facts get, relevance, distinct-n, values without support. A dialogue file given by --data is taken as it is.
 
-    Accuracy for the manager; bits per byte, copying and a page of replies for the backbone; for grounding, how the
-    check of replies against their facts decides on replies labelled by hand; for claims, how often verdicts are
-    right; for safety, which messages get care and how many replies are flagged."""
+    Accuracy for the manager; for grounding, how the check of replies against their facts decides on replies labelled
+    by hand; for claims, how often verdicts are right; for safety, which messages get care and how many replies are
+    flagged."""
     from adapterbot.cli.evaluate import check_request, evaluate_all
 
     check_backbone(backbone)
@@ -278,42 +274,37 @@ def evaluate(
     for note in bot.roster.notes:
         warn(f"note: {note}")
     kinds = list(dict.fromkeys(kind.value for kind in compare or ()))
-    evaluate_all(
-        bot, names or [], data, as_json, most, seed, page, html=html, compare=kinds, epochs=epochs, drafts=drafts
-    )
+    evaluate_all(bot, names or [], data, as_json, most, seed, html=html, compare=kinds, epochs=epochs, drafts=drafts)
 
 
 @app.command(epilog=formats.paragraphs(formats.DIALOGUES, formats.CORPORA, formats.MORE))
 def pretrain(
     data: Annotated[Path, typer.Option(help="A folder of corpora (NAME/train.jsonl), or one dialogue file.")],
     out: Annotated[Path, typer.Option(help="The model folder to write.")],
-    recipe: Recipe = None,
-    start: Annotated[str | None, typer.Option(help="A backbone to go on from, such as: embedded.")] = None,
-    tokens: Annotated[
-        int | None, typer.Option(help=f"Budget; small data stops after {FEW_PASSES} passes.", min=1)
+    start: Annotated[
+        str, typer.Option(help="A backbone to go on from, such as smollm2; its shape and vocabulary count.")
+    ] = "",
+    tokens: Annotated[int | None, typer.Option(help="Budget; left out, 8 passes over the data.", min=1)] = None,
+    vocabulary: Annotated[
+        int | None, typer.Option(help="Pieces of the vocabulary; left out, 8,192 or what the data allows.", min=300)
     ] = None,
-    vocabulary: Annotated[int | None, typer.Option(help="Pieces of the vocabulary.", min=1)] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of weights, order and made-up names.")] = None,
+    width: Annotated[int, typer.Option(help="Width of the hidden states.", min=8, max=16384)] = 256,
+    layers: Annotated[int, typer.Option(help="Blocks.", min=1, max=256)] = 8,
+    positions: Annotated[int, typer.Option(help="Tokens of prompt and reply at most.", min=16, max=65536)] = 512,
+    lr: Annotated[float, typer.Option(help="Learning rate.", min=1e-7, max=1)] = 1e-3,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order.", min=0)] = 0,
 ) -> None:
     """Train a backbone on dialogues. A run that was killed goes on where it stopped.
 
     Several devices: accelerate launch -m adapterbot.cli pretrain --data DIR --out DIR
     """
     requires("pretrain", "sentencepiece", "accelerate")
+    from adapterbot.training.backbone import PretrainSettings
     from adapterbot.training.backbone import pretrain as train
-    from adapterbot.training.recipe import read_recipe
 
-    given: dict[str, dict[str, object]] = {
-        "pretrain": {"tokens": tokens, "seed": seed},
-        "vocabulary": {"size": vocabulary},
-        "backbone": {"start": start},
-    }
-    if recipe is None:  # the shipped recipe is for millions of words, and goes on from the shipped model
-        given["pretrain"]["passes"] = FEW_PASSES if tokens is None else None
-        given["backbone"]["start"] = start or ""
-    chosen = read_recipe(recipe).override(**given)
+    settings = PretrainSettings(start, tokens, vocabulary, width, layers, positions, lr=lr, seed=seed)
     with resumable():
-        done = train(data, out, chosen, exact_vocabulary=vocabulary is not None, announce=say)
+        done = train(data, out, settings, announce=say)
     say(
         f"wrote {done.folder}: {done.parameters:,} parameters, {done.tokens:,} tokens at {done.tokens_per_second:,.0f} "
         f"tokens/s" + (f", resumed at step {done.resumed_at}" if done.resumed_at else "")
@@ -326,13 +317,15 @@ def pretrain(
 def build(
     data: Annotated[Path, typer.Option(help="A folder of corpora (NAME/train.jsonl).")],
     recipe: Recipe = None,
+    backbone: Backbone = None,
     root: Annotated[
         Path | None, typer.Option(help="Folder to write skills/, manager/ and data/ into; left out, this installation.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")] = False,
     jobs: Annotated[int, typer.Option(help="Skills to train at a time, each with its share of the cores.", min=1)] = 1,
 ) -> None:
-    """Make every model: backbone, rank heads, skills, ranker, manager, cards, report. What is up to date stays."""
+    """Make every model: rank heads, skills, ranker, manager, report, cards. What is up to date stays."""
+    check_backbone(backbone)
     from adapterbot.build.plan import build as run
     from adapterbot.home import Home
     from adapterbot.training.recipe import read_recipe
@@ -341,6 +334,7 @@ def build(
         run(
             data,
             recipe=read_recipe(recipe),
+            backbone=backbone,
             root=root,
             dry_run=dry_run,
             jobs=jobs,

@@ -45,7 +45,6 @@ Out = Annotated[Path | None, typer.Option(help="Where to write; left out, the us
 Drafts = Annotated[
     int | None, typer.Option(help="Drafts per reply of a skill; left out, what skill.toml says.", min=1, max=32)
 ]
-Page = Annotated[Path, typer.Option(help="For 'backbone': the Markdown page of replies to write.")]
 Recipe = Annotated[Path | None, typer.Option(help="The recipe (TOML); left out, the one that ships.")]
 Place = Annotated[str, typer.Option(help="Where you are: the place whose weather is meant when none is named.")]
 Region = Annotated[

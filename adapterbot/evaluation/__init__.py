@@ -1,1 +1,1 @@
-"""How good skills, styles, claims and backbones are; nothing that a turn needs imports it."""
+"""How good skills, styles and claims are; nothing that a turn needs imports it."""

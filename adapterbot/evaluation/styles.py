@@ -19,7 +19,9 @@ from adapterbot.data.attributes import balanced
 from adapterbot.data.corpora import load_path
 from adapterbot.data.dialogue import objects
 from adapterbot.errors import AdapterbotError, DataError
+from adapterbot.history import History
 from adapterbot.manager.encoder import minilm
+from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.likelihood import perplexity
 from adapterbot.spec.tables import FALLBACK
 from adapterbot.training.logistic import TextClassifier
@@ -70,7 +72,7 @@ def evaluate_styles(
         return {}
     messages = _messages(corpora, most)
     judges = {a: _judge(a, corpora, seed) for a in {w.partition(":")[0] for w in wanted.values()} - {"question"}}
-    bare = _answers(bot, FALLBACK, messages, seed, WAYS["bare"])
+    bare = _bare_answers(bot, messages, seed)
     report: dict[str, dict[str, float]] = {}
     for done, (name, rerank) in enumerate(wanted.items()):
         attribute, _, label = rerank.partition(":")
@@ -101,6 +103,19 @@ def _answers(bot: Bot, name: str, messages: Sequence[str], seed: int, way: Mappi
             if isinstance(reply, AdapterbotError):
                 raise reply
             texts.append(reply.text)
+    return texts
+
+
+def _bare_answers(bot: Bot, messages: Sequence[str], seed: int) -> list[str]:
+    """What the backbone says without any adapter, by the settings of the fallback."""
+    responder = bot.responder.over(bot.backbone, AdapterBank(bot.backbone))
+    spec = bot.specs[FALLBACK]
+    texts: list[str] = []
+    for start in range(0, len(messages), BATCH):
+        decodes = [spec.decode.override({"seed": seed + start + i, **WAYS["bare"]}) for i in range(BATCH)]
+        part = zip(messages[start : start + BATCH], decodes, strict=False)
+        turns = [responder.prepare(spec, History().add_user(message), (), decode) for message, decode in part]
+        texts += [answer.text for answer in responder.answer(turns)]
     return texts
 
 

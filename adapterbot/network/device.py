@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -71,11 +70,6 @@ def accelerator_here() -> Any:
     except ImportError:
         raise MissingPartError("pretraining needs accelerate: pip install 'adapterbot[train]'") from None
     return accelerate.Accelerator(mixed_precision="bf16" if has_bf16() else "no", cpu=not torch.cuda.is_available())
-
-
-def can_compile(device: torch.device) -> bool:
-    """Whether torch's compiler can work here: on a processor it needs a C++ compiler."""
-    return device.type == "cuda" or any(map(shutil.which, ("c++", "g++", "clang++", "cl")))
 
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_THREAD_LIMIT")  # by which a user says how many

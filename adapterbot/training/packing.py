@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from adapterbot.errors import DataError
-from adapterbot.home import written_by_rename
 from adapterbot.network.architectures import Architecture
 from adapterbot.network.architectures.cache import Layout
 from adapterbot.network.tokenizer import IGNORE, Tokenizer
@@ -58,6 +54,13 @@ class Packed:
         """Tokens of all documents."""
         return len(self.ids)
 
+    def drawn(self, places: range, seed: int) -> list[int]:
+        """The numbers of rows at these places of pass after pass, each pass in an order of its own."""
+        count = len(self.rows)
+        passes = {place // count for place in places}
+        orders = {number: np.random.default_rng([seed, number]).permutation(count) for number in passes}
+        return [int(orders[place // count][place % count]) for place in places]
+
     def batch(self, rows: Sequence[int], fill: int) -> Batch:
         """The rows of these numbers; `fill` pads them at the right."""
         shape = (len(rows), self.length)
@@ -80,35 +83,8 @@ class Packed:
                 at += size
         return Batch(*(torch.from_numpy(a) for a in (ids, labels, positions, documents)))
 
-    def save(self, path: Path) -> None:
-        """Write to one file, by rename."""
-        flat = np.array([d for row in self.rows for d in row], np.int64)
-        sizes = np.array([len(row) for row in self.rows], np.int64)
-        tensors = {"ids": self.ids, "learn": self.learn, "ends": self.ends, "documents": flat, "sizes": sizes}
-        with written_by_rename(path) as temporary:
-            save_file(tensors, temporary, {"length": str(self.length)})
 
-
-def load_packed(path: Path) -> Packed | None:
-    """What `save` wrote, or None where nothing whole is there."""
-    try:
-        with safe_open(path, framework="np") as file:
-            length = int((file.metadata() or {})["length"])
-            part = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (OSError, SafetensorError, KeyError, ValueError):
-        return None
-    cuts = np.cumsum(part["sizes"])[:-1]
-    rows = [r.tolist() for r in np.split(part["documents"], cuts)]
-    return Packed(part["ids"], part["learn"], part["ends"], rows, length)
-
-
-def pack(
-    documents: Iterable[Document],
-    tokenizer: Tokenizer,
-    length: int,
-    seed: int,
-    advance: Callable[[int], None] = lambda _: None,
-) -> Packed:
+def pack(documents: Iterable[Document], tokenizer: Tokenizer, length: int, seed: int) -> Packed:
     """Encode all documents and sort them into rows of `length` tokens, in an order drawn by `seed`.
 
     Raises:
@@ -120,7 +96,6 @@ def pack(
     total = 0
     for document in documents:
         prompt = encode(tokenizer, document.facts, document.utterances, positions=length, learn=document.learn)
-        advance(1)
         if not 2 <= len(prompt.ids) <= length or all(label == IGNORE for label in prompt.labels[1:]):
             continue
         total += len(prompt.ids)
@@ -154,41 +129,16 @@ def _rows(sizes: np.ndarray, length: int, draw: np.random.Generator) -> Iterator
 class PackedDecoder(nn.Module):
     """The decoder on packed rows: no attention and no loss across the borders of documents."""
 
-    def __init__(self, decoder: Architecture, dropout: float) -> None:
+    def __init__(self, decoder: Architecture) -> None:
         super().__init__()
         self.decoder = decoder
-        self.dropout = dropout
-        self._hidden: Callable[..., Tensor] = self.hidden
-        self._loss: Callable[..., Tensor] = self.loss
-
-    def compile(self) -> None:
-        """Fuse the forward pass by torch's compiler (a half faster on a processor)."""
-        self._hidden = torch.compile(self.hidden)
-        self._loss = torch.compile(self.loss, dynamic=True)  # the number of labels differs from batch to batch
 
     def forward(self, batch: Batch) -> Tensor:
         """Mean cross-entropy in nats over the labels that are not IGNORE."""
+        length = batch.ids.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=batch.ids.device).tril()
+        mask = ((batch.documents[:, :, None] == batch.documents[:, None, :]) & causal)[:, None]  # [B, 1, T, T]
+        layout = Layout(batch.positions, mask)
+        x = self.decoder.blocks(self.decoder.embed(batch.ids, layout), range(self.decoder.shape.layers), layout)
         wanted = batch.labels != IGNORE
-        hidden = self._hidden(batch.ids, batch.positions, batch.documents)  # [B, T, d]
-        return self._loss(hidden[wanted], batch.labels[wanted])
-
-    def loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """hidden [N, d], labels [N] -> mean cross-entropy."""
-        return F.cross_entropy(self.decoder.logits(hidden).float(), labels)
-
-    def hidden(self, ids: Tensor, positions: Tensor, documents: Tensor) -> Tensor:
-        """ids, positions, documents [B, T] -> final hidden states [B, T, d]."""
-        length = ids.shape[1]
-        causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
-        mask = ((documents[:, :, None] == documents[:, None, :]) & causal)[:, None]  # [B, 1, T, T]
-        layout = Layout(positions, mask)
-        layers = self.decoder.shape.layers
-        x = self._drop(self.decoder.embed(ids, layout))
-        if not self.dropout:
-            return self.decoder.norm(self.decoder.blocks(x, range(layers), layout))
-        for layer in range(layers):
-            x = x + self._drop(self.decoder.blocks(x, range(layer, layer + 1), layout) - x)
-        return self.decoder.norm(x)
-
-    def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training) if self.dropout else x
+        return F.cross_entropy(self.decoder.logits(self.decoder.norm(x[wanted])).float(), batch.labels[wanted])

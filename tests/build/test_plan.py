@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import make_tiny
 from safetensors import safe_open
 from safetensors.torch import load_file
 from steps import STEPS, Place, place_at, recipe, write
 
 from adapterbot.build.ledger import JUDGE, REPLIES
-from adapterbot.build.steps import BACKBONE, ENCODER, MANAGER
+from adapterbot.build.steps import ENCODER, MANAGER
 from adapterbot.errors import DataError
-from adapterbot.evaluation import backbone as judgement
 from adapterbot.home import DATA
 from adapterbot.manager.encoder import load_encoder
 from adapterbot.manager.training import examples
-from adapterbot.network.backbone import read_backbone
+from adapterbot.network.backbone import read_backbone, save_backbone
 from adapterbot.training.card import BEGIN, END
 
 RUN = """
@@ -32,21 +32,20 @@ from pathlib import Path
 from adapterbot.build.plan import build
 from adapterbot.home import Home
 from adapterbot.training.recipe import Recipe
-data, root, home, recipe, dry = sys.argv[1:]
-recipe = Recipe.model_validate_json(recipe)
-built = build(Path(data), recipe=recipe, root=Path(root), dry_run=dry == "dry", announce=print, home=Home(Path(home)))
+data, root, home, recipe, backbone, dry = sys.argv[1:]
+recipe, home = Recipe.model_validate_json(recipe), Home(Path(home))
+options = {"backbone": backbone, "dry_run": dry == "dry", "announce": print}
+built = build(Path(data), recipe=recipe, root=Path(root), home=home, **options)
 print("torch" in sys.modules, *built.made)
 """
 
 
 @pytest.fixture(scope="module")
 def little(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A little of what the manager and the judgement of a backbone read whole."""
+    """A little of what the manager reads whole."""
     folder = tmp_path_factory.mktemp("little")
     lines = (DATA / "samples" / "manager.jsonl").read_text(encoding="utf-8").splitlines()
     write(folder / "manager.jsonl", "\n".join(lines[:4]))
-    for path in judgement.FOLDER.glob("*.json"):
-        write(folder / path.name, json.dumps(json.loads(path.read_text(encoding="utf-8"))[:2]))
     return folder
 
 
@@ -57,7 +56,6 @@ def _short(monkeypatch: pytest.MonkeyPatch, little: Path) -> None:
 
 def shorten(monkeypatch: pytest.MonkeyPatch, little: Path) -> None:
     monkeypatch.setattr(examples, "SWITCHES", little / "manager.jsonl")
-    monkeypatch.setattr(judgement, "FOLDER", little)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +65,6 @@ def built(little: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     write(place.root / JUDGE, json.dumps({"history": [], "message": "empathetic one", "label": "empathetic"}))
     reply = {"skill": "weather", "facts": ["oslo: dry"], "history": ["Oslo?"], "reply": "Dry.", "supported": True}
     write(place.root / REPLIES, json.dumps(reply))
-    write(place.root / "data" / "backbone" / "README.md", f"# Ours\n\n{BEGIN}\nold\n{END}\n\nBy hand.\n")
     with pytest.MonkeyPatch.context() as monkeypatch:
         shorten(monkeypatch, little)
         assert place.build().made == STEPS
@@ -81,10 +78,9 @@ def copy(built: Place, tmp_path: Path) -> Place:
     return Place(tmp_path / "copy")
 
 
-def test_every_model_is_made_on_the_backbone_of_this_build(built: Place) -> None:
-    backbone = read_backbone(built.root / "data" / "backbone")
-    assert backbone.width == 16
-    for name in ("empathetic", "weather"):  # the second has its skill.toml in the package alone
+def test_every_adapter_is_made_for_the_backbone_that_was_named(built: Place) -> None:
+    backbone = read_backbone(built.backbone)
+    for name in ("empathetic", "weather"):
         folder = built.root / "skills" / name
         with safe_open(folder / "adapter.safetensors", framework="pt") as file:
             assert file.metadata()["backbone"] == backbone.fingerprint
@@ -106,22 +102,15 @@ def test_the_managers_choose_among_the_skills_of_this_build(built: Place) -> Non
 def test_the_report_has_all_figures(built: Place) -> None:
     report = json.loads((built.root / "data" / "report.json").read_text(encoding="utf-8"))
     assert list(report) == ["backbone", "empathetic", "weather", "ranker", "manager"]
-    assert set(report["backbone"]["bits_per_byte"]) == {"ed", "kvret", "talk"}
-    assert report["backbone"]["tokens"] > 0
+    assert report["backbone"] == {
+        "name": str(built.backbone),
+        "fingerprint": read_backbone(built.backbone).fingerprint,
+        "parameters": read_backbone(built.backbone).parameter_count,
+    }
     assert report["weather"]["replies"] == 4
     assert report["weather"]["data"].startswith("corpus in_car")
     assert 0 <= report["ranker"]["first_among_candidates"] <= 1
     assert 0 <= report["manager"]["accuracy"] <= 1
-
-
-def test_the_card_gets_its_figures_between_the_marks(built: Place) -> None:
-    before, _, rest = (built.root / "data" / "backbone" / "README.md").read_text(encoding="utf-8").partition(BEGIN)
-    figures, _, after = rest.partition(END)
-    assert (before, after) == ("# Ours\n\n", "\n\nBy hand.\n")
-    parameters = read_backbone(built.root / "data" / "backbone").parameter_count
-    assert f"| parameters | {parameters:,} |" in figures
-    assert "| bits per byte, talk |" in figures
-    assert "old" not in figures
 
 
 def test_a_skills_card_has_replies_failures_and_figures(built: Place) -> None:
@@ -155,13 +144,12 @@ def test_what_was_made_from_what_is_kept_in_order(built: Place) -> None:
     assert path.read_text(encoding="utf-8") == json.dumps(records, indent=2, sort_keys=True) + "\n"
     assert set(records["skill weather"]["read"]) == {
         "recipe",
+        "backbone",
         "corpus kvret",
         "skills/weather/skill.toml",
-        "skills/weather/examples.jsonl",
-        f"step {BACKBONE}",
+        "step skill empathetic",
     }
-    assert "data/backbone/model.safetensors" in records[BACKBONE]["wrote"]
-    assert "corpus clinc_oos" not in records[BACKBONE]["read"]
+    assert list(records["skill weather"]["wrote"]) == ["skills/weather/adapter.safetensors"]
 
 
 def test_a_second_run_makes_nothing_and_loads_no_torch(built: Place) -> None:
@@ -176,12 +164,12 @@ def test_a_dry_run_writes_nothing_and_loads_no_torch(built: Place, tmp_path: Pat
     done = run(built, tmp_path / "new", "dry")
     assert done.splitlines()[-1] == "False"
     assert done.count("to make (never made)") == len(STEPS)
-    assert "at most 3,000 tokens" in done
+    assert "at most 1 epochs of ed" in done
     assert not list(tmp_path.iterdir())
 
 
 def run(place: Place, root: Path, mode: str) -> str:
-    arguments = [place.data, root, root.parent / "home", recipe().model_dump_json(), mode]
+    arguments = [place.data, root, root.parent / "home", recipe().model_dump_json(), place.backbone, mode]
     environment = os.environ | {"ADAPTERBOT_HOME": str(root.parent / "home")}
     command = [sys.executable, "-c", RUN, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
@@ -208,19 +196,21 @@ def test_only_what_reads_a_changed_corpus_is_made_again(copy: Place) -> None:
     assert not copy.plan()
 
 
-def test_a_corpus_that_the_backbone_learns_from_changes_all_that_stands_on_it(copy: Place) -> None:
+def test_a_changed_corpus_changes_its_skill_and_those_that_start_from_it(copy: Place) -> None:
     turns = [{"speaker": "user", "text": "hello you"}, {"speaker": "system", "text": "hello there"}]
-    add(copy.data / "talk" / "train.jsonl", {"id": "new", "turns": turns})
+    add(copy.data / "ed" / "train.jsonl", {"id": "new", "turns": turns})
     plan = copy.plan()
-    assert plan[BACKBONE] == "corpora changed: talk"
-    assert plan["skill weather"] == f"upstream changed: {BACKBONE}"
+    assert plan["skill empathetic"] == "corpora changed: ed"
+    assert plan["skill weather"] == "upstream changed: skill empathetic"
     assert plan["cards"] == "upstream changed: evaluation report"
-    assert ENCODER not in plan  # no skill and no ranker reads it
-    add(copy.data / "kvret" / "train.jsonl", {"id": "new", "turns": turns})
+
+
+def test_another_backbone_changes_all_that_stands_on_it(copy: Place) -> None:
+    other = make_tiny(seed=1, width=16, layers=2)
+    save_backbone(copy.backbone, other.decoder, other.tokenizer, {})
     plan = copy.plan()
-    assert plan[BACKBONE] == "corpora changed: kvret, talk"
-    assert plan["skill weather"] == plan[ENCODER] == "corpora changed: kvret"
-    assert plan["skill empathetic"] == f"upstream changed: {BACKBONE}"
+    assert plan["skill empathetic"] == plan["skill weather"] == plan["evaluation report"] == "backbone changed"
+    assert ENCODER not in plan
 
 
 def add(path: Path, item: dict[str, Any]) -> None:
@@ -251,15 +241,14 @@ def test_skills_that_are_trained_side_by_side_are_the_same(copy: Place) -> None:
     assert not copy.plan()
 
 
-def test_hand_written_parts_of_the_card_are_nobodys_business(copy: Place) -> None:
-    card = copy.root / "data" / "backbone" / "README.md"
-    figures = card.read_text(encoding="utf-8")
-    card.write_text(figures.replace("By hand.", "By another hand."), encoding="utf-8")
+def test_hand_written_parts_of_a_card_are_nobodys_business(copy: Place) -> None:
+    card = copy.root / "skills" / "empathetic" / "README.md"
+    card.write_text(card.read_text(encoding="utf-8") + "\nBy hand.\n", encoding="utf-8")
     assert not copy.plan()
     card.unlink()
-    assert copy.plan() == {"cards": "file changed: data/backbone/README.md"}
+    assert copy.plan() == {"cards": "file changed: skills/empathetic/README.md"}
     copy.build()
-    assert card.read_text(encoding="utf-8").startswith("# The backbone\n")
+    assert card.read_text(encoding="utf-8").startswith("# empathetic\n")
     card.write_text(f"Hand-written.\n{BEGIN}\nAll of it.\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"README.md.*stands without"):
         copy.build()
@@ -269,8 +258,6 @@ def test_hand_written_parts_of_the_card_are_nobodys_business(copy: Place) -> Non
 @pytest.mark.parametrize(
     ("changes", "first"),
     [
-        ({"pretrain": {"tokens": 4000}}, BACKBONE),
-        ({"backbone": {"start": "embedded"}}, BACKBONE),
         ({"manager": {"seed": 1}}, ENCODER),
         ({"report": {"most": 5}}, "evaluation report"),
     ],
@@ -288,12 +275,6 @@ def test_a_cap_on_epochs_counts_only_below_what_the_skill_says(built: Place) -> 
     assert own["five"] == own["a thousand"]
 
 
-def test_the_start_of_a_backbone_is_no_part_of_what_it_is_made_from(built: Place) -> None:
-    """Else one that goes on from what lies there (start = "embedded") would be made again for ever."""
-    read = built.records()[BACKBONE]["read"]
-    assert set(read) == {"recipe", "corpus ed", "corpus kvret", "corpus talk"}
-
-
 def test_a_skill_counts_by_what_it_says(copy: Place) -> None:
     spec = copy.root / "skills" / "empathetic" / "skill.toml"
     text = spec.read_text(encoding="utf-8")
@@ -302,8 +283,7 @@ def test_a_skill_counts_by_what_it_says(copy: Place) -> None:
     write(spec, text.replace("bottleneck = 2", "bottleneck = 3"))
     plan = copy.plan()
     assert plan["skill empathetic"] == "file changed: skills/empathetic/skill.toml"
-    assert "skill weather" not in plan
-    assert BACKBONE not in plan
+    assert plan["skill weather"] == "upstream changed: skill empathetic"
 
 
 def test_a_stopped_build_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -316,7 +296,5 @@ def test_a_stopped_build_goes_on_where_it_was(tmp_path: Path) -> None:
 
         with pytest.raises(KeyboardInterrupt):
             place.build(announce=announce)
-    model = place.root / "data" / "backbone" / "model.safetensors"
-    assert set(place.records()) == {BACKBONE, "skill empathetic"}
-    assert model.stat().st_mtime_ns < (place.root / "skills" / "empathetic" / "README.md").stat().st_mtime_ns
-    assert list(place.plan()) == list(STEPS[2:])
+    assert set(place.records()) == {"skill empathetic"}
+    assert list(place.plan()) == list(STEPS[1:])

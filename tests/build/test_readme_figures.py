@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 
 from adapterbot.build.ledger import BuildFolder
-from adapterbot.build.plan import backbone_figures
 from adapterbot.build.readme import measured_grounding, readme_figures, write_figures
-from adapterbot.build.steps import BACKBONE
 from adapterbot.home import Home
 from adapterbot.manager.classifier import CLASSIFIER, read_settings
 from adapterbot.manager.training.card import card
@@ -72,10 +70,6 @@ def test_every_skill_with_an_adapter_has_a_row(report: dict[str, Any], trained: 
 def test_a_skills_card_has_the_figures_of_the_report(name: str, tmp_path: Path, report: dict[str, Any]) -> None:
     spec, figures = SkillFolders(Home(tmp_path)).load(name), report[name]
     assert figures_in(ROOT / "skills" / name / "README.md").strip() == card_figures(spec, figures["said"], figures)
-
-
-def test_the_backbones_card_has_the_figures_of_its_training(trained: dict[str, Any]) -> None:
-    assert figures_in(ROOT / "data" / "backbone" / "README.md").strip() == backbone_figures(trained[BACKBONE])
 
 
 def test_the_managers_card_is_written_from_its_report() -> None:

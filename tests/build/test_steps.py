@@ -11,7 +11,7 @@ import pytest
 from steps import STEPS, Place, place_at, recipe, write
 
 from adapterbot.build.plan import build
-from adapterbot.build.steps import BACKBONE, RANK_HEADS
+from adapterbot.build.steps import RANK_HEADS
 from adapterbot.data.corpora import folders
 from adapterbot.errors import AdapterbotError, DataError, MissingPartError, SpecError, UnknownNameError
 from adapterbot.home import DATA, Home
@@ -27,7 +27,12 @@ def test_the_shipped_recipe_makes_everything_that_ships(tmp_path: Path, home: Ho
     lines: list[str] = []
     done = build(data, recipe=read_recipe(), dry_run=True, announce=lines.append, home=home)
     assert len(specs) == 26
-    assert list(done.plan) == [BACKBONE, RANK_HEADS, *(f"skill {name}" for name in specs), *STEPS[3:]]
+    skills = [f"skill {name}" for name in specs]
+    order = list(done.plan)
+    assert (order[0], sorted(order[1:-4]), order[-4:]) == (RANK_HEADS, skills, list(STEPS[2:]))
+    for name, spec in specs.items():
+        if start := spec.train.start:
+            assert order.index(f"skill {start}") < order.index(f"skill {name}")
     assert done.root == DATA.parent
     assert len(lines) == 1 + len(done.plan)
     assert not home.root.exists()
@@ -61,7 +66,7 @@ def test_a_skill_that_cannot_be_trained_shows_before_the_work(tmp_path: Path) ->
 def test_a_place_that_cannot_be_written_shows_before_the_work(tmp_path: Path) -> None:
     place = place_at(tmp_path)
     write(place.root / "data", "a file where a folder has to be")
-    with pytest.raises(AdapterbotError, match=r"root.data.backbone cannot be written .* by --root"):
+    with pytest.raises(AdapterbotError, match=r"root.data cannot be written .* by --root"):
         place.build()
     (place.root / "data").unlink()
     write(tmp_path / "home", "likewise")
@@ -88,7 +93,17 @@ def test_damaged_records_are_not_taken_for_none(tmp_path: Path, text: str) -> No
         place.plan()
 
 
-def test_a_checkpoint_of_a_backbone_outlives_changes_to_what_comes_after_it() -> None:
-    other = recipe(skills={"train": []}, manager={"seed": 5}, report={"most": 9})
-    assert other.digest == recipe().digest
-    assert not {key for key in recipe().flat if key.startswith(("skills.", "manager.", "report."))}
+def test_skills_that_start_from_one_another_are_refused(tmp_path: Path) -> None:
+    place = place_at(tmp_path)
+    spec = place.root / "skills" / "empathetic" / "skill.toml"
+    write(spec, 'train = { start = "weather" }\n' + spec.read_text(encoding="utf-8"))
+    with pytest.raises(SpecError, match="skills start from one another: "):
+        place.plan()
+
+
+def test_a_backbone_that_is_not_here_shows_before_the_work(tmp_path: Path) -> None:
+    data, home = place_at(tmp_path).data, Home(tmp_path / "home")
+    with pytest.raises(UnknownNameError, match="did you mean 'smollm2'"):
+        build(data, recipe=recipe(), backbone="smollm", root=tmp_path / "root", dry_run=True, home=home)
+    with pytest.raises(MissingPartError, match="is not on this machine"):
+        build(data, recipe=recipe(), backbone="dialogpt-small", root=tmp_path / "root", dry_run=True, home=home)

@@ -107,10 +107,6 @@ class Architecture(nn.Module, ABC):
         """First weights for a training from scratch, in place."""
 
     @abstractmethod
-    def block_matrices(self) -> list[nn.Parameter]:
-        """The matrices of the blocks, which Muon trains; embeddings, norms and biases are not among them."""
-
-    @abstractmethod
     def embed(self, ids: Tensor, layout: Layout) -> Tensor:
         """ids [B, T] -> the input of the first block [B, T, d]."""
 

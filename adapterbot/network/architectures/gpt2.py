@@ -162,10 +162,6 @@ class GPT2(Architecture):
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
-    def block_matrices(self) -> list[nn.Parameter]:
-        """The matrices of attention and MLP."""
-        return [parameter for parameter in self.h.parameters() if parameter.dim() == 2]
-
     def embed(self, ids: Tensor, layout: Layout) -> Tensor:
         """ids [B, T] -> embeddings of tokens and positions [B, T, d]."""
         x: Tensor = self.wte(ids) + self.wpe(layout.positions)

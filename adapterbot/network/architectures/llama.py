@@ -176,10 +176,6 @@ class Llama(Architecture):
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
-    def block_matrices(self) -> list[nn.Parameter]:
-        """The matrices of attention and MLP."""
-        return [parameter for parameter in self.layers.parameters() if parameter.dim() == 2]
-
     def embed(self, ids: Tensor, layout: Layout) -> Tensor:
         """ids [B, T] -> embeddings of the tokens [B, T, d]; positions are told within attention."""
         x: Tensor = self.embed_tokens(ids)
