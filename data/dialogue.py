@@ -1,15 +1,21 @@
-"""The dialogue form: JSONL, one dialogue a line. Reads the original Adapter-Bot's form as well.
+"""The dialogue form: JSONL, one dialogue a line. Reads the forms of other programs as well.
 
 {"id", "turns": [{"speaker": "user" | "system", "text", "knowledge"?: [str], "label"?}],
  "context"?: [str], "domain"?, "label"?}
 
-{"meta": [str, ...], "dialogue": [[user, system], ...], "id"?}      (one object, or a JSON list of them)
+{"meta": [str, ...], "dialogue": [[user, system], ...], "id"?}      the original Adapter-Bot's
+{"messages": [{"role": "user" | "assistant" | ..., "content"}]}     OpenAI's; instructions and tools are left out
+{"conversations": [{"from": "human" | "gpt" | ..., "value"}]}       ShareGPT's, likewise
+
+An object of each a line, or a JSON list of them; or a CSV file with a message and its reply in each row.
 """
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
+import io
 import json
 import zlib
 from collections.abc import Iterator, Mapping
@@ -17,13 +23,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from adapterbot.errors import DataError, reason
+from adapterbot.errors import DataError, InputError, reason, shorten
+from adapterbot.history import History
 from adapterbot.home import bounded_lines, opened, read_most
 
 SPEAKERS = {"user": "user", "system": "system", "bot": "system", "assistant": "system"}
 MOST_BYTES = 512 * 2**20  # of a .json file, which is read at once
 LINE = 16 * 2**20  # bytes of a line
 MAX_TURN = 100_000  # characters; a longer turn is a broken file, not a dialogue
+FORM = 'a dialogue is an object {"turns": [{"speaker": "user" | "system", "text": "..."}, ...]}'
+FORMS = f"{FORM}; dialogue, messages and conversations are read too (docs/formats.md)"
+# Who talks in ShareGPT's files, by the names of chat APIs.
+SHARERS = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant"}
+SHARERS |= {"bard": "assistant", "model": "assistant", "assistant": "assistant", "system": "system", "tool": "tool"}
+SHARERS |= {"function_call": "tool", "observation": "tool", "function": "tool"}
+# What the two columns of a CSV file may be called in a first line.
+ASKED = frozenset({"message", "user", "question", "prompt", "input", "instruction", "utterance"})
+REPLIED = frozenset({"reply", "system", "bot", "assistant", "answer", "response", "output", "completion"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +69,13 @@ class Dialogue:
 
 
 def read_dialogues(path: Path) -> Iterator[Dialogue]:
-    """Dialogues of a .jsonl, .jsonl.gz or .json file.
+    """Dialogues of a .jsonl, .jsonl.gz, .json or .csv file.
 
     Raises:
         DataError: the first line that is not a dialogue, as `file:line: what is wrong`.
     """
     seen: dict[str, int] = {}
-    for line, item in objects(path):
+    for line, item in _rows(path) if path.name.removesuffix(".gz").endswith(".csv") else objects(path):
         try:
             dialogue = parse(item, default_id=f"{path.stem}-{line}")
         except DataError as error:
@@ -73,12 +89,14 @@ def read_dialogues(path: Path) -> Iterator[Dialogue]:
 def parse(item: object, default_id: str = "") -> Dialogue:
     """One JSON object as a Dialogue; raises DataError saying what is wrong with it."""
     if not isinstance(item, Mapping):
-        raise DataError('a dialogue is an object {"turns": [{"speaker", "text"}, ...]}')
-    if "dialogue" in item:
-        return _original_form(item, default_id)
+        raise DataError(FORMS)
+    if "turns" not in item:
+        for key, form in (("dialogue", _original_form), ("messages", _messages), ("conversations", _shared)):
+            if key in item:
+                return form(item, default_id)
     turns = item.get("turns")
     if not isinstance(turns, list) or not turns:
-        raise DataError('"turns" is missing or empty')
+        raise DataError(f'"turns" is missing or empty; {FORMS}')
     parsed = tuple(_turn(i, t) for i, t in enumerate(turns))
     return Dialogue(
         id=default_id if item.get("id") is None else str(item["id"]),
@@ -153,3 +171,50 @@ def _original_form(item: Mapping[str, Any], default_id: str) -> Dialogue:
         raise DataError('"dialogue" is a list of [user, system] pairs')
     turns = [{"speaker": s, "text": t} for pair in pairs for s, t in zip(("user", "system"), pair, strict=True) if t]
     return parse({"id": item.get("id"), "turns": turns, "context": item.get("meta")}, default_id)
+
+
+def _messages(item: Mapping[str, Any], default_id: str) -> Dialogue:
+    """OpenAI's form, that of its fine-tuning files too. What a program said or was told is no utterance."""
+    try:
+        history = History.from_list(item["messages"])
+    except InputError as error:
+        raise DataError(str(error).replace("history[", "messages[", 1)) from None
+    turns = [{"speaker": u.speaker, "text": u.text} for u in history if u.text.strip()]
+    return parse({"id": item.get("id"), "turns": turns}, default_id)
+
+
+def _shared(item: Mapping[str, Any], default_id: str) -> Dialogue:
+    """ShareGPT's form."""
+    said = item["conversations"]
+    if not isinstance(said, list) or not all(isinstance(s, Mapping) for s in said):
+        raise DataError('"conversations" is a list of {"from": "human" | "gpt", "value": "..."}')
+    for i, one in enumerate(said):
+        if str(one.get("from")) not in SHARERS:
+            raise DataError(f'conversations[{i}] is from {shorten(repr(one.get("from")))}; use "human" or "gpt"')
+    messages = [{"role": SHARERS[str(one["from"])], "content": one.get("value")} for one in said]
+    return _messages({"id": item.get("id"), "messages": messages}, default_id)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """(line, dialogue of two turns) of a CSV file; a first line that names the columns is none."""
+    try:
+        with opened(path) as file, _unpacked(path, file) as stream:
+            text = read_most(stream, MOST_BYTES, "").decode("utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        for number, row in enumerate(reader):
+            cells = [cell.strip() for cell in row]
+            heads = len(cells) == 2 and cells[0].lower() in ASKED and cells[1].lower() in REPLIED
+            if not any(cells) or (number == 0 and heads):
+                continue
+            if len(cells) != 2 or not all(cells):
+                raise DataError(
+                    f"{path}:{reader.line_num}: a line has two cells, a message and its reply: {shorten(repr(row))}"
+                )
+            turns = [{"speaker": s, "text": t} for s, t in zip(("user", "system"), cells, strict=True)]
+            yield reader.line_num, {"turns": turns}
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 (byte {error.start}); convert the file to UTF-8") from None
+    except csv.Error as error:
+        raise DataError(f"{path}:{reader.line_num}: not CSV: {error}") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read: {reason(error)}") from None

@@ -5,7 +5,9 @@ from __future__ import annotations
 MORE = "All forms, field by field: docs/formats.md in the repository."
 DIALOGUES = (
     'A dialogue file (JSONL) has one conversation a line: {"id": "1", "turns": [{"speaker": "user", "text": "..."}, '
-    '{"speaker": "system", "text": "...", "knowledge": ["a fact", ...]}]}; id and knowledge may be left out.'
+    '{"speaker": "system", "text": "...", "knowledge": ["a fact", ...]}]}; id and knowledge may be left out. '
+    "OpenAI's messages, ShareGPT's conversations and a "
+    "CSV file with a message and its reply in each row are read too."
 )
 MESSAGES = (
     'A file of messages (JSONL) has one a line, with the skill that it should lead to: {"history": [{"speaker": "user" '

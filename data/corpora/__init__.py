@@ -33,7 +33,7 @@ READERS = (
 )
 # Corpora that no skill has as its own; the ranker learns from them too.
 NO_SKILLS_OWN = ("dailydialog", "esconv", "topicalchat", "msc", "wizint", "dream", "commonsense", "mutual", "cmudog")
-SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
+SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz")
 Splits = dict[str, list[Dialogue]]
 
 

@@ -46,6 +46,59 @@ def test_the_originals_form_is_read() -> None:
     assert len(parse({"dialogue": [["Hi!", "Hello."], ["Bye.", ""]]}).turns) == 3
 
 
+MESSAGES = {
+    "messages": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "Any pets?"}]},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
+        {"role": "tool", "tool_call_id": "1", "content": "cat"},
+        {"role": "assistant", "content": "A cat."},
+    ]
+}
+SHARED = {
+    "id": "s1",
+    "conversations": [
+        {"from": "system", "value": "Be brief."},
+        {"from": "human", "value": "Any pets?"},
+        {"from": "gpt", "value": "A cat."},
+    ],
+}
+
+
+@pytest.mark.parametrize("item", [MESSAGES, SHARED], ids=["OpenAI", "ShareGPT"])
+def test_forms_of_other_programs_are_read_without_instructions_and_tools(item: dict[str, object]) -> None:
+    found = parse(item, "talk-1")
+    assert [(t.speaker, t.text) for t in found.turns] == [("user", "Any pets?"), ("system", "A cat.")]
+    assert found.id == item.get("id", "talk-1")
+    assert found.context == ()
+
+
+@pytest.mark.parametrize("head", ["", "message,reply\n", "Prompt,Completion\n"])
+@pytest.mark.parametrize("name", ["talk.csv", "talk.csv.gz"])
+def test_a_csv_file_has_a_message_and_its_reply_in_each_row(tmp_path: Path, name: str, head: str) -> None:
+    raw = f'{head}Any pets?,"A cat, and\na ""dog""."\n\nReply?,Yes.\n'.encode("utf-8-sig")
+    (tmp_path / name).write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    found = list(read_dialogues(tmp_path / name))
+    assert [d.texts for d in found] == [("Any pets?", 'A cat, and\na "dog".'), ("Reply?", "Yes.")]
+    assert {t.speaker for d in found for t in d.turns} == {"user", "system"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Hi!,Hello.\nHi!\n", r"talk\.csv:2: a line has two cells, a message and its reply: \['Hi!'\]"),
+        ("a,b,c\n", r"talk\.csv:1: a line has two cells"),
+        ("Hi!,\n", r"talk\.csv:1: a line has two cells"),
+        ('Hi!,"Hello.\n', r"talk\.csv:\d: not CSV"),
+        ("Hi!,caf\xe9\n", r"talk\.csv: not UTF-8 \(byte 7\)"),
+    ],
+)
+def test_a_csv_file_of_another_form_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "talk.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=message):
+        list(read_dialogues(tmp_path / "talk.csv"))
+
+
 @pytest.mark.parametrize("name", ["talk.jsonl", "talk.jsonl.gz", "talk.json", "talk.json.gz"])
 def test_every_kind_of_file_is_read(tmp_path: Path, name: str) -> None:
     items = [{"id": str(i), "turns": TURNS} for i in range(3)] + [ORIGINAL]
@@ -91,6 +144,14 @@ def test_bom_crlf_and_empty_lines_are_fine(tmp_path: Path) -> None:
         ('{"dialogue": [["Hi!"]]}', r'"dialogue" is a list of \[user, system\] pairs'),
         ('{"dialogue": "Hi!"}', r'"dialogue" is a list of \[user, system\] pairs'),
         ('{"dialogue": []}', '"turns" is missing or empty'),
+        ('{"text": "Hi!"}', "dialogue, messages and conversations are read too"),
+        ('{"messages": "Hi!"}', "a history is a list"),
+        ('{"messages": [{"role": "user"}]}', r'messages\[0\] has no "text" \(or "content"\)'),
+        ('{"messages": [{"role": "king", "content": "a"}]}', r"messages\[0\] has speaker 'king'"),
+        ('{"messages": [{"role": "system", "content": "a"}]}', '"turns" is missing or empty'),
+        ('{"conversations": ["Hi!"]}', r'"conversations" is a list of'),
+        ('{"conversations": [{"from": "king", "value": "a"}]}', r"conversations\[0\] is from 'king'; use"),
+        ('{"conversations": [{"from": "human"}]}', r'messages\[0\] has no "text"'),
         ('{"dialogue": [["Hi!", "Hello."]], "meta": "a fact"}', '"context" is a list of texts'),
     ],
     ids=lambda v: v[:30],
