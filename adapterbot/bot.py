@@ -8,6 +8,7 @@ message -> 1 history -> 2 care, manager.pick -> 3 knowledge.retrieve -> 4 prompt
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -147,14 +148,17 @@ class Bot:
         seed: int | None = None,
         facts: Sequence[str | Fact] | None = None,
         region: str | None = None,
+        beats: bool = False,
         **decode: Any,
     ) -> Generator[str, None, Reply]:
         """Like `respond`, but yields pieces of the reply as they come; the generator's return value is the Reply.
 
-        Closing the generator stops the work.
+        Closing the generator stops the work. With `beats` there are empty pieces as well, one for each token that
+        changes nothing to be seen, so that a reader can close it while drafts are made.
         """
         turn = self._prepare(message, history, skill, seed, facts, region, decode)
-        return self._stream(turn)
+        stream = self._stream(turn)
+        return stream if beats else _without_beats(stream)
 
     def respond_batch(self, requests: Sequence[Mapping[str, Any]]) -> list[Reply | AdapterbotError]:
         """Answer several requests, `{"message"}` and any other argument of `respond`, in one batch.
@@ -319,6 +323,18 @@ class Bot:
     def _ranker(self) -> Relevance | None:
         """What chooses among drafts, where there is one."""
         return self.manager.ranker if self.manager else None
+
+
+def _without_beats(stream: Generator[str, None, Reply]) -> Generator[str, None, Reply]:
+    with contextlib.closing(stream):
+        while True:
+            try:
+                piece = next(stream)
+            except StopIteration as end:
+                reply: Reply = end.value
+                return reply
+            if piece:
+                yield piece
 
 
 class _Clock:

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from adapterbot.errors import StoreError
+from adapterbot.errors import InputError, StoreError
 from adapterbot.history import READ, History
 from adapterbot.turn import Reply
 
@@ -58,6 +58,29 @@ class Session:
         reply = yield from self._bot.stream(message, past, **request)
         with self._lock:
             return self._keep(reply, warnings)
+
+    def again(self, message: str | None = None, **request: Any) -> Generator[str, None, Reply]:
+        """Like `stream`, but answers the last message once more, or `message` in its place.
+
+        The former exchange is kept as another version (see `Store.versions`).
+
+        Raises:
+            InputError: nothing was said yet.
+        """
+        with self._lock:
+            position, asked = self.last()
+            past = self._bot.store.history(self.id, most=READ).without_last_exchange()
+        reply = yield from self._bot.stream(asked if message is None else message, past, **request)
+        with self._lock:
+            self._bot.store.add_version(self.id, position, reply.history.last_user, reply)
+        return reply
+
+    def last(self) -> tuple[int, str]:
+        """Position and message of the last exchange; raises InputError when there is none."""
+        exchanges = self._bot.store.exchanges(self.id, most=1)
+        if not exchanges:
+            raise InputError("nothing was said yet that could be answered again")
+        return exchanges[-1].position, exchanges[-1].message
 
     def undo(self) -> History:
         """Forget the last exchange; returns what is left.

@@ -162,8 +162,8 @@ def talked(home: Home, session: str, exchanges: int) -> None:
     with sqlite3.connect(home.database) as connection:
         connection.execute(
             "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO turn"
-            " SELECT session, i, 'message ' || i, 'reply ' || i, skill, routed_by, details, created_at FROM turn, n"
-            " WHERE session = ? AND position = 1",
+            " SELECT session, i, 'message ' || i, 'reply ' || i, skill, routed_by, details, created_at, 1, 0"
+            " FROM turn, n WHERE session = ? AND position = 1",
             (exchanges, session),
         )
     connection.close()
@@ -240,3 +240,28 @@ def test_a_reply_can_be_copied_and_pickled(tiny_bot: Bot) -> None:
     for other in (copy.deepcopy(reply), copy.copy(reply), pickle.loads(pickle.dumps(reply))):
         assert other == reply
         assert other.to_dict() == reply.to_dict()
+
+
+def test_the_last_message_is_answered_again_and_the_former_reply_stays_a_version(tiny_bot: Bot) -> None:
+    session = tiny_bot.session("anna")
+    first = session.respond("one", seed=1, **FORCED)
+    session.respond("two", seed=2, **FORCED)
+    again = "".join(session.again(seed=3, **FORCED))
+    assert again == tiny_bot.respond("two", first.history, seed=3, **FORCED).text
+    edited = "".join(session.again("two, I mean", seed=3, **FORCED))
+    assert session.history.texts == ("one", first.text, "two, I mean", edited)
+    assert [version.message for version in tiny_bot.store.versions("anna", 2)] == ["two", "two", "two, I mean"]
+
+
+def test_nothing_can_be_answered_again_before_something_was_said(tiny_bot: Bot) -> None:
+    with pytest.raises(InputError, match="nothing was said yet"):
+        list(tiny_bot.session("anna").again(**FORCED))
+
+
+def test_drafts_can_be_stopped_before_the_first_of_their_words_is_shown(tiny_bot: Bot) -> None:
+    stream = tiny_bot.session("anna").stream(
+        "Hi", skill="chitchat", drafts=4, temperature=5.0, min_tokens=30, beats=True
+    )
+    assert next(stream) == ""
+    stream.close()
+    assert tiny_bot.session("anna").history == History()

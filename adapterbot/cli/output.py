@@ -27,15 +27,15 @@ def warn(text: object) -> None:
     _write(sys.stderr, printable(str(text)).replace("\n", "\\n"))
 
 
-def json_text(value: object) -> str:
-    """`value` as JSON over several lines; what is unprintable is escaped as JSON has it, and nothing else changes."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
+def json_text(value: object, indent: int | None = 2) -> str:
+    """`value` as JSON, over several lines unless `indent` is None; what is unprintable is escaped as JSON has it."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
     return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def say_json(value: Any) -> None:
-    """Print a value as JSON."""
-    _write(sys.stdout, json_text(value))
+def say_json(value: Any, indent: int | None = 2) -> None:
+    """Print a value as JSON; on one line with an `indent` of None."""
+    _write(sys.stdout, json_text(value, indent))
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapterbot.cli.output import say, say_json
+from adapterbot.errors import InputError
 
 if TYPE_CHECKING:
     from adapterbot.storage.conversations import Store
@@ -19,13 +20,41 @@ Name = Annotated[str, typer.Argument(help="The conversation's name, as in: adapt
 def list_all() -> None:
     """All stored conversations."""
     for summary in _store().sessions():
-        say(f"{summary.id}  {summary.turns} turns  last {summary.updated_at[:16].replace('T', ' ')} UTC")
+        title = f"  {summary.title}" if summary.title else ""
+        say(f"{summary.id}  {summary.turns} turns  last {summary.updated_at[:16].replace('T', ' ')} UTC{title}")
 
 
 @app.command()
 def show(name: Name) -> None:
     """One conversation as JSON."""
     say_json(_store().export(name))
+
+
+@app.command()
+def export(
+    name: Annotated[str | None, typer.Argument(help="The conversation's name; left out with --feedback.")] = None,
+    feedback: Annotated[
+        bool, typer.Option("--feedback", help="What was liked in the app, as a dialogue file.")
+    ] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="For people to read, in place of JSON.")] = False,
+) -> None:
+    """One conversation as JSON or Markdown; or, with --feedback, all that was liked, as train-skill --data reads it."""
+    from adapterbot.storage.feedback import liked_dialogues
+    from adapterbot.storage.markdown import markdown
+
+    store = _store()
+    if feedback == (name is not None):
+        raise InputError("name one conversation, or give --feedback for what was liked in all of them")
+    if name is None:
+        for dialogue in liked_dialogues(store):
+            say_json(dialogue, indent=None)
+        return
+    exported = store.export(name)
+    if as_markdown:
+        title = next((each.title for each in store.sessions() if each.id == name), "")
+        say(markdown(title or name, store.exchanges(name)))
+    else:
+        say_json(exported)
 
 
 @app.command("rm")

@@ -148,7 +148,7 @@ class Responder:
 
         A single draft comes as it grows. Of several, the beginning on which they agree comes at once, and the rest when
         the best of them is known; of a strict skill, which is checked as a whole, all of it then. What is told comes
-        whole.
+        whole. After a token that lets nothing be shown comes an empty piece, so that a reader may stop there.
         """
         if turn.told:
             yield turn.told
@@ -166,7 +166,7 @@ class Responder:
             if piece:
                 timings.setdefault("first_token", time.perf_counter() - started)
                 shown += piece
-                yield piece
+            yield piece
         timings["generate"] = time.perf_counter() - started
         answer = self._chosen(turn, drafts, timings)
         if answer.text.startswith(shown) and answer.text != shown:  # a single draft may have been refused half-way

@@ -14,29 +14,16 @@ from sqlalchemy.engine import Connection
 
 from adapterbot.errors import InputError, UnknownNameError, shorten
 from adapterbot.history import History, Utterance
-from adapterbot.storage.database import Database, Migration, now
+from adapterbot.storage.database import Database, now
+from adapterbot.storage.owners import Owned
+from adapterbot.storage.replies import reply_of
+from adapterbot.storage.schema import COLUMNS, CONVERSATION, MIGRATIONS, TURN, VERSION
 from adapterbot.turn import Reply
 
 SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
-COLUMNS = ("session", "position", "message", "reply", "skill", "routed_by", "details", "created_at")
-TURN = sa.table("turn", *map(sa.column, COLUMNS))
 SAID = (TURN.c.position, TURN.c.message, TURN.c.reply, TURN.c.skill)
 WHOLE = TURN.c.details.like("{%}")  # a look at both ends: the database need not send all details to find what is cut
 SHOWN = ("message", "reply", "skill", "routed_by", "created_at")
-
-
-def m001_turns(connection: Connection) -> None:
-    """One row per exchange; `details` is JSON, `created_at` ISO 8601 in UTC."""
-    connection.exec_driver_sql("""
-        CREATE TABLE turn (
-            session VARCHAR(100) NOT NULL, position INTEGER NOT NULL, message TEXT NOT NULL, reply TEXT NOT NULL,
-            skill VARCHAR(100) NOT NULL, routed_by VARCHAR(20) NOT NULL, details TEXT NOT NULL,
-            created_at VARCHAR(40) NOT NULL, PRIMARY KEY (session, position)
-        )""")
-
-
-# In this order, each once per database; a function's name is the migration's id. Append only.
-MIGRATIONS: tuple[Migration, ...] = (m001_turns,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +34,23 @@ class SessionSummary:
     turns: int
     created_at: str
     updated_at: str
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A message and the reply to it, in one of its versions; `numbers` are those of all versions, in their order.
+
+    `opinion` is 1 where the user liked the reply, -1 where they disliked it, else 0.
+    """
+
+    position: int
+    number: int
+    message: str
+    reply: Reply
+    opinion: int
+    created_at: str
+    numbers: tuple[int, ...] = (1,)
 
 
 class Store:
@@ -68,12 +72,68 @@ class Store:
     def append(self, session_id: str, message: str, reply: Reply) -> None:
         """Add one exchange, whole or not at all."""
         row = _row(check_session_id(session_id), message, reply)
+        self._database.write(lambda connection: _insert(connection, row))
 
-        def insert(connection: Connection) -> None:
-            last = connection.execute(sa.select(_last_position(session_id))).scalar()
-            connection.execute(sa.insert(TURN).values(**row, position=(last or 0) + 1))
+    def of(self, owner: str) -> Owned:
+        """The conversations of one owner, with their titles."""
+        return Owned(self._database, check_session_id(owner), now)
 
-        self._database.write(insert)
+    def exchanges(self, session_id: str, most: int | None = None) -> list[Exchange]:
+        """What was said with all that led to it, oldest first, at most the last `most`; damaged ones are left out."""
+        where = TURN.c.session == check_session_id(session_id)
+        chosen = sa.select(TURN).where(where).order_by(TURN.c.position.desc()).limit(most)
+        rows = self._rows(chosen)[::-1]
+        since = rows[0].position if rows else 0
+        others = sa.select(VERSION.c.position, VERSION.c.number)
+        others = others.where(VERSION.c.session == session_id, VERSION.c.position >= since)
+        numbers = dict[int, list[int]]()
+        for position, number in self._rows(others) if rows else ():
+            numbers.setdefault(position, []).append(number)
+        return [exchange for row in rows if (exchange := _exchange(row, numbers.get(row.position, [])))]
+
+    def versions(self, session_id: str, position: int) -> list[Exchange]:
+        """All versions of one exchange, that which is shown included, in the order in which they were made."""
+        here = [
+            sa.select(table).where(table.c.session == check_session_id(session_id), table.c.position == position)
+            for table in (TURN, VERSION)
+        ]
+        rows = sorted((row for chosen in here for row in self._rows(chosen)), key=lambda row: row.number)
+        numbers = [row.number for row in rows]
+        return [exchange for row in rows if (exchange := _exchange(row, numbers))]
+
+    def add_version(self, session_id: str, position: int, message: str, reply: Reply, opinion: int = 0) -> None:
+        """Another version of an exchange, which is shown from now on; appended where it is gone meanwhile."""
+        row = _row(check_session_id(session_id), message, reply) | {"opinion": opinion}
+        here = _at(TURN, session_id, position)
+
+        def add(connection: Connection) -> None:
+            if connection.execute(sa.select(TURN.c.number).where(here)).scalar() is None:
+                _insert(connection, row)
+                return
+            _set_aside(connection, session_id, position)
+            newest = sa.select(sa.func.max(VERSION.c.number)).where(_at(VERSION, session_id, position))
+            number = (connection.execute(newest).scalar() or 0) + 1
+            connection.execute(sa.insert(TURN).values(**row, position=position, number=number))
+
+        self._database.write(add)
+
+    def choose(self, session_id: str, position: int, number: int) -> None:
+        """Show another version of an exchange; a number that there is not changes nothing."""
+        chosen = sa.and_(_at(VERSION, session_id, position), VERSION.c.number == number)
+
+        def swap(connection: Connection) -> None:
+            if connection.execute(sa.select(VERSION.c.number).where(chosen)).scalar() is None:
+                return
+            _set_aside(connection, session_id, position)
+            connection.execute(sa.insert(TURN).from_select(COLUMNS, sa.select(VERSION).where(chosen)))
+            connection.execute(sa.delete(VERSION).where(chosen))
+
+        self._database.write(swap, create=False)
+
+    def judge(self, session_id: str, position: int, opinion: int) -> None:
+        """What the user thinks of the reply that is shown there: 1 liked, -1 disliked, 0 neither."""
+        judged = sa.update(TURN).where(_at(TURN, session_id, position)).values(opinion=max(-1, min(1, opinion)))
+        self._database.write(lambda connection: connection.execute(judged), create=False)
 
     def history(self, session_id: str, most: int | None = None) -> History:
         """What was said in a session, oldest first, at most the last `most` utterances; empty for one never used.
@@ -92,16 +152,25 @@ class Store:
         return History(tuple(said if most is None else said[-most:] if most else ()), notes=tuple(notes))
 
     def sessions(self) -> list[SessionSummary]:
-        """All sessions, the one used last first."""
+        """All sessions but deleted ones, the one used last first."""
         oldest = sa.func.min(TURN.c.created_at)
         newest = sa.func.max(TURN.c.created_at)
-        chosen = sa.select(TURN.c.session, sa.func.count(), oldest, newest).group_by(TURN.c.session)
+        title = sa.func.coalesce(sa.func.max(CONVERSATION.c.title), "")
+        chosen = sa.select(TURN.c.session, sa.func.count(), oldest, newest, title).group_by(TURN.c.session)
+        chosen = chosen.outerjoin_from(TURN, CONVERSATION, TURN.c.session == CONVERSATION.c.session)
+        chosen = chosen.where(sa.func.coalesce(CONVERSATION.c.deleted_at, "") == "")
         return [SessionSummary(*tuple(row)) for row in self._rows(chosen.order_by(newest.desc(), TURN.c.session))]
 
     def undo(self, session_id: str) -> History:
         """Forget the last exchange of a session; returns what is left."""
         check_session_id(session_id)
-        self._delete(TURN.c.session == session_id, TURN.c.position == _last_position(session_id))
+
+        def forget(connection: Connection) -> None:
+            last = connection.execute(sa.select(_last_position(session_id))).scalar()
+            for table in (TURN, VERSION):
+                connection.execute(sa.delete(table).where(_at(table, session_id, last or 0)))
+
+        self._database.write(forget, create=False)
         return self.history(session_id)
 
     def remove(self, session_id: str) -> None:
@@ -110,7 +179,14 @@ class Store:
         Raises:
             UnknownNameError: there is no such session; the message lists the nearest.
         """
-        if not self._delete(TURN.c.session == check_session_id(session_id)):
+        check_session_id(session_id)
+
+        def forget(connection: Connection) -> int:
+            for table in (VERSION, CONVERSATION):
+                connection.execute(sa.delete(table).where(table.c.session == session_id))
+            return connection.execute(sa.delete(TURN).where(TURN.c.session == session_id)).rowcount
+
+        if not self._database.write(forget, create=False):
             raise self._unknown(session_id)
 
     def export(self, session_id: str) -> dict[str, Any]:
@@ -136,11 +212,6 @@ class Store:
     def _rows(self, chosen: sa.Select[Any]) -> list[sa.Row[Any]]:
         return self._database.read(lambda connection: list(connection.execute(chosen)), [])
 
-    def _delete(self, *where: sa.ColumnElement[bool]) -> int:
-        """How many turns went; a store that does not exist is not created for it."""
-        statement = sa.delete(TURN).where(*where)
-        return self._database.write(lambda connection: connection.execute(statement).rowcount, create=False) or 0
-
     def _unknown(self, session_id: str) -> UnknownNameError:
         return UnknownNameError("session", session_id, [session.id for session in self.sessions()])
 
@@ -160,6 +231,33 @@ def _exported(row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: row[key] for key in SHOWN} | details
 
 
+def _exchange(row: sa.Row[Any], others: list[int]) -> Exchange | None:
+    """A turn as it was made, `others` being the numbers of its other versions; None for a damaged one."""
+    try:
+        reply = reply_of(str(row.reply), str(row.skill), str(row.routed_by), json.loads(row.details))
+        numbers = tuple(sorted({*others, row.number}))
+        return Exchange(row.position, row.number, str(row.message), reply, row.opinion, str(row.created_at), numbers)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _at(table: sa.TableClause, session_id: str, position: int) -> sa.ColumnElement[bool]:
+    return sa.and_(table.c.session == session_id, table.c.position == position)
+
+
+def _insert(connection: Connection, row: Mapping[str, Any]) -> None:
+    """A new turn, after the last of its session."""
+    last = connection.execute(sa.select(_last_position(row["session"]))).scalar()
+    connection.execute(sa.insert(TURN).values(**row, position=(last or 0) + 1, number=1))
+
+
+def _set_aside(connection: Connection, session_id: str, position: int) -> None:
+    """The turn at `position` is one of the versions that are not shown."""
+    here = _at(TURN, session_id, position)
+    connection.execute(sa.insert(VERSION).from_select(COLUMNS, sa.select(TURN).where(here)))
+    connection.execute(sa.delete(TURN).where(here))
+
+
 def _left_out(session_id: str, position: object) -> str:
     return f"turn {shorten(str(position))} of the session {session_id!r} is damaged and was left out"
 
@@ -174,4 +272,4 @@ def _row(session_id: str, message: str, reply: Reply) -> dict[str, Any]:
     texts = {"message": message, "reply": details.pop("text")}
     texts |= {column: details.pop(column) for column in ("skill", "routed_by")}
     plain = {column: text.encode("utf-8", "replace").decode() for column, text in texts.items()}  # no lone surrogates
-    return {"session": session_id, **plain, "details": json.dumps(details), "created_at": now()}
+    return {"session": session_id, **plain, "details": json.dumps(details), "opinion": 0, "created_at": now()}

@@ -213,6 +213,7 @@ ERRORS: list[tuple[list[str], str]] = [
     (["ui", "--backbone", "gpt5"], "unknown backbone"),
     (["sessions", "show", "nobody"], "unknown session 'nobody'"),
     (["sessions", "rm", "a/b"], "session id 'a/b'"),
+    (["sessions", "export"], "name one conversation, or give --feedback"),
 ]
 
 
@@ -328,6 +329,11 @@ def test_sessions_are_listed_shown_and_removed(run: Run, home: Home) -> None:
     assert code == 0
     assert out.startswith("anna  1 turns  last 20")
     assert json.loads(run("sessions", "show", "anna")[1])["turns"][0]["reply"] == "Hi!"
+    assert "## adapterbot (" in run("sessions", "export", "anna", "--markdown")[1]
+    assert json.loads(run("sessions", "export", "anna")[1])["session"] == "anna"
+    assert run("sessions", "export", "--feedback") == (0, "", "")
+    Store(home.database).judge("anna", 1, 1)
+    assert json.loads(run("sessions", "export", "--feedback")[1])["turns"][1]["text"] == "Hi!"
     assert run("sessions", "rm", "anna")[:2] == (0, "removed anna\n")
     assert run("sessions", "list")[1] == ""
 

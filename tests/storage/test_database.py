@@ -262,12 +262,14 @@ def test_urls_that_cannot_be_used(url: str, error: type[Exception]) -> None:
 def test_an_older_database_is_migrated_and_keeps_its_turns(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     Store(home.database).append("a", "hi", REPLY)
 
-    def m002_rating(connection: Connection) -> None:
+    def m900_rating(connection: Connection) -> None:
         connection.exec_driver_sql("ALTER TABLE turn ADD COLUMN rating INTEGER")
 
-    monkeypatch.setattr(store, "MIGRATIONS", (*store.MIGRATIONS, m002_rating))
+    monkeypatch.setattr(store, "MIGRATIONS", (*store.MIGRATIONS, m900_rating))
     assert Store(home.database).history("a").last_user == "hi"
-    assert look(home, "SELECT name FROM migration ORDER BY name") == [("m001_turns",), ("m002_rating",)]
+    assert look(home, "SELECT name FROM migration ORDER BY name") == [
+        (m.__name__,) for m in sorted(store.MIGRATIONS, key=lambda m: m.__name__)
+    ]
     assert look(home, "SELECT message, rating FROM turn") == [("hi", None)]
 
 
