@@ -25,6 +25,7 @@ from adapterbot.knowledge import Opening, Source, given_facts, open_source, sour
 from adapterbot.manager.router import Manager
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone, load_backbone
+from adapterbot.pool import Pool, ReplyStream
 from adapterbot.reply.answer import Answer, Prepared, Responder
 from adapterbot.reply.care import region_here, region_named
 from adapterbot.reply.rerank import Relevance
@@ -76,6 +77,7 @@ class Bot:
         self.roster = Roster.load(backbone, home)
         self.guard = guard or Guard()
         self.responder = Responder(backbone, self.bank, ranker=self._ranker, heads=self.roster.heads, guard=self.guard)
+        self.pool = Pool()  # of the turns that asyncio programs wait for
         self._lock = threading.Lock()  # over the registers below, never held while something is opened
         self._manager_lock = threading.Lock()
         self._manager: list[tuple[Manager | None, str]] = []  # with what is wrong with it, once it has been read
@@ -160,6 +162,22 @@ class Bot:
         stream = self._stream(turn)
         return stream if beats else _without_beats(stream)
 
+    async def arespond(self, message: str, history: Past = None, **request: Any) -> Reply:
+        """`respond` for asyncio: takes and raises the same, and works in a thread.
+
+        Raises:
+            BusyError: as many turns as may wait for a thread already (see `pool`).
+        """
+        return await self.pool.run(lambda: self.respond(message, history, **request))
+
+    def astream(self, message: str, history: Past = None, **request: Any) -> ReplyStream:
+        """`stream` for asyncio: the pieces by `async for`, then the Reply as `.reply`; `.aclose()` stops the work.
+
+        Raises:
+            BusyError: as many turns as may wait for a thread already (see `pool`).
+        """
+        return ReplyStream(self.pool, lambda: self.stream(message, history, beats=True, **request))
+
     def respond_batch(self, requests: Sequence[Mapping[str, Any]]) -> list[Reply | AdapterbotError]:
         """Answer several requests, `{"message"}` and any other argument of `respond`, in one batch.
 
@@ -198,9 +216,9 @@ class Bot:
         recent = past.window(READ)
         carer = self.guard.carer
         warnings = (*warnings, *past.notes, *filter(None, [carer.fault]))
+        where = self.region if region is None else region_named(region)
         if cared := self._cared(text, recent, skill):
             clock.note("care")
-            where = self.region if region is None else region_named(region)
             answer = Answer(carer.texts.answer(cared.care, recent, where), ())
             return Turn(past.add_user(text), cared, answer, warnings, clock.seconds)
         recent = carer.texts.heard(recent)
@@ -369,4 +387,5 @@ def _reply(turn: Turn, answer: Answer) -> Reply:
         timings={**timings, "total": total},
         history=turn.history.add_bot(answer.text, choice.skill),
         seed=prepared.request.seed if prepared else None,
+        prompt_tokens=len(prepared.prompt.ids) if prepared else 0,
     )

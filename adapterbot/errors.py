@@ -13,6 +13,7 @@ AdapterbotError
 ├── KnowledgeError       a knowledge source that cannot be read
 ├── StoreError           the conversation store cannot be opened or written
 ├── WriteError           a file cannot be written: the disk is full or read-only (an OSError as well)
+├── BusyError            as much is waited for as fits; the same request later is answered
 └── MissingPartError     something has to be installed or fetched first (says the command)
 """
 
@@ -81,6 +82,10 @@ class WriteError(AdapterbotError, OSError):
 
     def __str__(self) -> str:
         return f"{self.filename} cannot be written: {self.strerror}"
+
+
+class BusyError(AdapterbotError):
+    """As many requests wait as may; the same one can be answered a little later."""
 
 
 class MissingPartError(AdapterbotError):

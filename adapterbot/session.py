@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from adapterbot.errors import InputError, StoreError
 from adapterbot.history import READ, History
+from adapterbot.pool import Pool, ReplyStream
 from adapterbot.turn import Reply
 
 if TYPE_CHECKING:  # a third of a second that only sessions pay for
@@ -20,6 +21,8 @@ class Speaker(Protocol):
 
     @property
     def store(self) -> Store: ...
+    @property
+    def pool(self) -> Pool: ...
     def respond(self, message: str, history: History, **request: Any) -> Reply: ...
     def stream(self, message: str, history: History, **request: Any) -> Generator[str, None, Reply]: ...
 
@@ -81,6 +84,14 @@ class Session:
         if not exchanges:
             raise InputError("nothing was said yet that could be answered again")
         return exchanges[-1].position, exchanges[-1].message
+
+    async def arespond(self, message: str, **request: Any) -> Reply:
+        """`respond` for asyncio; raises BusyError as well, when too many turns wait for a thread."""
+        return await self._bot.pool.run(lambda: self.respond(message, **request))
+
+    def astream(self, message: str, **request: Any) -> ReplyStream:
+        """`stream` for asyncio (see `Bot.astream`). It is remembered once it is made, even if nobody reads it."""
+        return ReplyStream(self._bot.pool, lambda: self.stream(message, beats=True, **request))
 
     def undo(self) -> History:
         """Forget the last exchange; returns what is left.

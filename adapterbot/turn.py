@@ -161,6 +161,8 @@ class Draft:
 class Reply:
     """What the bot answered and everything that led to it. `timings` are seconds per stage.
 
+    `prompt_tokens` are those that the model read, 0 where no model answered.
+
     A message that needs care gets a fixed text, whatever skill was chosen: `routed_by` is then "care", `care` the kind
     (see `manager.care.KINDS`), and `skill` the one that was asked for, or the fallback.
     """
@@ -178,6 +180,7 @@ class Reply:
     history: History = field(default_factory=History)
     seed: int | None = None
     care: str = ""
+    prompt_tokens: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form that `adapterbot respond --json` prints."""

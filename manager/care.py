@@ -11,6 +11,7 @@ KINDS = ("emergency", "crisis", "abuse", "minor", "danger", "sexual", "hate", "i
 CLASSES = (NONE, *KINDS)
 GRAVE = KINDS[:3]  # somebody may be in danger: care errs on the side of too much
 TURNS = 3  # of the user that are read: the newest and two before it
+PLAINLY = 0.85  # how probable it has to be that a message is harmless, after one of somebody in danger
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +36,11 @@ def decided(scores: Mapping[str, float], thresholds: Mapping[str, float]) -> Car
             likeliest = max(KINDS[:number], key=lambda k: scores[k])
             return Care(likeliest, scores[likeliest], scores)
     return Care(NONE, scores[NONE], scores)
+
+
+def staying(now: Care, before: Care) -> Care:
+    """`now`, or, where somebody was in danger a message `before` and the topic has not plainly changed, still care."""
+    if now or before.kind not in GRAVE or now.scores[NONE] >= PLAINLY:
+        return now
+    likeliest = max(KINDS, key=lambda kind: now.scores[kind])
+    return Care(likeliest, now.scores[likeliest], now.scores)

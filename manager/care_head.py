@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from adapterbot.errors import WeightsError
 from adapterbot.home import written_by_rename
 from adapterbot.manager.bert import PADDING, BertEncoder
-from adapterbot.manager.care import CLASSES, KINDS, TURNS, Care, decided
+from adapterbot.manager.care import CLASSES, KINDS, TURNS, Care, decided, staying
 from adapterbot.manager.encoder import WEIGHTS, minilm
 from adapterbot.manager.low_rank import LowRank
 from adapterbot.network.device import has_bf16
@@ -31,6 +31,7 @@ JUDGED = 96  # tokens of what is judged; a longer message is read in windows of 
 STRIDE = 64
 WINDOWS = 8
 BATCH = 64
+REMEMBERED = 256  # messages and what they were taken for
 STORED = torch.bfloat16  # half the size of fp32, and smaller than fp16 in a wheel
 BEFORE = 28  # tokens of each user turn before it, the last ones
 METADATA = "care_v1"
@@ -125,14 +126,24 @@ class CareHead:
         merged = reader.update.merged(reader.base.weights)
         kept = torch.bfloat16 if has_bf16() else torch.float32  # bf16 takes 40 % of the time
         self._weights = {name: w.detach().to(kept) for name, w in merged.items()}
+        self._read = functools.lru_cache(REMEMBERED)(self._read_anew)  # the message before was read a turn ago
 
     def with_settings(self, settings: Settings) -> CareHead:
         """The same reader with other settings."""
         return CareHead(self._reader, settings)
 
     def message(self, said: Sequence[str]) -> Care:
-        """What the newest of the user's messages is, `said` being all of them or the last few, oldest first."""
-        return decided(self.scores([said])[0], self.settings.thresholds) if said else Care()
+        """What the newest of the user's messages is, `said` being all of them or the last few, oldest first.
+
+        It is read with the two before it. After a message of somebody in danger care stays (see `staying`).
+        """
+        if not said:
+            return Care()
+        now = self._read(tuple(said[-TURNS:]))
+        return now if now or len(said) == 1 else staying(now, self._read(tuple(said[-TURNS - 1 : -1])))
+
+    def _read_anew(self, said: tuple[str, ...]) -> Care:
+        return decided(self.scores([said])[0], self.settings.thresholds)
 
     def harms(self, draft: str, said: Sequence[str]) -> bool:
         """Whether `draft` must not be sent as an answer to what the user `said`, oldest first."""

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import torch
@@ -32,6 +32,10 @@ from adapterbot.reply.care import Carer
 from adapterbot.reply.safety import Guard
 from adapterbot.spec.tables import AdapterTable
 from adapterbot.turn import Reply
+
+if TYPE_CHECKING:
+    import httpx
+    import openai
 
 TESTS = Path(__file__).resolve().parent
 VOCABULARY = TESTS / "vocabulary"  # a tokenizer of 8,192 pieces, for models that are made in tests
@@ -230,6 +234,35 @@ def tiny_bot(tiny: Backbone, home: Home) -> Bot:
 def shared_bot(tiny: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Bot:
     """A bot on the tiny backbone for tests that only ask it: a turn changes nothing in it."""
     return make_bot(tiny, Home(tmp_path_factory.mktemp("shared")), log=False)
+
+
+@pytest.fixture(scope="session")
+def address(shared_bot: Bot, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server on a real socket that needs no key, and whose bot stores nothing."""
+    from servers import serving
+
+    from adapterbot.storage.keys import KeyStore
+
+    with serving(shared_bot, KeyStore(tmp_path_factory.mktemp("keys") / "keys.sqlite3")) as found:
+        yield found
+
+
+@pytest.fixture
+def client(address: str) -> Iterator[openai.OpenAI]:
+    """OpenAI's own client of that server; it asks once."""
+    import openai
+
+    with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0, timeout=60) as made:
+        yield made
+
+
+@pytest.fixture
+def web(address: str) -> Iterator[httpx.Client]:
+    """A plain client of that server."""
+    import httpx
+
+    with httpx.Client(base_url=address, timeout=60) as made:
+        yield made
 
 
 class Close(float):

@@ -22,7 +22,7 @@ FOLDERS = {"adapterbot": "adapterbot", **{name: f"adapterbot.{name}" for name in
 # The rooms from the bottom up, as docs/structure.md has them. A module imports from its own room, from rooms below, and
 # sideways only where that closes no circle; function bodies and TYPE_CHECKING blocks count.
 ROOMS = (
-    "language errors home history facts turn",  # no torch
+    "language errors home history facts turn pool",  # no torch
     "network spec storage data skills",
     "engine manager knowledge",
     "reply",
@@ -31,8 +31,8 @@ ROOMS = (
     "serving build",
     "cli ui",
 )
-STANDARD_LIBRARY = "errors home history facts turn"
-NO_TORCH = "language errors home history facts turn spec storage data skills knowledge"
+STANDARD_LIBRARY = "errors home history facts turn pool"
+NO_TORCH = "language errors home history facts turn pool spec storage data skills knowledge"
 TURN = "evaluation serving build cli ui training"  # none of which a turn needs
 # What answering a turn must not have loaded: each costs a second or a hundred megabytes.
 HEAVY = {"transformers", "sentence_transformers", "sklearn", "scipy", "matplotlib", "gradio", "datasets", "pandas"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import socket
@@ -19,14 +18,13 @@ import gradio
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from adapterbot.errors import SettingError
+from adapterbot.serving import listening
 from adapterbot.ui.page import build, theme
 
 if TYPE_CHECKING:
     from adapterbot.bot import Bot
 
 PORT = 7860
-PORTS = 100  # how many to try when none was asked for
 CSS = Path(__file__).parent / "theme.css"
 # The browser itself refuses whatever would leave this server: scripts, fonts, images, requests.
 POLICY = (
@@ -76,22 +74,8 @@ def web_app(bot: Bot) -> fastapi.FastAPI:
 
 
 def listen(host: str, port: int | None) -> socket.socket:
-    """A listening socket on `port`, or, when none was asked for, on the first free one from 7860 on.
-
-    Raises:
-        SettingError: the port asked for is taken or is none, or `host` is no address of this machine.
-    """
-    if port is not None and not 0 <= port <= 65535:
-        raise SettingError(f"there is no port {port}; ports go from 0 (any free one) to 65535")
-    for candidate in range(PORT, PORT + PORTS) if port is None else (port,):
-        try:
-            return socket.create_server((host, candidate), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise SettingError(f"cannot listen on {host}:{candidate}: {error.strerror or error}") from None
-    if port is None:
-        raise SettingError(f"the ports {PORT} to {PORT + PORTS - 1} on {host} are all taken; free one or give --port")
-    raise SettingError(f"port {port} on {host} is taken; give another --port, or none for the first free one")
+    """A listening socket on `port`, or on the first free one from 7860 on; raises SettingError (see `listening`)."""
+    return listening.listen(host, port, PORT)
 
 
 class Server(uvicorn.Server):

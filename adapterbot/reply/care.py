@@ -138,7 +138,7 @@ class Carer:
 
     def notice(self, message: str, history: History) -> Care:
         """What `message`, said after `history`, needs."""
-        before = [u.text for u in history if u.speaker == "user"][1 - TURNS :]
+        before = [u.text for u in history if u.speaker == "user"][-TURNS:]
         return self.head.message([*before, message]) if self.head else Care()
 
     def harms(self, draft: str, said: Sequence[str]) -> bool:

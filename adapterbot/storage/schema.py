@@ -56,5 +56,14 @@ def m003_conversations(connection: Connection) -> None:
     connection.exec_driver_sql("CREATE INDEX conversation_owner ON conversation (owner)")
 
 
+def m004_keys(connection: Connection) -> None:
+    """One row per API key; `hash` is the SHA-256 of its secret, `per_minute` the requests it may make (NULL: any)."""
+    connection.exec_driver_sql("""
+        CREATE TABLE api_key (
+            id VARCHAR(20) NOT NULL PRIMARY KEY, name VARCHAR(100) NOT NULL, hash CHAR(64) NOT NULL,
+            admin INTEGER NOT NULL, per_minute INTEGER, created_at VARCHAR(40) NOT NULL, revoked_at VARCHAR(40)
+        )""")
+
+
 # In this order, each once per database; a function's name is the migration's id. Append only.
-MIGRATIONS: tuple[Migration, ...] = (m001_turns, m002_versions, m003_conversations)
+MIGRATIONS: tuple[Migration, ...] = (m001_turns, m002_versions, m003_conversations, m004_keys)

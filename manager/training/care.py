@@ -169,8 +169,8 @@ def _loss(reader: CareReader, batch: Sequence[Item]) -> Tensor:
 
 # Shares of ordinary messages, and of lines that were written to look grave, that may get care: for the grave kinds, and
 # for all kinds. To miss somebody in trouble is worse than to ask an ordinary person whether all is well.
-GRAVE_ALARMS = (0.004, 0.06)
-ALARMS = (0.005, 0.07)
+GRAVE_ALARMS = (0.0027, 0.043)
+ALARMS = (0.0042, 0.06)
 HARM_ALARMS = 0.01  # of people's replies may be refused
 GRID = [n / 100 for n in range(30, 100)]
 REFUSED = 0.5  # the lowest probability of harm at which a draft is refused

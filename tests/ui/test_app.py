@@ -22,6 +22,7 @@ from starlette.testclient import TestClient
 
 from adapterbot.bot import Bot
 from adapterbot.errors import SettingError
+from adapterbot.serving import listening
 from adapterbot.turn import DECODE_SETTINGS, Decode
 from adapterbot.ui import app, page, view
 from adapterbot.ui.handlers import SLIDERS, Screen, Visitor
@@ -155,11 +156,11 @@ def test_a_taken_port_that_was_asked_for_is_an_error(taken: int) -> None:
 
 def test_without_a_port_the_next_free_one_is_used(taken: int) -> None:
     with app.listen("127.0.0.1", None) as opened:
-        assert taken < opened.getsockname()[1] < taken + app.PORTS
+        assert taken < opened.getsockname()[1] < taken + listening.PORTS
 
 
 def test_all_ports_taken(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "PORTS", 1)
+    monkeypatch.setattr(listening, "PORTS", 1)
     with pytest.raises(SettingError, match="all taken"):
         app.listen("127.0.0.1", None)
 

@@ -1,0 +1,37 @@
+"""GET /v1/models: the bot whose manager chooses, and every skill that can answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from adapterbot.bot import Bot
+from adapterbot.serving.openai.wire import AUTO, now, skill_of, turns_of
+from adapterbot.serving.refusals import REFUSALS, Answer
+
+routes = APIRouter(prefix="/v1", tags=["openai"], responses=REFUSALS)
+STARTED = now()
+
+
+@routes.get("/models", response_model=None)
+async def models(request: Request) -> Answer:
+    """Every model that can be asked."""
+    bot = turns_of(request.app.state).bot
+    entries = [_entry(AUTO, bot), *(_entry(f"{AUTO}/{skill}", bot) for skill in bot.skills)]
+    return Answer({"object": "list", "data": entries})
+
+
+@routes.get("/models/{model:path}", response_model=None)
+async def model(model: str, request: Request) -> Answer:
+    """One model; 404 with the nearest names for one that is not there."""
+    bot = turns_of(request.app.state).bot
+    skill_of(bot, model)
+    return Answer(_entry(model, bot))
+
+
+def _entry(model: str, bot: Bot) -> dict[str, Any]:
+    skill = model.partition("/")[2]
+    about = bot.specs[skill].summary if skill else "The manager picks the skill for every message."
+    entry = {"id": model, "object": "model", "created": STARTED, "owned_by": AUTO, "name": model, "description": about}
+    return entry | ({"root": AUTO, "parent": AUTO} if skill else {"root": AUTO, "parent": None})

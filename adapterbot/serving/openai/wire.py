@@ -1,0 +1,201 @@
+"""What the routes of OpenAI's API share: names of models, what is refused, how a reply is written."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from sse_starlette import EventSourceResponse
+from starlette.datastructures import State
+
+from adapterbot.bot import Bot
+from adapterbot.errors import InputError, UnknownNameError
+from adapterbot.history import History
+from adapterbot.serving.openai.stops import cut
+from adapterbot.serving.refusals import ApiError, json_bytes, told
+from adapterbot.serving.turns import Ask, Turns
+from adapterbot.turn import DECODE_SETTINGS, Reply
+
+AUTO = "adapterbot"  # the model for which the manager chooses
+MOST_MESSAGES = 4096  # of one request
+MOST_CHOICES = 8
+MOST_STOPS = 16
+MOST_TOKENS = int(DECODE_SETTINGS["max_tokens"][2])
+LOWEST_TOP_P = DECODE_SETTINGS["top_p"][1]
+OWN = ("top_k", "repetition_penalty", "no_repeat_ngram", "min_tokens", "drafts", "openings")
+
+
+class Extra(BaseModel):
+    """What only this server understands: facts to answer from in place of retrieval, and the user's country."""
+
+    facts: list[str] | None = Field(None, max_length=64)
+    region: str | None = None
+
+
+class Sampling(BaseModel):
+    """What every request for a text may say. Fields that nobody knows are passed over; null is as good as absent."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    model: str | None = Field(None, description="`adapterbot`, or `adapterbot/<skill>`.")
+    stream: bool | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    n: int | None = Field(None, description=f"At most {MOST_CHOICES}.")
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: dict[str, Any] | None = None
+    top_k: int | None = None
+    repetition_penalty: float | None = None
+    no_repeat_ngram: int | None = None
+    min_tokens: int | None = None
+    drafts: int | None = None
+    openings: int | None = None
+    adapterbot: Extra | None = None
+
+    def most_tokens(self) -> tuple[str, int | None]:
+        """The name and value of the limit on the reply's tokens."""
+        raise NotImplementedError
+
+    def decode(self, choice: int = 0) -> dict[str, Any]:
+        """The decode settings of one of the choices.
+
+        A limit above what a reply may have, and a `top_p` of 0, are taken for the nearest that there is; other values
+        out of range raise `SettingError` in the turn.
+        """
+        settings = {name: getattr(self, name) for name in ("temperature", *OWN)}
+        name, most = self.most_tokens()
+        if most is not None and most < 1:
+            raise ApiError(400, f"{name}={most}: a reply has at least 1 token", param=name)
+        settings["max_tokens"] = None if most is None else min(most, MOST_TOKENS)
+        settings["top_p"] = LOWEST_TOP_P if self.top_p == 0 else self.top_p
+        settings["top_k"] = 0 if self.top_k == -1 else self.top_k  # other servers' word for "off"
+        if self.seed is not None:
+            settings["seed"] = (self.seed + choice) % 2**63
+        return {name: value for name, value in settings.items() if value is not None}
+
+    def choices(self) -> int:
+        """How many replies are asked for."""
+        if self.n is not None and not 1 <= self.n <= MOST_CHOICES:
+            raise ApiError(400, f"n={self.n}: 1 to {MOST_CHOICES} choices are given", param="n")
+        return self.n or 1
+
+    def stops(self) -> tuple[str, ...]:
+        """The texts before which a reply ends."""
+        given = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        if len(given) > MOST_STOPS:
+            raise ApiError(400, f"stop has {len(given)} texts; at most {MOST_STOPS} are looked for", param="stop")
+        return tuple(text for text in given if text)
+
+    def passed_over(self) -> list[str]:
+        """A line on each setting that changes nothing here."""
+        given = [name for name in ("frequency_penalty", "presence_penalty", "logit_bias") if getattr(self, name)]
+        return [f"{name} is not supported and changed nothing" for name in given]
+
+    def asks(self, bot: Bot, message: str, history: History) -> list[Ask]:
+        """What the bot is asked, once per choice."""
+        extra = self.adapterbot or Extra()
+        request = {"skill": skill_of(bot, self.model), "facts": extra.facts, "region": extra.region}
+        return [Ask(message, history, request=request | self.decode(i)) for i in range(self.choices())]
+
+
+def skill_of(bot: Bot, model: str | None) -> str | None:
+    """The skill that a model's name means; None: the manager chooses.
+
+    Raises:
+        ApiError: 404, there is no such model; the message lists the nearest.
+    """
+    if not model or model == AUTO:
+        return None
+    prefix, _, skill = model.partition("/")
+    if prefix != AUTO or skill not in bot.specs:
+        known = [AUTO, *(f"{AUTO}/{name}" for name in bot.skills)]
+        raise ApiError(404, str(UnknownNameError("model", model, known)), param="model", code="model_not_found")
+    return skill
+
+
+def conversation(messages: Sequence[Any]) -> tuple[str, History]:
+    """The newest user message, and what was said before it.
+
+    Raises:
+        ApiError: 400, a message of another form, or the last one is not the user's.
+    """
+    try:
+        history = History.from_list(messages)
+    except InputError as error:
+        raise ApiError(400, str(error).replace("history[", "messages[", 1), param="messages") from None
+    if not history.utterances or history.utterances[-1].speaker != "user":
+        raise ApiError(400, "the last message has to be the user's: it is what is answered", param="messages")
+    return history.utterances[-1].text, History(history.utterances[:-1], history.instructions, history.notes)
+
+
+def identifier(kind: str) -> str:
+    """A fresh id, such as chatcmpl-…"""
+    return f"{kind}{uuid.uuid4().hex}"
+
+
+def now() -> int:
+    """Seconds since 1970."""
+    return int(time.time())
+
+
+def finish_reason(reply: Reply, stopped: bool) -> str:
+    """`length` where the limit on tokens cut the reply, else `stop`."""
+    chosen = next((draft for draft in reply.drafts if draft.text == reply.text), None)
+    return "length" if chosen is not None and not chosen.finished and not stopped else "stop"
+
+
+def usage(turns: Turns, replies: Sequence[Reply], texts: Sequence[str]) -> dict[str, int]:
+    """Tokens that were read (of one of several choices: they read the same) and that the texts given back have."""
+    prompt = max((reply.prompt_tokens for reply in replies), default=0)
+    completion = sum(turns.tokens(text) for text in texts)
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+def inside(reply: Reply, notes: Sequence[str] = ()) -> dict[str, Any]:
+    """The extra member `adapterbot`: who answered, why, and from what."""
+    return {
+        "skill": reply.skill,
+        "routed_by": reply.routed_by,
+        "reason": reply.reason,
+        "care": reply.care,
+        "scores": dict(reply.scores),
+        "facts": [fact.to_dict() for fact in reply.facts],
+        "seed": reply.seed,
+        "warnings": [*reply.warnings, *notes],
+        "timings": dict(reply.timings),
+    }
+
+
+def cut_text(reply: Reply, stops: Sequence[str]) -> tuple[str, bool]:
+    """A reply's text up to the first of `stops`, and whether one was there."""
+    return cut(reply.text, stops)
+
+
+def events(lines: AsyncGenerator[dict[str, Any]], *, done: bool = True) -> EventSourceResponse:
+    """Server-sent events of JSON; what goes wrong on the way is the last one. `done`: `[DONE]` ends it."""
+
+    async def told_to_the_end() -> AsyncGenerator[dict[str, Any]]:
+        try:
+            async with aclosing(lines):
+                async for line in lines:
+                    named = {"event": line["type"]} if not done and "type" in line else {}
+                    yield {"data": json_bytes(line).decode(), **named}
+        except Exception as error:  # the answer has begun: no status can say it any more
+            yield {"data": json_bytes(told(error).to_dict()).decode()}
+        if done:
+            yield {"data": "[DONE]"}
+
+    return EventSourceResponse(told_to_the_end(), sep="\n")
+
+
+def turns_of(state: State) -> Turns:
+    """What asks the bot, in an application's state."""
+    found: Turns = state.turns
+    return found

@@ -1,0 +1,182 @@
+"""From a request to a reply: the one place where the server asks the bot, so that all of it is counted and bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+import structlog
+from starlette.requests import Request
+
+from adapterbot.bot import Bot
+from adapterbot.errors import BusyError
+from adapterbot.history import History
+from adapterbot.pool import ReplyStream
+from adapterbot.serving.metrics import Metrics
+from adapterbot.serving.refusals import ApiError
+from adapterbot.turn import Reply
+
+MOST_IN_ORDER = 16  # messages of one session that wait for the one before
+T = TypeVar("T")
+log = structlog.get_logger("adapterbot.serving")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One message to answer. Of a session the history is what the store has, else it is `history`."""
+
+    message: str
+    history: History = field(default_factory=History)
+    session: str | None = None
+    request: dict[str, Any] = field(default_factory=dict)  # what else `Bot.respond` takes
+
+
+class Turns:
+    """Asks the bot, for all routes."""
+
+    def __init__(self, bot: Bot, metrics: Metrics) -> None:
+        self.bot = bot
+        self._metrics = metrics
+        self._orders: WeakValueDictionary[str, _Order] = WeakValueDictionary()
+
+    async def reply(self, ask: Ask) -> Reply:
+        """The whole reply; raises what `Bot.arespond` raises."""
+        started = time.perf_counter()
+        if ask.session is None:
+            reply = await self.bot.arespond(ask.message, ask.history, **ask.request)
+        else:
+            order = self._order(ask.session)
+            await order.enter()
+            try:  # a thread that has begun goes on whoever leaves, hence the order is kept until it ends
+                work = asyncio.ensure_future(self.bot.session(ask.session).arespond(ask.message, **ask.request))
+                work.add_done_callback(order.leave)
+            except BaseException:
+                order.leave()
+                raise
+            reply = await asyncio.shield(work)
+        self._note(reply, waited=time.perf_counter() - started - reply.timings.get("total", 0.0))
+        return reply
+
+    async def stream(self, ask: Ask) -> Pieces:
+        """The reply in pieces, its first one waited for: what goes wrong before it is raised here."""
+        if ask.session is None:
+            begun = self.bot.astream(ask.message, ask.history, **ask.request)
+        else:
+            order = self._order(ask.session)
+            await order.enter()
+            try:
+                begun = self.bot.session(ask.session).astream(ask.message, **ask.request)
+            except BaseException:
+                order.leave()
+                raise
+            loop = asyncio.get_running_loop()
+            begun.work.add_done_callback(lambda _: loop.call_soon_threadsafe(order.leave))
+        pieces = Pieces(begun, self)
+        try:
+            await pieces.begin()
+        except BaseException:
+            await begun.aclose()
+            raise
+        return pieces
+
+    def tokens(self, text: str) -> int:
+        """How many tokens `text` has."""
+        return len(self.bot.backbone.tokenizer.encode(text)) if text else 0
+
+    def _note(self, reply: Reply, *, waited: float, first: float | None = None) -> None:
+        tokens = self.tokens(reply.text)
+        self._metrics.replied(reply, tokens, waited=max(waited, 0.0), first=first)
+        log.info("replied", skill=reply.skill, routed_by=reply.routed_by, care=bool(reply.care), tokens=tokens)
+
+    def _order(self, session: str) -> _Order:
+        return self._orders.setdefault(session, _Order())
+
+
+class Pieces:
+    """A reply in pieces for one reader, who calls `close` when leaving; `reply` is there after the last piece."""
+
+    def __init__(self, begun: ReplyStream, turns: Turns) -> None:
+        self._begun = begun
+        self._turns = turns
+        self._started = time.perf_counter()
+        self._first: str | None = None
+        self._first_after: float | None = None
+        self.reply: Reply | None = None
+
+    async def begin(self) -> None:
+        """Wait for the first piece."""
+        try:
+            self._first = await anext(self._begun)
+            self._first_after = time.perf_counter() - self._started
+        except StopAsyncIteration:
+            self._end()
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        if self._first is None:
+            return
+        yield self._first
+        async for piece in self._begun:
+            yield piece
+        self._end()
+
+    async def close(self) -> None:
+        """Whoever reads is gone: the work stops at its next token."""
+        if self.reply is None:
+            self._turns._metrics.cut()
+            await self._begun.aclose()
+
+    def _end(self) -> None:
+        self.reply = self._begun.reply
+        self._turns._note(self.reply, waited=self._begun.waited, first=self._first_after)
+
+
+class _Order:
+    """The messages of one session, one after the other; who waits is counted."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._inside = 0
+
+    async def enter(self) -> None:
+        """Wait for one's turn; raises BusyError when too many wait already."""
+        if self._inside >= MOST_IN_ORDER:
+            raise BusyError(f"{self._inside} messages of this session wait already; send the next after their replies")
+        self._inside += 1
+        try:
+            await self._lock.acquire()
+        except BaseException:
+            self._inside -= 1
+            raise
+
+    def leave(self, _: object = None) -> None:
+        """Let the next one in."""
+        self._inside -= 1
+        self._lock.release()
+
+
+async def while_there(request: Request, work: Awaitable[T]) -> T:
+    """What `work` returns; it is cancelled when the client goes away."""
+    doing = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            raise ApiError(499, "the client went away")
+        return doing.result()
+    finally:
+        leaving.cancel()
+        doing.cancel()
+
+
+async def all_replies(turns: Turns, asks: Sequence[Ask]) -> list[Reply]:
+    """The replies to several asks, made side by side; the first error of them is raised."""
+    return list(await asyncio.gather(*(turns.reply(ask) for ask in asks)))
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
