@@ -117,7 +117,8 @@ class BertEncoder:
 
     def embedded(self, ids: Tensor, w: Mapping[str, Tensor], segments: Tensor) -> Tensor:
         """ids [B, T] and what their segments add [..., width] -> the input of the first block [B, T, width]."""
-        x = F.embedding(ids, w[WORDS]) + w["embeddings.position_embeddings.weight"][: ids.shape[1]] + segments
+        places = w["embeddings.position_embeddings.weight"][: ids.shape[1]]
+        x = F.embedding(ids, w[WORDS]).to(segments.dtype) + places + segments
         return self._norm(x, w, "embeddings.LayerNorm")
 
     def blocks(self, x: Tensor, mask: Tensor, w: Mapping[str, Tensor], layers: int) -> Tensor:

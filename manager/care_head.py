@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from adapterbot.errors import WeightsError
 from adapterbot.home import written_by_rename
-from adapterbot.manager.bert import PADDING, BertEncoder
+from adapterbot.manager.bert import PADDING, WORDS, BertEncoder
 from adapterbot.manager.care import CLASSES, KINDS, TURNS, Care, decided, staying
 from adapterbot.manager.encoder import WEIGHTS, minilm
 from adapterbot.manager.low_rank import LowRank
@@ -125,7 +125,8 @@ class CareHead:
         self._reader = reader.eval().requires_grad_(False)
         merged = reader.update.merged(reader.base.weights)
         kept = torch.bfloat16 if has_bf16() else torch.float32  # bf16 takes 40 % of the time
-        self._weights = {name: w.detach().to(kept) for name, w in merged.items()}
+        # Of the words' vectors few are ever read: they stay in their file.
+        self._weights = {name: w if name == WORDS else w.detach().to(kept) for name, w in merged.items()}
         self._read = functools.lru_cache(REMEMBERED)(self._read_anew)  # the message before was read a turn ago
 
     def with_settings(self, settings: Settings) -> CareHead:

@@ -42,9 +42,8 @@ def sample(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -
             step += 1
             if any(request.agree == step for request in requests):
                 index = _agreed(samples, step)
-                room = max(s.limit for s in rows) - step
                 tokens = tokens[torch.tensor(index)]
-                cache = cache.fork(index, room + 1)
+                cache.reorder(index)
         for drafts in samples:
             _drop_stragglers(drafts)
         yield samples

@@ -24,7 +24,7 @@ from adapterbot.errors import BackboneError
 from adapterbot.home import DATA, Home, written_by_rename
 from adapterbot.network.architectures import Architecture
 from adapterbot.network.architectures.families import family_of
-from adapterbot.network.int8 import Quantised, replace
+from adapterbot.network.int8 import Int8Embeddings, Quantised, replace
 from adapterbot.network.names import Pinned
 from adapterbot.network.stored import weight_files
 from adapterbot.network.tokenizer import Tokenizer
@@ -128,6 +128,7 @@ def read_converted(path: Path) -> Converted:
         config = json.loads(metadata["config"])
         tokenizer = Tokenizer(FastTokenizer.from_str(metadata["tokenizer"]), json.loads(metadata["template"]))
         decoder = assemble(family_of(config["model_type"]), config, _read_parts(path))
+        _reopen_embeddings(path, decoder)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise BackboneError(f"{path} is damaged ({error}); delete it, and it is made anew") from None
     return Converted(decoder, tokenizer, metadata["fingerprint"])
@@ -140,6 +141,14 @@ def _read_parts(path: Path) -> Parts:
     names = [name.removeprefix("weight/") for name in tensors if name.startswith("weight/")]
     matrices = {n: Quantised(*(tensors[f"{part}/{n}"] for part in Quantised._fields)) for n in names}
     return Parts(matrices, {n.removeprefix("other/"): t.clone() for n, t in tensors.items() if n.startswith("other/")})
+
+
+def _reopen_embeddings(path: Path, decoder: Architecture) -> None:
+    """Look embeddings up in a window on the file of which nothing is in memory yet: few of them are ever asked for."""
+    embeddings = decoder.get_submodule(decoder.embeddings)
+    if isinstance(embeddings, Int8Embeddings):
+        with safe_open(path, framework="pt") as file:
+            embeddings.weight = file.get_tensor(f"weight/{decoder.embeddings}")
 
 
 def _sample_rows(tokenizer: Tokenizer, positions: int) -> list[Tensor]:

@@ -125,8 +125,9 @@ class Int8Embeddings(nn.Module):
     def __init__(self, matrix: Quantised) -> None:
         super().__init__()
         self.packed = matrix.weight.numel()
-        # Copies: the matrix may be a window on a file whose other matrices, once packed, are not needed again.
-        self.weight, self.scale, self.even = matrix.weight.clone(), matrix.scale.clone(), matrix.even.clone()
+        # Copies: the matrix may be a window on a file whose other matrices, once packed, are not needed again. Of the
+        # weights `read_converted` opens a window of their own.
+        self.weight, self.scale, self.even = matrix.weight, matrix.scale.clone(), matrix.even.clone()
         self.product = Product(matrix)
 
     def forward(self, ids: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ class AdapterBank:
     def __init__(self, backbone: Backbone, adapters: Mapping[str, AdapterFile] | None = None) -> None:
         self._backbone = backbone
         self._files = {
-            name: replace(file, tensors={n: t.to(backbone.device) for n, t in file.tensors.items()})
+            name: replace(file, stored={n: t.to(backbone.device) for n, t in file.stored.items()})
             for name, file in (adapters or {}).items()
         }
         self.rows = {name: i for i, name in enumerate(self._files, 1)}
@@ -28,11 +28,11 @@ class AdapterBank:
     @property
     def nbytes(self) -> int:
         """Bytes of memory that the weights take."""
-        return sum(t.nbytes for file in self._files.values() for t in file.tensors.values())
+        return sum(t.nbytes for file in self._files.values() for t in file.stored.values())
 
     def parameters(self, skill: str) -> int:
         """How many weights the skill's adapter has; 0 where it has none."""
-        return sum(t.numel() for t in self._files[skill].tensors.values()) if skill in self._files else 0
+        return self._files[skill].parameters if skill in self._files else 0
 
     def on_prompts(self, skills: Sequence[str | None]) -> list[str | None]:
         """Which of these adapters act on the tokens of a prompt as well; None for those that act on replies alone."""
@@ -65,5 +65,6 @@ class AdapterBank:
 
     def _weights(self, kind: type[AdapterKind], file: AdapterFile) -> dict[str, Tensor]:
         """One adapter's tensors as they are used."""
-        scaled = file.tensors if file.strength == 1 else kind.scaled(file.tensors, file.strength)
+        tensors = file.tensors
+        scaled = tensors if file.strength == 1 else kind.scaled(tensors, file.strength)
         return {n: t.to(self._backbone.device, self._backbone.dtype) for n, t in scaled.items()}

@@ -26,13 +26,23 @@ STEPS = 127
 class AdapterFile:
     """A validated adapter.safetensors. `notes` are things the user should see (an adapter without effect).
 
-    What it adds to the states counts `strength` times.
+    `stored` are its tensors as `packed` gives them, or as they are. What it adds to the states counts `strength` times.
     """
 
-    tensors: Mapping[str, Tensor]
+    stored: Mapping[str, Tensor]
     metadata: Mapping[str, str]
     notes: tuple[str, ...] = ()
     strength: float = 1.0
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """What is computed with."""
+        return unpacked(self.stored)
+
+    @property
+    def parameters(self) -> int:
+        """How many weights it has."""
+        return sum(tensor.numel() for name, tensor in self.stored.items() if not name.endswith(SCALE))
 
     @property
     def type(self) -> str:
@@ -111,7 +121,7 @@ def load_adapter(path: Path, shape: Shape, fingerprint: str) -> AdapterFile:
     _check_values(path, stored)
     tensors = unpacked(stored)
     notes = tuple(f"{path} {note}" for note in kind_of(metadata["type"]).check(tensors, shape))
-    return AdapterFile(tensors, metadata, notes)
+    return AdapterFile(stored, metadata, notes)
 
 
 def _check_metadata(path: Path, metadata: Mapping[str, str], fingerprint: str) -> None:

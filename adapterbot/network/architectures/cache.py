@@ -109,9 +109,18 @@ class Cache:
         longest = max(lengths)
         other = Cache(self.shape, len(rows), longest + room, device=self.kv.device, dtype=self.kv.dtype)
         index = torch.tensor(rows, device=self.kv.device)
-        other.kv[..., :longest, :] = self.kv[..., :longest, :].index_select(2, index)
+        for ours, theirs in zip(self.kv, other.kv, strict=True):  # a layer at a time: no third copy of all
+            theirs[..., :longest, :] = ours[..., :longest, :].index_select(1, index)
         other.lengths = lengths
         return other
+
+    def reorder(self, rows: Sequence[int]) -> None:
+        """Put these rows in place of all, as many as there are."""
+        index = torch.tensor(rows, device=self.kv.device)
+        self.lengths = [self.lengths[row] for row in rows]
+        longest = max(self.lengths)
+        for layer in self.kv:
+            layer[..., :longest, :] = layer[..., :longest, :].index_select(1, index)
 
     def layout(self, new: int, lengths: Sequence[int] | None = None) -> Layout:
         """Where `new` tokens per row would stand, of which the first `lengths[b]` are real (None: all of them).

@@ -119,6 +119,18 @@ def test_forks_share_a_prefix_and_go_on_independently(backbone: Backbone) -> Non
     near(backbone, logits(backbone, backbone.decoder(more[1][None], None, again))[0], found[1])
 
 
+def test_rows_are_put_in_place_of_others(backbone: Backbone) -> None:
+    prompts = drawn(backbone, 4, 3, 5)
+    cache = cache_of(backbone, 3, 8)
+    with torch.inference_mode():
+        backbone.decoder(padded(prompts), None, cache, [4, 3, 5])
+        forked = cache.fork([2, 0, 2], room=3)
+        cache.reorder([2, 0, 2])
+        assert cache.lengths == forked.lengths == [5, 4, 5]
+        more = torch.stack(drawn(backbone, 2, 2, 2, seed=1))
+        near(backbone, backbone.decoder(more, None, cache), backbone.decoder(more, None, forked))
+
+
 def test_keys_are_of_the_type_and_the_place_of_the_backbone(backbone: Backbone) -> None:
     cache = cache_of(backbone, 2, 4)
     assert (cache.kv.device.type, cache.kv.dtype) == (backbone.device.type, backbone.dtype)
