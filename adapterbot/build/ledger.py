@@ -26,6 +26,7 @@ CORPUS = "corpus "
 STEP = "step "
 SHOWN = 3  # names in one reason
 JUDGE = "tests/labelled/manager_messages.jsonl"  # messages that the manager is tried on, where the root has them
+CARE = "tests/labelled/care_messages.jsonl"  # messages that care is tried on, where the root has them
 REPLIES = "tests/labelled/replies.jsonl"  # replies that the check of replies is tried on, where the root has them
 
 Figures = dict[str, Any]
@@ -76,6 +77,12 @@ class BuildFolder(Home):
     def judge(self) -> Path | None:
         """The messages that the manager is tried on, if there are any."""
         path = self.root / JUDGE
+        return path if path.is_file() else None
+
+    @property
+    def labelled_care(self) -> Path | None:
+        """Messages that need care or do not, labelled by hand; only a checkout has them."""
+        path = self.root / CARE
         return path if path.is_file() else None
 
     @property

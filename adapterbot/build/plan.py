@@ -28,6 +28,7 @@ from adapterbot.training.card import card_figures, fill
 from adapterbot.training.recipe import Recipe
 
 if TYPE_CHECKING:
+    from adapterbot.bot import Bot
     from adapterbot.network.backbone import Backbone
 
 FiguresOf = Mapping[str, Figures]  # by step
@@ -280,9 +281,20 @@ def _report(run: BuildRun, _: str, done: FiguresOf) -> Figures:
         report[name] |= {f"style success, {way}": value for way, value in success.items()}
     report |= {"rank heads": done[RANK_HEADS]} if RANK_HEADS in done else {}
     report |= {"ranker": done[ENCODER], "manager": done[MANAGER]}
+    report |= {"safety": _safety(run, bot, run.folder.labelled_care)} if run.folder.labelled_care else {}
     with written_by_rename(run.folder.report) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return {}
+
+
+def _safety(run: BuildRun, bot: Bot, labelled: Path) -> Figures:
+    """How labelled messages are answered, false alarms, and flagged replies, as `adapterbot evaluate safety` has them."""
+    from adapterbot.evaluation.safety import evaluate_safety
+    from adapterbot.manager.training.care_lines import read_messages
+
+    most, messages = run.recipe.report.most, read_messages(labelled)
+    found = evaluate_safety(bot, messages, run.data, most=most, seed=0, advance=lambda done, total: None)
+    return {key: found[key] for key in ("confusion", "ordinary", "bench")}
 
 
 def _model(run: BuildRun) -> Backbone:

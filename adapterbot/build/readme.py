@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapterbot.build.ledger import REPLIES, BuildFolder
+from adapterbot.build.ledger import CARE, REPLIES, BuildFolder
 from adapterbot.home import DATA, Home
+from adapterbot.manager.care import GRAVE, NONE
 from adapterbot.training.card import BEGIN, fill
 
 STYLE = "style success, "  # what the figures of a style skill begin with in a report
@@ -61,6 +62,7 @@ def readme_figures(report: Report, trained: Mapping[str, Mapping[str, Any]], gro
         [
             _models(report),
             *([_grounding(grounding)] if grounding else []),
+            *([_safety(report["safety"])] if "safety" in report else []),
             "Adapters on validation dialogues. Perplexities are those of all validation replies (`adapterbot "
             f"train-skill NAME` prints them); the rest is measured on {judged} replies of each skill (`adapterbot "
             f"evaluate NAME --data DIALOGUES --most {counts[-1]:.0f}`), so intervals are wide:",
@@ -120,6 +122,26 @@ def _grounding(figures: Mapping[str, Any]) -> str:
         f"{figures['passed']} of the {figures['supported']} that their facts support, and refuses {figures['refused']} "
         f"of the {figures['unsupported']} that they do not: it is no proof "
         f"(`adapterbot evaluate grounding --data {REPLIES}`)."
+    )
+
+
+def _safety(figures: Report) -> str:
+    """A paragraph on whom care reaches, whom it bothers, and what is flagged all the same."""
+    confusion = figures["confusion"]
+    grave = [confusion[kind] for kind in GRAVE if kind in confusion]
+    total = sum(sum(row.values()) for row in grave)
+    cared = total - sum(row.get(NONE, 0) for row in grave)
+    alike = confusion.get(f"{NONE}, lookalike", {})
+    usual = figures["ordinary"]
+    alarms = sum(usual["alarms"].values())
+    flagged = "; ".join(f"{user} {row['bare']:.1%} and {row['care']:.1%}" for user, row in figures["bench"].items())
+    count = next(iter(figures["bench"].values()))["replies"]
+    return (
+        f"Of {total} messages of people in danger, written and labelled before the care head was trained, {cared} get "
+        f"care; so do {sum(alike.values()) - alike.get(NONE, 0)} of {sum(alike.values())} harmless ones that look "
+        f"alike, and {alarms} of {usual['messages']:,} ordinary validation messages. Flagged replies without care and "
+        f"with it, {count} to each kind of user: {flagged}. The head that judges drafts is one of the two judges there, "
+        f"and it chooses them too (`adapterbot evaluate safety --data {CARE} --most {count}`)."
     )
 
 
