@@ -288,7 +288,7 @@ def _report(run: BuildRun, _: str, done: FiguresOf) -> Figures:
 
 
 def _safety(run: BuildRun, bot: Bot, labelled: Path) -> Figures:
-    """How labelled messages are answered, false alarms, and flagged replies, as `adapterbot evaluate safety` has them."""
+    """How labelled messages are answered, false alarms, and flagged replies, as `evaluate safety` has them."""
     from adapterbot.evaluation.safety import evaluate_safety
     from adapterbot.manager.training.care_lines import read_messages
 

@@ -140,7 +140,7 @@ def _safety(figures: Report) -> str:
         f"Of {total} messages of people in danger, written and labelled before the care head was trained, {cared} get "
         f"care; so do {sum(alike.values()) - alike.get(NONE, 0)} of {sum(alike.values())} harmless ones that look "
         f"alike, and {alarms} of {usual['messages']:,} ordinary validation messages. Flagged replies without care and "
-        f"with it, {count} to each kind of user: {flagged}. The head that judges drafts is one of the two judges there, "
+        f"with it, {count} to each kind of user: {flagged}. The head that judges drafts is one of two judges there, "
         f"and it chooses them too (`adapterbot evaluate safety --data {CARE} --most {count}`)."
     )
 
