@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Protocol
 
 from adapterbot.language.text import STEM, Text, all_parts
@@ -19,7 +18,7 @@ from adapterbot.reply.grounding import Evidence
 from adapterbot.turn import Draft
 
 Style = Callable[[Sequence[str]], list[float]]
-OF_ANY = ("likelihood", "relevance", "length", "reused", "asked_back", "said_before", "pairs_repeated", "style")
+OF_ANY = ("likelihood", "relevance", "length", "reused", "asked_back", "said_before", "style")
 OF_GROUNDED = ("told", "quoted", "invented", "strayed", "named")
 FEATURES = OF_ANY + OF_GROUNDED
 
@@ -72,14 +71,12 @@ def features(drafts: Sequence[Draft], situation: Situation, ranker: Relevance | 
 
 
 def _of_any(draft: Text, situation: Situation) -> dict[str, float]:
-    pairs = list(pairwise(draft.tokens))
     questions = [sentence for sentence in draft.sentences if sentence.text.endswith("?")]
     return {
         "length": math.log1p(len(draft.tokens)),
         "reused": _share(draft, situation.message),
         "asked_back": max((_share(question, situation.message) for question in questions), default=0.0),
         "said_before": float(bool(draft.repeatable & situation.sentences)),
-        "pairs_repeated": 1 - len(set(pairs)) / len(pairs) if pairs else 0.0,
     }
 
 

@@ -127,7 +127,8 @@ def fit(contests: Sequence[Contest]) -> dict[str, dict[str, float]]:
     model = LogisticRegression(C=1 / PULL, fit_intercept=False, max_iter=1000)
     model.fit(np.concatenate([wide, -wide]), better, sample_weight=np.concatenate([turn, turn]))
     common, *own = model.coef_.reshape(1 + len(groups), len(FEATURES)) / scale
-    return {g: dict(zip(FEATURES, (common + mine).tolist(), strict=True)) for g, mine in zip(groups, own, strict=True)}
+    rows = ((common + mine).round(4).tolist() for mine in own)
+    return {group: dict(zip(FEATURES, row, strict=True)) for group, row in zip(groups, rows, strict=True)}
 
 
 def _pairs(contest: Contest) -> tuple[Floats, Floats]:
