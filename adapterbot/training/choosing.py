@@ -100,7 +100,7 @@ def _contest(responder: Responder, turn: Prepared, reply: str, drafts: Sequence[
     """None where the person's reply does not fit into the positions, or there is no draft."""
     others = [one for one in drafts if one.text.strip()]
     said = turn.spec.heard(turn.history)
-    replied = Window(tuple(fact.line for fact in turn.facts), (*said, reply), (len(said),))
+    replied = Window(tuple(fact.line for fact in turn.facts), (*said, reply))
     rows = encode_windows([replied], responder.backbone.tokenizer, responder.backbone.positions)
     if not rows or not others:
         return None

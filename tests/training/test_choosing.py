@@ -8,17 +8,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from conftest import make_bot, make_tiny
 
 from adapterbot.bot import Bot
 from adapterbot.engine.generate import draft, grow
 from adapterbot.errors import DataError
 from adapterbot.history import History
+from adapterbot.home import Home
 from adapterbot.network.likelihood import mean_logprob
 from adapterbot.reply.features import FEATURES
 from adapterbot.reply.weights import RERANK, RankWeights, read_weights
 from adapterbot.training.choosing import DRAFTS, NUMBERS, STYLE, Contest, contests, fit, judged, train_weights
 from adapterbot.training.corpus import load_corpus
 from adapterbot.training.windows import Window, encode_windows
+
+
+@pytest.fixture(scope="module")
+def ending(tmp_path_factory: pytest.TempPathFactory) -> Bot:
+    """A bot on a tiny backbone that ends most of its replies by itself."""
+    backbone = make_tiny()
+    with torch.no_grad():
+        dict(backbone.decoder.named_parameters())["wte.weight"][backbone.tokenizer.separator] *= 4
+    return make_bot(backbone, Home(tmp_path_factory.mktemp("ending")), log=False)
 
 
 def made_up(group: str, count: int, **better: float) -> list[Contest]:
@@ -55,31 +67,31 @@ def test_a_likely_draft_is_better_where_likely_drafts_were() -> None:
 def test_what_weights_are_worth() -> None:
     met = made_up("task", 30, told=2.0)
     figures = judged(met, RankWeights({"task": {"told": 1.0}}))["task"]
-    assert figures["people"] > 0.9
-    assert figures["drafts"] > 0.9
+    assert figures["people"] > 0.8
+    assert figures["drafts"] > 0.8
     assert [figures[f"f1 of {n}"] for n in NUMBERS] == sorted(figures[f"f1 of {n}"] for n in NUMBERS)
     assert figures["f1 of 8"] > figures["f1 of 1"] + 20
     alone = judged(met, RankWeights())["task"]
-    assert alone["people"] == 0.5, "no weight of it can be learnt from them"
+    assert alone["people"] == 0.0, "how likely it is is not held against a person's reply, nor in its favour"
     assert 0 <= alone["reused of 1"] <= 1
 
 
-def test_a_draft_is_as_likely_as_the_same_text_by_a_person(shared_bot: Bot) -> None:
-    spec = shared_bot.specs["empathetic"]
-    turn = shared_bot.responder.prepare(spec, History().add_user("My cat is ill."), ())
-    sampled = grow(shared_bot.backbone, shared_bot.bank, [turn.request])[0]
-    ours = next(one for sample in sampled if sample.finished and (one := draft(shared_bot.backbone, sample)).text)
-    tokenizer = shared_bot.backbone.tokenizer
-    (row,) = encode_windows([Window((), ("My cat is ill.", ours.text), (1,))], tokenizer, shared_bot.backbone.positions)
+def test_a_draft_is_as_likely_as_the_same_text_by_a_person(ending: Bot) -> None:
+    spec = ending.specs["empathetic"]
+    turn = ending.responder.prepare(spec, History().add_user("My cat is ill."), ())
+    sampled = grow(ending.backbone, ending.bank, [turn.request])[0]
+    ours = next(one for sample in sampled if sample.finished and (one := draft(ending.backbone, sample)).text)
+    tokenizer = ending.backbone.tokenizer
+    (row,) = encode_windows([Window((), ("My cat is ill.", ours.text))], tokenizer, ending.backbone.positions)
     if len([label for label in row.labels if label >= 0]) == ours.tokens + 1:  # else it is written by other pieces
-        adapters = shared_bot.bank.select([turn.request.adapter])
-        assert mean_logprob(shared_bot.backbone, adapters, row) == pytest.approx(ours.logprob, abs=1e-3)
+        adapters = ending.bank.select([turn.request.adapter])
+        assert mean_logprob(ending.backbone, adapters, row) == pytest.approx(ours.logprob, abs=1e-3)
 
 
-def test_contests_hold_a_persons_reply_and_drafts(shared_bot: Bot) -> None:
-    spec = shared_bot.specs["weather"]
+def test_contests_hold_a_persons_reply_and_drafts(ending: Bot) -> None:
+    spec = ending.specs["weather"]
     told = list[int]()
-    met = list(contests(shared_bot.responder, spec, load_corpus(spec).valid, most=5, advance=told.append))
+    met = list(contests(ending.responder, spec, load_corpus(spec).valid, most=5, advance=told.append))
     assert sum(told) == 5
     assert met
     for contest in met:
@@ -89,9 +101,9 @@ def test_contests_hold_a_persons_reply_and_drafts(shared_bot: Bot) -> None:
         assert np.isfinite(contest.rows).all()
 
 
-def test_fitted_weights_are_written_and_used(shared_bot: Bot, tmp_path: Path) -> None:
-    specs = [shared_bot.specs[name] for name in ("empathetic", "weather", "joy")]
-    report = train_weights(shared_bot.responder, specs, None, tmp_path, turns=8, quiet=True)
+def test_fitted_weights_are_written_and_used(ending: Bot, tmp_path: Path) -> None:
+    specs = [ending.specs[name] for name in ("empathetic", "weather", "joy")]
+    report = train_weights(ending.responder, specs, None, tmp_path, turns=8, quiet=True)
     assert set(report["turns"]) == {"empathetic", "weather"}
     learnt = read_weights(tmp_path / RERANK)
     assert set(learnt.groups) == {"conversation", "task", "style"}
@@ -100,7 +112,7 @@ def test_fitted_weights_are_written_and_used(shared_bot: Bot, tmp_path: Path) ->
     assert learnt.about == report
 
 
-def test_nothing_to_learn_from_is_an_error(shared_bot: Bot, tmp_path: Path) -> None:
+def test_nothing_to_learn_from_is_an_error(ending: Bot, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="train skills first"):
-        train_weights(shared_bot.responder, [], None, tmp_path, quiet=True)
+        train_weights(ending.responder, [], None, tmp_path, quiet=True)
     assert not list(tmp_path.iterdir())
