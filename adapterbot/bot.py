@@ -28,7 +28,7 @@ from adapterbot.network.backbone import Backbone, load_backbone
 from adapterbot.pool import Pool, ReplyStream
 from adapterbot.reply.answer import Answer, Prepared, Responder
 from adapterbot.reply.care import region_here, region_named
-from adapterbot.reply.rerank import Relevance
+from adapterbot.reply.features import Relevance
 from adapterbot.reply.safety import Guard
 from adapterbot.roster import Roster
 from adapterbot.session import Session
@@ -76,7 +76,14 @@ class Bot:
         self.region = region_here() if region is None else region_named(region)
         self.roster = Roster.load(backbone, home)
         self.guard = guard or Guard()
-        self.responder = Responder(backbone, self.bank, ranker=self._ranker, heads=self.roster.heads, guard=self.guard)
+        self.responder = Responder(
+            backbone,
+            self.bank,
+            ranker=self._ranker,
+            heads=self.roster.heads,
+            weights=self.roster.weights,
+            guard=self.guard,
+        )
         self.pool = Pool()  # of the turns that asyncio programs wait for
         self._lock = threading.Lock()  # over the registers below, never held while something is opened
         self._manager_lock = threading.Lock()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from adapterbot.errors import (
     AdapterbotError,
@@ -23,6 +23,7 @@ from adapterbot.network.adapters.file import AdapterFile, load_adapter
 from adapterbot.network.backbone import Backbone
 from adapterbot.network.names import DEFAULT
 from adapterbot.reply.style_heads import StyleHeads, load_heads
+from adapterbot.reply.weights import RankWeights, load_weights
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import FALLBACK, SkillSpec
 
@@ -43,6 +44,7 @@ class Roster:
     notes: tuple[str, ...]
     heads: StyleHeads | None = None
     others: tuple[str, ...] = ()
+    weights: RankWeights = field(default_factory=RankWeights)
 
     @classmethod
     def load(cls, backbone: Backbone, home: Home) -> Roster:
@@ -68,13 +70,8 @@ class Roster:
                 problems[name] = error
         notes = tuple(note for adapter in adapters.values() for note in adapter.notes)
         notes += (_of_others(others, backbone),) if others else ()
-        try:
-            with kept_to("the rank heads", WeightsError):
-                heads = load_heads(backbone, home)
-        except WeightsError as error:  # styles answer without them
-            heads = None
-            notes = (*notes, str(error))
-        return cls(specs, problems, AdapterBank(backbone, adapters), notes, heads, tuple(others))
+        heads, weights, faults = _choosing(home)
+        return cls(specs, problems, AdapterBank(backbone, adapters), (*notes, *faults), heads, tuple(others), weights)
 
     @property
     def skills(self) -> list[str]:
@@ -105,6 +102,22 @@ def _of_others(names: Sequence[str], backbone: Backbone) -> str:
         f"not used, because trained on another backbone: the adapter{'s' * (len(names) > 1)} of {some}; "
         f"to train one anew: adapterbot train-skill {names[0] if len(names) == 1 else 'NAME'}{more}"
     )
+
+
+def _choosing(home: Home) -> tuple[StyleHeads | None, RankWeights, list[str]]:
+    """What chooses among drafts, and what is wrong with it: skills answer without."""
+    heads, weights, faults = None, RankWeights(), list[str]()
+    try:
+        with kept_to("the rank heads", WeightsError):
+            heads = load_heads(home)
+    except AdapterbotError as error:
+        faults.append(str(error))
+    try:
+        with kept_to("the weights that drafts are chosen by", WeightsError):
+            weights = load_weights(home)
+    except AdapterbotError as error:
+        faults.append(str(error))
+    return heads, weights, faults
 
 
 def _adapter(folders: SkillFolders, name: str, backbone: Backbone) -> AdapterFile | None:

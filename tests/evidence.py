@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from adapterbot.facts import Fact, Verdict
@@ -10,7 +10,11 @@ from adapterbot.knowledge.claims.source import ClaimSource
 from adapterbot.knowledge.graph.source import GraphSource
 from adapterbot.knowledge.lines import read_row
 from adapterbot.language.text import Text
+from adapterbot.reply.features import Relevance, Situation, Style
 from adapterbot.reply.grounding import Evidence
+from adapterbot.reply.rerank import best_first
+from adapterbot.reply.weights import RankWeights
+from adapterbot.turn import Draft
 
 
 def fact(line: str) -> Fact:
@@ -39,3 +43,18 @@ def texts(lines: Iterable[str]) -> list[Text]:
 def against(kept: Evidence, reply: str, utterances: Iterable[str]) -> list[str]:
     """The values of a reply that nothing supports."""
     return kept.against(Text(reply), texts(utterances))
+
+
+def ranked(
+    drafts: Sequence[Draft],
+    utterances: Sequence[str],
+    kept: Evidence | None = None,
+    *,
+    ranker: Relevance | None = None,
+    style: Style | None = None,
+    **weights: float,
+) -> list[Draft]:
+    """The drafts of a reply to these utterances, best first, by these weights, or else by likelihood alone."""
+    situation = Situation(tuple(utterances), "knowledge", kept, style)
+    learnt = RankWeights({"knowledge": weights} if weights else {})
+    return best_first(drafts, situation, learnt, ranker)

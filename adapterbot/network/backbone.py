@@ -73,27 +73,9 @@ class Backbone:
         """Whether its weights are int8, through which nothing is trained."""
         return any(isinstance(module, Int8Linear) for module in self.decoder.modules())
 
-    @torch.inference_mode()
-    def pooled(self, texts: Sequence[str]) -> Tensor:
-        """Mean of the last hidden states of each text: [N, d], float32, on the processor.
 
-        An empty text is the separator alone.
-        """
-        separator = self.tokenizer.separator
-        limit = self.positions
-        rows = [[*self.tokenizer.encode(text)[-(limit - 1) :], separator] for text in texts]
-        vectors = torch.zeros(len(rows), self.width)
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        for start in range(0, len(order), 32):  # rows of like length together: less padding
-            batch = order[start : start + 32]
-            ids, real = pad_right([rows[i] for i in batch], separator)
-            hidden = self.decoder(ids.to(self.device)).float().cpu()  # [B, T, d]
-            vectors[batch] = (hidden * real[..., None]).sum(1) / real.sum(1, keepdim=True)
-        return vectors
-
-
-def pad_right(rows: Sequence[Sequence[int]], fill: int, positions: int = 0) -> tuple[Tensor, Tensor]:
-    """Token ids [B, T], padded at the right with `fill`, and which of them are real [B, T] (float).
+def pad_right(rows: Sequence[Sequence[int]], fill: int, positions: int = 0) -> Tensor:
+    """Token ids [B, T], padded at the right with `fill`.
 
     With `positions` T is rounded up to a multiple of STRIDE, at most `positions`: torch keeps compiled kernels for
     every width that it meets, and a training that meets them all would fill the memory.
@@ -102,11 +84,9 @@ def pad_right(rows: Sequence[Sequence[int]], fill: int, positions: int = 0) -> t
     if positions:
         width = min(-(-width // STRIDE) * STRIDE, positions)
     ids = torch.full((len(rows), width), fill)
-    real = torch.zeros(len(rows), width)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = torch.tensor(row)
-        real[i, : len(row)] = 1.0
-    return ids, real
+    return ids
 
 
 def load_backbone(

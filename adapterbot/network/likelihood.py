@@ -77,6 +77,12 @@ def total_nats(backbone: Backbone, adapters: BatchAdapters | None, rows: Sequenc
     return total, count
 
 
+@torch.inference_mode()
+def mean_logprob(backbone: Backbone, adapters: BatchAdapters | None, row: Prompt) -> float:
+    """The mean log-probability of a row's labels: what a draft's is, were they sampled."""
+    return -float(reply_nats(backbone, adapters, [row]).mean())
+
+
 def perplexity_of(total: float, count: int) -> float:
     mean = total / max(count, 1)
     return math.exp(mean) if mean < 700 else math.inf  # exp(710) is beyond a float

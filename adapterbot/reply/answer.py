@@ -17,11 +17,13 @@ from adapterbot.history import History
 from adapterbot.manager.care import TURNS
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone
+from adapterbot.reply.features import Relevance, Situation
 from adapterbot.reply.grounding import Evidence, told
 from adapterbot.reply.prompt import encode
-from adapterbot.reply.rerank import RELEVANCE, Relevance, Style, best_first, tidied
+from adapterbot.reply.rerank import best_first, scored, tidied
 from adapterbot.reply.safety import Guard
 from adapterbot.reply.style_heads import StyleHeads
+from adapterbot.reply.weights import RankWeights
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.turn import Decode, Draft, Prompt
 
@@ -34,8 +36,8 @@ RETRIES = 2  # fresh samples when no draft is acceptable
 class Prepared:
     """A turn after stage 4: all that is known before its reply is generated.
 
-    `history` ends with the newest user message; `style` chooses among the drafts of a skill with a rank head; `told` is
-    the whole reply where the facts give it, so that no model words it.
+    `history` ends with the newest user message; `told` is the whole reply where the facts give it, so that no model
+    words it.
     """
 
     spec: SkillSpec
@@ -43,8 +45,7 @@ class Prepared:
     facts: tuple[Fact, ...]
     prompt: Prompt
     request: Request
-    evidence: Evidence | None
-    style: Style | None = None
+    situation: Situation
     told: str = ""
 
     @property
@@ -83,18 +84,23 @@ class Responder:
         *,
         ranker: Callable[[], Relevance | None] = lambda: None,
         heads: StyleHeads | None = None,
+        weights: RankWeights | None = None,
         guard: Guard | None = None,
     ) -> None:
-        """`ranker` is asked for when there is more than one draft to choose from; `heads` choose by style."""
+        """`ranker` is asked for when there is more than one draft to choose from; `heads` tell of styles; `weights`
+        choose."""
         self.backbone = backbone
         self.bank = bank
-        self._ranker = ranker
+        self.ranker = ranker
         self._heads = heads
+        self._weights = weights or RankWeights()
         self._guard = guard or Guard()
 
     def over(self, backbone: Backbone, bank: AdapterBank) -> Responder:
         """One that answers as this one does, by other weights."""
-        return Responder(backbone, bank, ranker=self._ranker, heads=self._heads, guard=self._guard)
+        return Responder(
+            backbone, bank, ranker=self.ranker, heads=self._heads, weights=self._weights, guard=self._guard
+        )
 
     def prepare(
         self, spec: SkillSpec, history: History, facts: Iterable[Fact], decode: Decode | None = None
@@ -110,6 +116,8 @@ class Responder:
         texts = spec.heard(history)
         reserve = min(decode.max_tokens, positions // 2)
         evidence = Evidence.of(spec, facts)
+        style = self._heads.style(spec.rerank) if self._heads and spec.rerank else None
+        situation = Situation(history.texts, spec.group, evidence, style)
         prompt = encode(tokenizer, [fact.line for fact in facts], texts, positions=positions, reserve=reserve)
         request = Request(
             ids=prompt.ids,
@@ -118,10 +126,9 @@ class Responder:
             seed=secrets.randbelow(2**31) if decode.seed is None else decode.seed,
             reply=prompt.reply,
             agree=AGREED if agrees(spec, evidence) else 0,
-            prefer=lambda rows: self._prefer(history.texts, rows),
+            prefer=lambda going: self._scores(situation, going),
         )
-        style = self._heads.style(spec.rerank) if self._heads and spec.rerank else None
-        return Prepared(spec, history, facts, prompt, request, evidence, style, told(facts))
+        return Prepared(spec, history, facts, prompt, request, situation, told(facts))
 
     def answer(self, turns: Sequence[Prepared]) -> list[Answer]:
         """Stages 5 and 6 for several turns in one batch, whatever their skills; `generate` is the time of them all."""
@@ -182,7 +189,7 @@ class Responder:
         started = time.perf_counter()
         warnings = tuple[str, ...]()
         begun = self._begun(turn, samples) if len(samples) > 1 else ""
-        ranked = self._ranked(turn, samples, begun)
+        ranked = self._ranked(turn, samples)
         best = self._guard.first(ranked, turn.said, turn.facts)
         for attempt in range(1, RETRIES + 1):
             if best is not None:
@@ -190,7 +197,7 @@ class Responder:
             again = replace(turn.request, seed=turn.request.seed + attempt, agree=0)
             if begun:
                 again = replace(again, start=samples[0].ids[: samples[0].agreed])
-            ranked = self._ranked(turn, grow(self.backbone, self.bank, [again])[0], begun)
+            ranked = self._ranked(turn, grow(self.backbone, self.bank, [again])[0])
             best = self._guard.first(ranked, turn.said, turn.facts)
         if best is None:
             best = replace(ranked[0], text=self._guard.carer.texts.refused)
@@ -198,13 +205,12 @@ class Responder:
         timings["rerank"] = time.perf_counter() - started
         return Answer(best.text, tuple(ranked), warnings, timings)
 
-    def _prefer(self, utterances: Sequence[str], rows: Sequence[Sequence[int]]) -> list[float]:
-        """What beginnings of a reply gain over their likelihood, in nats."""
-        ranker = self._ranker()
-        texts = [self.backbone.tokenizer.decode(row) for row in rows]
-        return [RELEVANCE * nats for nats in ranker.relevance(utterances, texts)] if ranker else [0.0] * len(rows)
+    def _scores(self, situation: Situation, begun: Sequence[Sample]) -> list[float]:
+        """How good the drafts are so far."""
+        drafts = [draft(self.backbone, grown) for grown in begun]
+        return [one.score for one in scored(drafts, situation, self._weights, self.ranker())]
 
-    def _ranked(self, turn: Prepared, samples: Sequence[Sample], begun: str) -> list[Draft]:
+    def _ranked(self, turn: Prepared, samples: Sequence[Sample]) -> list[Draft]:
         drafts = [draft(self.backbone, grown) for grown in samples]
-        ranker = self._ranker() if len(drafts) > 1 else None
-        return best_first(drafts, turn.history.texts, ranker, turn.evidence, turn.style, begun)
+        ranker = self.ranker() if len(drafts) > 1 else None
+        return best_first(drafts, turn.situation, self._weights, ranker)

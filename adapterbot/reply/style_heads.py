@@ -1,8 +1,9 @@
-"""6 · Rank heads: linear classifiers on the frozen backbone's states that tell how clearly a draft carries a style.
+"""6 · Rank heads: linear classifiers on the sentence encoder's vectors that tell how clearly a draft carries a style.
 
 As in Madotto et al. 2020 (section 3.4), after Plug-and-Play Conversational Models (Madotto et al. 2020, arXiv
-2010.04344): the states of the last layer are averaged over the draft's tokens, and one linear map per attribute gives
-the logits of its labels. Of several drafts the one with the lowest cross-entropy for the wanted label wins.
+2010.04344), but over MiniLM's vectors, so that they are of no backbone: one linear map per attribute gives the logits
+of its labels. Of several drafts the one with the lowest cross-entropy for the wanted label wins. N texts, w encoder
+width.
 """
 
 from __future__ import annotations
@@ -21,66 +22,61 @@ from torch import Tensor
 from adapterbot.data.attributes import ATTRIBUTES
 from adapterbot.errors import WeightsError
 from adapterbot.home import Home
-from adapterbot.manager.encoder import WEIGHTS
-from adapterbot.network.backbone import Backbone
-from adapterbot.reply.rerank import Style
+from adapterbot.manager.encoder import WEIGHTS, Encoder, minilm
+from adapterbot.reply.features import Style
 
 HEADS = "heads.safetensors"
-# Times the log-probability of the wanted label: it decides, what else ranks a draft only among drafts alike in style.
-STRENGTH = 120.0
+MARKS = "?!"  # that carry a style and hardly move a vector
 
 
 @dataclass(frozen=True, slots=True)
 class StyleHeads:
-    """`weights[attribute]` [labels, d + 1], the bias last. `mean` and `scale` [d] bring the states to unit variance."""
+    """`weights[attribute]` [labels, w + 3] over what is `seen` of a text, the bias last."""
 
-    backbone: Backbone
-    mean: Tensor
-    scale: Tensor
+    encoder: Encoder
     weights: Mapping[str, Tensor]
 
     @torch.inference_mode()
     def log_probs(self, attribute: str, texts: Sequence[str]) -> Tensor:
         """Log-probability of each label of `attribute`, in the order of ATTRIBUTES: [N, labels]."""
-        states = (self.backbone.pooled(texts) - self.mean) / self.scale  # [N, d]
         weight = self.weights[attribute]
-        return F.log_softmax(states @ weight[:, :-1].T + weight[:, -1], dim=-1)
+        return F.log_softmax(seen(self.encoder, texts) @ weight[:, :-1].T + weight[:, -1], dim=-1)
 
     def style(self, wanted: str) -> Style:
-        """What the wanted `attribute:label` gains a draft, in nats."""
+        """The log-probability that texts have the wanted `attribute:label`."""
         attribute, _, label = wanted.partition(":")
         column = ATTRIBUTES[attribute].index(label)
-        return lambda texts: (STRENGTH * self.log_probs(attribute, texts)[:, column]).tolist()
+        return lambda texts: self.log_probs(attribute, texts)[:, column].tolist()
 
 
-def load_heads(backbone: Backbone, home: Home) -> StyleHeads | None:
-    """The heads that the user trained, else those that ship, if they are of this backbone; None when there are none.
+def seen(encoder: Encoder, texts: Sequence[str]) -> Tensor:
+    """The texts' vectors, and whether each has each of MARKS: [N, w + 2]."""
+    marks = [[float(mark in text) for mark in MARKS] for text in texts]
+    return torch.cat([encoder.encode(texts), torch.tensor(marks).view(len(texts), len(MARKS))], -1)
+
+
+def load_heads(home: Home) -> StyleHeads | None:
+    """The heads that the user trained, else those that ship; None when there are none.
 
     Raises:
-        WeightsError: the file is damaged, misshapen or not finite.
+        WeightsError: the file is damaged, of another encoder, misshapen or not finite.
     """
-    for path in (home.manager / HEADS, WEIGHTS / HEADS):
-        if path.is_file() and _about(path).get("backbone") == backbone.fingerprint:
-            return _read(path, backbone)
-    return None
+    paths = (home.manager / HEADS, WEIGHTS / HEADS)
+    return next((_read(path, minilm()) for path in paths if path.is_file()), None)
 
 
-def _about(path: Path) -> Mapping[str, str]:
+def _read(path: Path, encoder: Encoder) -> StyleHeads:
     try:
         with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}
+            about = file.metadata() or {}
+        tensors = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read: {error}") from None
-
-
-def _read(path: Path, backbone: Backbone) -> StyleHeads:
-    if _about(path).get("labels") != json.dumps(ATTRIBUTES):
-        raise WeightsError(f"{path} has heads for other labels; train them again: adapterbot train-heads")
-    tensors = load_file(path)
-    shapes: dict[str, tuple[int, ...]] = {"mean": (backbone.width,), "scale": (backbone.width,)}
-    shapes |= {name: (len(labels), backbone.width + 1) for name, labels in ATTRIBUTES.items()}
+    if about.get("encoder") != encoder.fingerprint or about.get("labels") != json.dumps(ATTRIBUTES):
+        raise WeightsError(f"{path} has heads of another encoder or labels; train them again: adapterbot train-heads")
+    shapes = {name: (len(labels), encoder.width + len(MARKS) + 1) for name, labels in ATTRIBUTES.items()}
     if {name: tuple(t.shape) for name, t in tensors.items()} != shapes:
         raise WeightsError(f"{path} does not fit: expected {shapes}")
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
         raise WeightsError(f"{path} holds NaN or infinite values")
-    return StyleHeads(backbone, tensors["mean"], tensors["scale"], {name: tensors[name] for name in ATTRIBUTES})
+    return StyleHeads(encoder, {name: tensors[name] for name in ATTRIBUTES})

@@ -21,6 +21,7 @@ from adapterbot.network.checkpoint import remove_checkpoint
 from adapterbot.network.device import on_fastest
 from adapterbot.reply.answer import Responder
 from adapterbot.reply.style_heads import load_heads
+from adapterbot.reply.weights import load_weights
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.training.adapter import AdapterTraining, start_of
 from adapterbot.training.card import write_card
@@ -186,7 +187,8 @@ def _replies(
         backbone,
         AdapterBank(backbone, {spec.name: adapter}),
         ranker=lambda: manager.ranker if manager else None,
-        heads=load_heads(backbone, home),
+        heads=load_heads(home),
+        weights=load_weights(home),
     )
     messages = spec.sample_messages
     turns = []

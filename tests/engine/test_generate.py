@@ -294,9 +294,9 @@ def test_drafts_go_on_from_the_beginning_that_is_preferred(tiny: Backbone, bank:
     alone = list(grow(tiny, bank, [request(settings)])[0])
     seen = list[list[int]]()
 
-    def prefer(rows: Sequence[Sequence[int]]) -> list[float]:
-        seen.extend(list(row) for row in rows)
-        return [100.0 * (i == preferred) for i in range(len(rows))]
+    def prefer(begun: Sequence[Sample]) -> list[float]:
+        seen.extend(list(draft.ids) for draft in begun)
+        return [100.0 * (i == preferred) for i in range(len(begun))]
 
     drafts = grow(tiny, bank, [replace(request(settings), agree=3, prefer=prefer)])[0]
     assert seen == [draft.ids[:3] for draft in alone]

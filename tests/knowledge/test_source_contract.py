@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from evidence import ranked
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -48,7 +49,6 @@ from adapterbot.language.text import Text
 from adapterbot.language.values import unsupported
 from adapterbot.network.backbone import Backbone
 from adapterbot.reply.grounding import Evidence
-from adapterbot.reply.rerank import best_first
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.turn import Draft
 from adapterbot.ui.view import AUTO, inspector_html, skill_choices
@@ -221,8 +221,8 @@ def test_the_strict_check_holds_its_replies_to_its_rows(repeating: Bot) -> None:
     assert evidence.against(Text("Marlow Quellmar is in the south, call 555-0199."), ()) == ["south", "555", "0199"]
     assert evidence.against(Text("Marlow Quellmar is in the north."), ()) == []
     made = [Draft("Call 555-0199 in the south.", -0.1), Draft("Marlow is in the north.", -3.0)]
-    assert best_first(made, [SAID], None, evidence)[0].text == made[1].text
-    told = best_first(made[:1], [SAID], None, evidence)[0].text
+    assert ranked(made, [SAID], evidence)[0].text == made[1].text
+    told = ranked(made[:1], [SAID], evidence)[0].text
     assert told == f"Here is what I have: said {SAID}."
 
 

@@ -17,9 +17,8 @@ from adapterbot.manager.encoder import WEIGHTS, Similarity
 from adapterbot.manager.ranker import RANKER, Ranker, Towers, load_ranker, save_ranker, trained_on
 from adapterbot.manager.training.ranker import fit, train_ranker
 from adapterbot.manager.training.reply_batches import ReplyPairs, accuracy, batch, context
-from adapterbot.reply.rerank import RELEVANCE, rank
+from adapterbot.reply.features import Situation, features
 from adapterbot.spec.folders import SkillFolders
-from adapterbot.turn import Draft
 
 
 @pytest.fixture
@@ -63,12 +62,6 @@ def test_relevance_is_a_distribution_over_the_drafts_and_moves_with_them(
     again = ranker.relevance(["My cat is ill."], replies[::-1])
     assert again[::-1] == pytest.approx(scores, abs=1e-4)
     assert ranker.relevance(["so long", "My cat is ill."], replies) != pytest.approx(scores, abs=1e-4)
-
-
-def test_relevance_decides_among_drafts_of_like_fluency() -> None:
-    drafts = [Draft("That is great!", -1.0), Draft("I am so sorry.", -1.2)]
-    assert rank(drafts)[0].text == "That is great!"
-    assert rank(drafts, [-3.0, -0.1])[0].text == "I am so sorry."
 
 
 def test_training_on_our_samples_beats_chance_and_writes_its_report(tiny_encoder: BertEncoder, tmp_path: Path) -> None:
@@ -131,17 +124,15 @@ def test_another_encoder_is_refused(trained: Path, tiny_encoder: BertEncoder) ->
         load_ranker(trained, tiny_encoder)
 
 
-def test_the_bot_ranks_its_drafts_with_the_shipped_ranker(tiny_bot: Bot) -> None:
+def test_the_bot_ranks_its_drafts_with_the_shipped_ranker_and_weights(tiny_bot: Bot) -> None:
     manager = tiny_bot.manager
-    if manager is None or manager.encoder.name != "dialogue":
-        pytest.skip("the MiniLM package is not installed")
+    assert manager is not None
     assert manager.ranker is not None
     assert trained_on(WEIGHTS / RANKER) == manager.encoder.fingerprint
     reply = tiny_bot.respond("My cat is ill.", skill="empathetic", seed=1, drafts=4)
-    relevance = manager.ranker.relevance(["My cat is ill."], [d.text for d in reply.drafts])
-    plain = {d.text: d.score for d in rank(reply.drafts)}
-    for draft, extra in zip(reply.drafts, relevance, strict=True):
-        assert draft.score == pytest.approx(plain[draft.text] + RELEVANCE * extra, abs=1e-2)
+    measured = features(reply.drafts, Situation(("My cat is ill.",), "conversation"), manager.ranker)
+    for draft, row in zip(reply.drafts, measured, strict=True):
+        assert draft.score == pytest.approx(tiny_bot.roster.weights.score("conversation", row), abs=0.2)
     assert reply.text == reply.drafts[0].text
 
 

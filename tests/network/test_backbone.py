@@ -16,7 +16,6 @@ from safetensors.torch import load_file, save_file
 from adapterbot.errors import BackboneError, MissingPartError, UnknownNameError
 from adapterbot.home import Home
 from adapterbot.network.backbone import (
-    Backbone,
     fingerprint_of,
     load_backbone,
     pad_right,
@@ -224,25 +223,11 @@ def test_the_vocabulary_as_dialogpt_ships_it(folder: Path) -> None:
     for text in (" hello there", "Grüße 😀", "a<|endoftext|>b"):
         assert tokenizer.separator not in tokenizer.encode(text)
         assert tokenizer.decode(tokenizer.encode(text)) == text
-    assert backbone.pooled(["hello"]).shape == (1, 8)
-
-
-def test_pooled_is_the_mean_of_the_last_hidden_states(tiny: Backbone) -> None:
-    texts = ["hello there", "", "a much longer sentence than the others " * 40, "hi"]
-    vectors = tiny.pooled(texts)
-    assert vectors.shape == (4, tiny.width)
-    for text, vector in zip(texts, vectors, strict=True):
-        ids = [*tiny.tokenizer.encode(text)[-127:], tiny.tokenizer.separator]
-        with torch.inference_mode():
-            torch.testing.assert_close(vector, tiny.decoder(torch.tensor([ids]))[0].mean(0), rtol=1e-4, atol=1e-4)
-    assert tiny.pooled([]).shape == (0, tiny.width)
-    many = [f"text number {i}" for i in range(70)]
-    torch.testing.assert_close(tiny.pooled(many)[[0, 69]], tiny.pooled([many[0], many[69]]), rtol=1e-4, atol=1e-4)
+    with torch.inference_mode():
+        assert backbone.decoder(torch.tensor([tokenizer.encode("hello")])).shape[-1] == 8
 
 
 def test_padding_at_the_right() -> None:
-    assert pad_right([[5] * 17, [7]], 1, positions=128)[0].shape == (2, 32)
-    assert pad_right([[5] * 17], 1, positions=20)[0].shape == (1, 20)
-    ids, real = pad_right([[5, 6], [7]], 1)
-    assert ids.tolist() == [[5, 6], [7, 1]]
-    assert real.tolist() == [[1, 1], [1, 0]]
+    assert pad_right([[5] * 17, [7]], 1, positions=128).shape == (2, 32)
+    assert pad_right([[5] * 17], 1, positions=20).shape == (1, 20)
+    assert pad_right([[5, 6], [7]], 1).tolist() == [[5, 6], [7, 1]]

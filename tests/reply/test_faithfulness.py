@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from evidence import evidence, texts
+from evidence import evidence, ranked, texts
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapterbot.language.text import Text
-from adapterbot.reply import faithfulness
-from adapterbot.reply.grounding import ELSE, NO_FACT
-from adapterbot.reply.rerank import ANSWERED, STRAYED, WRONG, best_first, quotable
+from adapterbot.reply import faithfulness, rerank
+from adapterbot.reply.features import Situation
+from adapterbot.reply.grounding import ELSE, NO_FACT, Evidence
 from adapterbot.turn import Draft
 
 BROME = "The Brome is a long river in Tarland. Its only bridge, of iron, was built in 1742 by Ida Holm."
@@ -33,6 +33,10 @@ def misplaced(reply: str, lines: Sequence[str]) -> list[str]:
 
 def turned(reply: str, lines: Sequence[str]) -> list[str]:
     return faithfulness.turned(Text(reply), evidence(*lines).passages)
+
+
+def quotable(read: Evidence, said: Sequence[str]) -> list[str]:
+    return rerank.quotable(Situation(tuple(said), "knowledge", read))
 
 
 def faithful(reply: str, lines: Sequence[str], said: Sequence[str]) -> bool:
@@ -137,67 +141,42 @@ def test_the_sentence_that_fits_best_is_read_out() -> None:
 
     wrong = [Draft("The bridge is 1742.", -0.1), Draft("Its bridge was built by Tarland.", -0.1)]
     read = evidence(BROME, is_read=True)
-    assert best_first(wrong, ["Well?"], None, read)[0].text == "The Brome is a long river in Tarland."
-    assert best_first(wrong, ["Well?"], Last(), read)[0].text.startswith("Its only bridge, of iron")
-    begun = [Draft("Its only bridge is 1742.", -0.1), Draft("Its only bridge was built by Tarland.", -0.1)]
-    assert best_first(begun, ["Well?"], None, read, begun="Its only")[0].text.startswith("Its only bridge, of iron")
+    assert ranked(wrong, ["Well?"], read)[0].text == "The Brome is a long river in Tarland."
+    assert ranked(wrong, ["Well?"], read, ranker=Last())[0].text.startswith("Its only bridge, of iron")
 
 
 def test_unfaithful_drafts_give_way_to_a_faithful_one_then_to_the_passage() -> None:
     wrong, right = Draft("Its only bridge was built by Tarland.", -0.1), Draft("It's a river in Tarland.", -0.5)
     asked = ["What is the Brome?"]
     read = evidence(BROME, is_read=True)
-    assert best_first([wrong, right], asked, None, read)[0].text == right.text
-    chosen = best_first([wrong, Draft("Well, the bridge is 1742.", -0.2)], asked, None, read)
+    assert ranked([wrong, right], asked, read)[0].text == right.text
+    chosen = ranked([wrong, Draft("Well, the bridge is 1742.", -0.2)], asked, read)
     assert chosen[0].text == "The Brome is a long river in Tarland."
     assert [d.text for d in chosen[1:]] == [wrong.text, "Well, the bridge is 1742."], "no draft is lost"
-    again = best_first([wrong, wrong], [*asked, chosen[0].text, "Go on."], None, read)
+    again = ranked([wrong, wrong], [*asked, chosen[0].text, "Go on."], read)
     assert again[0].text == "Its only bridge, of iron, was built in 1742 by Ida Holm."
     everything = [*asked, *BROME.replace("land. ", "land.\n").split("\n"), "Go on."]
-    assert best_first([wrong, wrong], everything, None, read)[0].text == wrong.text, "all was said before"
-    assert best_first([wrong], asked, None, read)[0].text == wrong.text, "a single one is shown while it grows"
+    assert ranked([wrong, wrong], everything, read)[0].text == wrong.text, "all was said before"
+    assert ranked([wrong], asked, read)[0].text == wrong.text, "a single one is shown while it grows"
 
 
 def test_who_asks_is_told_that_nothing_was_read() -> None:
     nothing = evidence(is_read=True)
     made_up, honest = Draft("He was a rapper.", -0.1), Draft("I don't know him.", -2.0)
-    assert best_first([made_up, honest], ["Who was Ida Holm?"], None, nothing)[0].text == honest.text
+    assert ranked([made_up, honest], ["Who was Ida Holm?"], nothing)[0].text == honest.text
     but = Draft("I don't know, but there are 12.", -0.1)
-    assert best_first([made_up, but], ["Who was Ida Holm?"], None, nothing)[0].text == NO_FACT
-    assert best_first([made_up, honest], ["I like Ida Holm."], None, nothing)[0].text == made_up.text, "no question"
+    assert ranked([made_up, but], ["Who was Ida Holm?"], nothing)[0].text == NO_FACT
+    assert ranked([made_up, honest], ["I like Ida Holm."], nothing)[0].text == made_up.text, "no question"
     graph = evidence("graph: nothing found", is_read=True)
-    assert best_first([made_up, made_up], ["Who was Ida Holm?"], None, graph)[0].text == ELSE[1]
-    assert best_first([made_up, honest], ["Who was Ida Holm?"], None, graph)[0].text == honest.text
+    assert ranked([made_up, made_up], ["Who was Ida Holm?"], graph)[0].text == ELSE[1]
+    assert ranked([made_up, honest], ["Who was Ida Holm?"], graph)[0].text == honest.text
 
 
 def test_what_was_said_already_gives_way_to_news() -> None:
     again = Draft("The Brome is a long river.", -0.1)
     read = evidence(BROME, is_read=True)
     asked = ["What is it?", again.text, "Is it deep?"]
-    assert best_first([again, again], asked[:1], None, read)[0].text == again.text
-    assert best_first([again, again], asked, None, read)[0].text == "The Brome is a long river in Tarland."
+    assert ranked([again, again], asked[:1], read)[0].text == again.text
+    assert ranked([again, again], asked, read)[0].text == "The Brome is a long river in Tarland."
     short = evidence("Long river, Brome.", is_read=True)
-    assert best_first([Draft("Long river.", -0.1)] * 2, ["What is it?"], None, short)[0].text == "Long river."
-
-
-def test_where_a_number_is_asked_for_a_draft_with_one_comes_forward() -> None:
-    plain, number = Draft("Ida Holm built its only bridge.", -0.1), Draft("Its bridge was built in 1742.", -0.2)
-    read = evidence(BROME, is_read=True)
-    scores = [
-        {d.text: d.score for d in best_first([plain, number], [asked], None, read)}
-        for asked in ("When was it built?", "Who built it?")
-    ]
-    assert scores[0][number.text] - scores[1][number.text] == pytest.approx(ANSWERED)
-    assert scores[0][plain.text] == scores[1][plain.text]
-
-
-def test_what_unfaithfulness_costs() -> None:
-    drafts = [
-        Draft("The Brome is a long river in Ida Holm, full of crocodiles.", -0.5),
-        Draft("It's a river in Tarland.", -0.5),
-    ]
-    free = {d.text: d.score for d in best_first(drafts, ["What?"], None, evidence(BROME))}
-    read = {d.text: d.score for d in best_first(drafts, ["What?"], None, evidence(BROME, is_read=True))}
-    assert read[drafts[1].text] == free[drafts[1].text]
-    cost = STRAYED * strayed(drafts[0].text, [BROME, "What?"]) + WRONG * 2
-    assert read[drafts[0].text] == pytest.approx(free[drafts[0].text] - cost)
+    assert ranked([Draft("Long river.", -0.1)] * 2, ["What is it?"], short)[0].text == "Long river."

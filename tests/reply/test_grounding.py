@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from evidence import against, evidence, facts, texts
+from evidence import against, evidence, facts, ranked, texts
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +11,6 @@ from adapterbot.language.text import Text
 from adapterbot.language.values import unsupported
 from adapterbot.reply.faithfulness import invented
 from adapterbot.reply.grounding import NO_FACT, VERDICTS, read_out, told
-from adapterbot.reply.rerank import best_first
 from adapterbot.turn import Draft
 
 ROW = "name: Golden Fig, area: centre, food: turkish, phone: 555-0187, pricerange: cheap"
@@ -62,12 +61,12 @@ def test_a_strict_skill_never_shows_an_unsupported_value() -> None:
     made = [Draft("Try the Silver Fig in the north.", -0.1), Draft("The Golden Fig is cheap.", -3.0)]
     loose = evidence(ROW)
     strict = evidence(ROW, strict=True)
-    assert best_first(made, ASKED, None, strict)[0].text == "The Golden Fig is cheap."
-    only = best_first(made[:1], ASKED, None, strict)
+    assert ranked(made, ASKED, strict)[0].text == "The Golden Fig is cheap."
+    only = ranked(made[:1], ASKED, strict)
     assert unsupported(only[0].text, [ROW]) == []
     assert "Golden Fig" in only[0].text
     assert only[1].text == made[0].text, "the draft is still there to be looked at"
-    assert best_first(made[:1], ASKED, None, loose)[0].text == made[0].text
+    assert ranked(made[:1], ASKED, loose)[0].text == made[0].text
 
 
 def test_values_of_one_row_do_not_support_another() -> None:
@@ -82,12 +81,6 @@ def test_values_of_one_row_do_not_support_another() -> None:
     assert against(kept, "Tea Shed is at 700 Elm Drive, Bean Harbor at 296 Finch Lane.", ()) == []
     assert against(kept, "It is at 296 Elm Drive.", ()) != []
     assert against(kept, "It is at 296 Finch Lane, one of 40.", ()) == []
-
-
-def test_style_decides_among_drafts() -> None:
-    made = [Draft("So so.", -0.5), Draft("Great!", -0.6)]
-    ranked = best_first(made, ["How is it?"], None, None, lambda texts: [float("!" in t) for t in texts])
-    assert [d.text for d in ranked] == ["Great!", "So so."]
 
 
 GARLIC = "Garlic is healthy.  There is no evidence that it protects anybody."

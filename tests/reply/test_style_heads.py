@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_bot, make_tiny
+from conftest import make_bot
 from safetensors.torch import load_file, save_file
 
 from adapterbot.data import corpora
@@ -17,11 +17,14 @@ from adapterbot.data.attributes import ATTRIBUTES, Bayes, balanced, labelled
 from adapterbot.errors import DataError, SpecError, WeightsError
 from adapterbot.history import History
 from adapterbot.home import Home
+from adapterbot.manager.encoder import minilm
 from adapterbot.network.backbone import Backbone
+from adapterbot.reply.rerank import best_first
 from adapterbot.reply.style_heads import HEADS, load_heads
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.training.logistic import by_meaning
 from adapterbot.training.style_heads import train_heads
+from adapterbot.turn import Draft
 
 FEELINGS = {
     "joy": "I am so happy about this wonderful party!",
@@ -163,58 +166,74 @@ def test_an_unknown_style_or_no_dialogues(folder: Path) -> None:
         corpora.load("styles", folder / "sst2", "question")
 
 
-def test_heads_learn_and_are_read_again(tiny: Backbone, folder: Path, home: Home) -> None:
-    told: list[str] = []
-    accuracy = train_heads(tiny, folder, home.manager, announce=told.append)
+@pytest.fixture(scope="module")
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float], list[str]]:
+    """A file of heads, how good they are, and what was told meanwhile."""
+    out, told = tmp_path_factory.mktemp("heads"), list[str]()
+    accuracy = train_heads(minilm(), folder, out, announce=told.append)
+    return out / HEADS, accuracy, told
+
+
+@pytest.fixture
+def own(trained: tuple[Path, dict[str, float], list[str]], home: Home) -> Path:
+    """The heads in the user's home."""
+    home.manager.mkdir(parents=True)
+    return shutil.copy(trained[0], home.manager / HEADS)
+
+
+def test_heads_learn_and_are_read_again(
+    trained: tuple[Path, dict[str, float], list[str]], own: Path, home: Home
+) -> None:
+    _, accuracy, told = trained
     assert accuracy.keys() == ATTRIBUTES.keys()
     assert len(told) == len(ATTRIBUTES)
     assert accuracy["emotion"] > 0.8, "sixteen texts of each label are like the four held out"
-    heads = load_heads(tiny, home)
+    heads = load_heads(home)
     assert heads is not None
     texts = [f"{text} 7" for text in FEELINGS.values()]
     logs = heads.log_probs("emotion", texts)
     assert torch.allclose(logs.exp().sum(-1), torch.ones(len(texts)), atol=1e-5)
-    gains = heads.style("emotion:joy")(texts)
-    assert max(gains) == gains[list(FEELINGS).index("joy")]
-    assert load_heads(make_tiny(seed=1), home) is None, "heads of another backbone are left alone"
+    joy = heads.style("emotion:joy")(texts)
+    assert max(joy) == joy[list(FEELINGS).index("joy")]
+    own.unlink()
+    shipped = load_heads(home)
+    assert shipped is not None, "the shipped ones are of no backbone"
+    assert shipped.log_probs("question", ["Where do you live?"])[0].argmax() == 0
 
 
-def test_a_style_skill_takes_the_draft_in_its_style(tiny: Backbone, folder: Path, home: Home) -> None:
-    train_heads(tiny, folder, home.manager)
+def test_a_style_skill_takes_the_draft_in_its_style(tiny: Backbone, own: Path, home: Home) -> None:
     source = SkillFolders(home).folder("joy")
     mine = home.skills / "cheer"
     mine.mkdir(parents=True)
     (mine / "skill.toml").write_bytes((source / "skill.toml").read_bytes())
     bot = make_bot(tiny, home)
     history = History().add_user("How are you?")
-    style = bot.responder.prepare(bot.specs["cheer"], history, ()).style
-    assert style is not None
-    texts = [FEELINGS["anger"], FEELINGS["joy"]]
-    assert style(texts)[1] > style(texts)[0]
-    assert bot.responder.prepare(bot.specs["wiki"], history, ()).style is None
+    situation = bot.responder.prepare(bot.specs["cheer"], history, ()).situation
+    drafts = [Draft(FEELINGS["anger"], -0.5), Draft(FEELINGS["joy"], -1.5)]
+    assert best_first(drafts, situation, bot.roster.weights)[0].text == FEELINGS["joy"]
+    assert bot.responder.prepare(bot.specs["wiki"], history, ()).situation.style is None
 
 
-def test_damaged_heads_are_told_and_nothing_else_suffers(tiny: Backbone, folder: Path, home: Home) -> None:
-    train_heads(tiny, folder, home.manager)
-    path = home.manager / HEADS
-    tensors = load_file(path)
+def test_damaged_heads_are_told_and_nothing_else_suffers(tiny: Backbone, own: Path, home: Home) -> None:
+    tensors = load_file(own)
     tensors["emotion"][0, 0] = float("nan")
-    about = {"backbone": tiny.fingerprint, "labels": json.dumps(ATTRIBUTES)}
-    save_file(tensors, path, about)
+    about = {"encoder": minilm().fingerprint, "labels": json.dumps(ATTRIBUTES)}
+    save_file(tensors, own, about)
     with pytest.raises(WeightsError, match="NaN"):
-        load_heads(tiny, home)
+        load_heads(home)
     bot = make_bot(tiny, home)
     assert any("NaN" in note for note in bot.roster.notes)
     assert bot.respond("Hello!", skill="persona", seed=1).text
-    save_file({"mean": tensors["mean"]}, path, about)
+    save_file({"emotion": tensors["emotion"]}, own, about)
     with pytest.raises(WeightsError, match="does not fit"):
-        load_heads(tiny, home)
-    save_file(tensors, path, about | {"labels": "{}"})
-    with pytest.raises(WeightsError, match="other labels"):
-        load_heads(tiny, home)
-    path.write_bytes(path.read_bytes()[:40])
+        load_heads(home)
+    for other in ({"labels": "{}"}, {"encoder": "that of a backbone"}):
+        save_file(tensors, own, about | other)
+        with pytest.raises(WeightsError, match="of another encoder or labels"):
+            load_heads(home)
+    own.write_bytes(own.read_bytes()[:40])
     with pytest.raises(WeightsError, match="cannot be read"):
-        load_heads(tiny, home)
+        load_heads(home)
 
 
 def test_a_spec_names_a_label_that_there_is(home: Home) -> None:
