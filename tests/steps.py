@@ -37,6 +37,7 @@ group = "{group}"
 max_tokens = 4
 [routing]
 examples = ["{name} one", "{name} two", "{name} three"]
+corpora = ["clinc_oos:{name}"]
 """
 TABLES = {
     "chitchat": "adapter = false",
