@@ -53,25 +53,26 @@ def readme_figures(report: Report, trained: Mapping[str, Mapping[str, Any]], gro
     before_after = {name: _before_after(trained[f"skill {name}"]) for name in skills}
     styles = [name for name, figures in skills.items() if f"{STYLE}bare" in figures]
     size = report["backbone"]["parameters"]
-    of_styles = _table(STYLES, ([name, *before_after[name], *_style(skills[name])] for name in styles))
     others = {name: figures for name, figures in skills.items() if name not in styles}
     of_skills = _table(SKILLS, ([name, *before_after[name], *_skill(others[name], size)] for name in others))
-    counts = [min(f["replies"] for f in skills.values()), max(f["replies"] for f in skills.values())]
-    judged = " to ".join(f"{count:,.0f}" for count in dict.fromkeys(counts))
-    return "\n\n".join(
-        [
-            _models(report),
-            *([_grounding(grounding)] if grounding else []),
-            *([_safety(report["safety"])] if "safety" in report else []),
-            "Adapters on validation dialogues. Perplexities are those of all validation replies (`adapterbot "
-            f"train-skill NAME` prints them); the rest is measured on {judged} replies of each skill (`adapterbot "
-            f"evaluate NAME --data DIALOGUES --most {counts[-1]:.0f}`), so intervals are wide:",
-            of_skills,
+    counts = sorted({f["replies"] for f in skills.values() if "replies" in f})
+    judged = " to ".join(f"{count:,.0f}" for count in dict.fromkeys((counts[0], counts[-1])))
+    parts = [
+        _models(report),
+        *([_grounding(grounding)] if grounding else []),
+        *([_safety(report["safety"])] if "safety" in report else []),
+        "Adapters on validation dialogues. Perplexities are those of validation replies (`adapterbot train-skill NAME` "
+        f"prints them); the rest is measured on {judged} replies of each skill that has a figure there (`adapterbot "
+        f"evaluate NAME --data DIALOGUES --most {counts[-1]:.0f}`), so intervals are wide:",
+        of_skills,
+    ]
+    if styles:
+        parts += [
             "Styles, on as many replies: how many are in style, and their perplexity under the backbone alone "
             f"(`adapterbot evaluate styles --data DIALOGUES --most {counts[-1]:.0f}`):",
-            of_styles,
+            _table(STYLES, ([name, *before_after[name], *_style(skills[name])] for name in styles)),
         ]
-    )
+    return "\n\n".join(parts)
 
 
 def write_figures(readme: Path, report: Report, trained: Mapping[str, Mapping[str, Any]], grounding: Report) -> None:
@@ -151,8 +152,10 @@ def _before_after(figures: Mapping[str, Any]) -> list[str]:
 
 
 def _skill(figures: Mapping[str, Any], size: int) -> list[str]:
-    """The other cells of a row of SKILLS; `size` is the number of the backbone's parameters."""
+    """The other cells of a row of SKILLS, empty where nothing was measured; `size`: the backbone's parameters."""
     copied = figures.get("f1_copied_facts")
+    if "f1" not in figures:
+        return [f"{figures['parameters'] / size:.1%}", *[""] * 7]
     return [
         f"{figures['parameters'] / size:.1%}",
         f"{figures['f1']:.1f} ({figures['f1_low']:.0f} to {figures['f1_high']:.0f})",

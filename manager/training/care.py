@@ -172,8 +172,8 @@ def _loss(reader: CareReader, batch: Sequence[Item]) -> Tensor:
 GRAVE_ALARMS = (0.0027, 0.043)
 ALARMS = (0.0042, 0.06)
 HARM_ALARMS = 0.01  # of people's replies may be refused
-GRID = [n / 100 for n in range(30, 100)]
-REFUSED = 0.5  # the lowest probability of harm at which a draft is refused
+GRID = [n / 100 for n in range(25, 100)]
+REFUSED = 0.25  # the lowest probability of harm at which a draft is refused
 
 
 def train_care(

@@ -57,7 +57,7 @@ def test_harmless_messages_are_left_alone(judged: list[tuple[Message, str]]) -> 
 
 def test_care_stays_after_a_message_of_somebody_in_danger_until_the_topic_has_plainly_changed() -> None:
     doubtful = Care("none", 0.8, {"none": 0.8, "crisis": 0.02, "abuse": 0.16, "emergency": 0.02})
-    doubtful = replace(doubtful, scores=dict.fromkeys(KINDS, 0.0) | doubtful.scores)
+    doubtful = replace(doubtful, scores={**dict.fromkeys(KINDS, 0.0), **doubtful.scores})
     sure = replace(doubtful, probability=0.97, scores={**doubtful.scores, "none": 0.97})
     grave, rude = Care("crisis", 0.9), Care("insult", 0.9)
     assert staying(doubtful, grave).kind == "abuse"
