@@ -266,7 +266,7 @@ def test_what_cannot_work_shows_before_the_work(bot: Bot, tmp_path: Path, monkey
     with pytest.raises(UnknownNameError, match="did you mean 'reader'"):
         evaluate_all(bot, ["talker", "raeder"], talk(bot, "talker"), None, 5, 0)
     with pytest.raises(AdapterbotError, match="is about skills"):
-        check_request(["backbone"], None, tmp_path / "page.html")
+        check_request(["claims"], None, tmp_path / "page.html")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "matplotlib" else name)
     monkeypatch.setenv("ADAPTERBOT_HOME", str(bot.home.root))
     with pytest.raises(MissingPartError, match="matplotlib"):
