@@ -17,7 +17,8 @@ from adapterbot.history import History, Utterance
 from adapterbot.storage.database import Database, now
 from adapterbot.storage.owners import Owned
 from adapterbot.storage.replies import reply_of
-from adapterbot.storage.schema import COLUMNS, CONVERSATION, MIGRATIONS, TURN, VERSION
+from adapterbot.storage.schema import COLUMNS, CONVERSATION, TURN, VERSION
+from adapterbot.storage.schema import MIGRATIONS as MIGRATIONS
 from adapterbot.turn import Reply
 
 SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -87,17 +88,16 @@ class Store:
         others = sa.select(VERSION.c.position, VERSION.c.number)
         others = others.where(VERSION.c.session == session_id, VERSION.c.position >= since)
         numbers = dict[int, list[int]]()
-        for position, number in self._rows(others) if rows else ():
-            numbers.setdefault(position, []).append(number)
+        for other in self._rows(others) if rows else ():
+            numbers.setdefault(other.position, []).append(other.number)
         return [exchange for row in rows if (exchange := _exchange(row, numbers.get(row.position, [])))]
 
     def versions(self, session_id: str, position: int) -> list[Exchange]:
         """All versions of one exchange, that which is shown included, in the order in which they were made."""
-        here = [
-            sa.select(table).where(table.c.session == check_session_id(session_id), table.c.position == position)
-            for table in (TURN, VERSION)
-        ]
-        rows = sorted((row for chosen in here for row in self._rows(chosen)), key=lambda row: row.number)
+        check_session_id(session_id)
+        shown = self._rows(sa.select(TURN).where(_at(TURN, session_id, position)))
+        others = self._rows(sa.select(VERSION).where(_at(VERSION, session_id, position)))
+        rows = sorted([*shown, *others], key=lambda row: row.number)
         numbers = [row.number for row in rows]
         return [exchange for row in rows if (exchange := _exchange(row, numbers))]
 
