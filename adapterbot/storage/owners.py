@@ -52,12 +52,14 @@ class Owned:
         rows = self._database.read(lambda connection: list(connection.execute(chosen)), none)
         return [Conversation(*tuple(row)) for row in rows]
 
-    def begin(self, first: str) -> str:
-        """A new conversation, called by its first message; returns its id."""
-        id = secrets.token_hex(8)
+    def new_id(self) -> str:
+        """An id for a conversation that is about to begin; nobody guesses it."""
+        return secrets.token_hex(8)
+
+    def begin(self, id: str, first: str) -> None:
+        """A new conversation, called by its first message."""
         row = {"session": id, "owner": self.owner, "title": titled(first), "deleted_at": ""}
         self._database.write(lambda connection: connection.execute(sa.insert(CONVERSATION).values(**row)))
-        return id
 
     def title(self, id: str) -> str:
         """What a conversation is called.
