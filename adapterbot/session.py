@@ -48,7 +48,7 @@ class Session:
         """Answer and remember; takes what `Bot.respond` takes, but the history."""
         with self._lock:
             past, warnings = self._past()
-            return self._keep(self._bot.respond(message, past, **request), warnings)
+            return self._keep(message, self._bot.respond(message, past, **request), warnings)
 
     def stream(self, message: str, **request: Any) -> Generator[str, None, Reply]:
         """Like `respond`, in pieces. A stream that is closed early is not remembered.
@@ -60,7 +60,7 @@ class Session:
             past, warnings = self._past()
         reply = yield from self._bot.stream(message, past, **request)
         with self._lock:
-            return self._keep(reply, warnings)
+            return self._keep(message, reply, warnings)
 
     def again(self, message: str | None = None, **request: Any) -> Generator[str, None, Reply]:
         """Like `stream`, but answers the last message once more, or `message` in its place.
@@ -71,19 +71,15 @@ class Session:
             InputError: nothing was said yet.
         """
         with self._lock:
-            position, asked = self.last()
+            last = self._bot.store.exchanges(self.id, most=1)
+            if not last:
+                raise InputError("nothing was said yet that could be answered again")
+            asked = last[-1].typed if message is None else message
             past = self._bot.store.history(self.id, most=READ).without_last_exchange()
-        reply = yield from self._bot.stream(asked if message is None else message, past, **request)
+        reply = yield from self._bot.stream(asked, past, **request)
         with self._lock:
-            self._bot.store.add_version(self.id, position, reply.history.last_user, reply)
+            self._bot.store.add_version(self.id, last[-1].position, reply.history.last_user, reply, asked)
         return reply
-
-    def last(self) -> tuple[int, str]:
-        """Position and message of the last exchange; raises InputError when there is none."""
-        exchanges = self._bot.store.exchanges(self.id, most=1)
-        if not exchanges:
-            raise InputError("nothing was said yet that could be answered again")
-        return exchanges[-1].position, exchanges[-1].message
 
     async def arespond(self, message: str, **request: Any) -> Reply:
         """`respond` for asyncio; raises BusyError as well, when too many turns wait for a thread."""
@@ -108,9 +104,9 @@ class Session:
         except StoreError as error:
             return History(), (f"what was said before could not be read: {error}",)
 
-    def _keep(self, reply: Reply, warnings: tuple[str, ...]) -> Reply:
+    def _keep(self, message: str, reply: Reply, warnings: tuple[str, ...]) -> Reply:
         try:
-            self._bot.store.append(self.id, reply.history.last_user, reply)
+            self._bot.store.append(self.id, reply.history.last_user, reply, message)
         except StoreError as error:
             warnings = (*warnings, f"this exchange was not saved: {error}")
         return replace(reply, warnings=(*reply.warnings, *warnings)) if warnings else reply

@@ -16,45 +16,26 @@ from typing import TYPE_CHECKING
 import fastapi
 import gradio
 import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapterbot.serving import listening
-from adapterbot.ui.page import build, theme
+from adapterbot.ui.guard import StayHere
+from adapterbot.ui.page import SCRIPT, build, theme
 
 if TYPE_CHECKING:
     from adapterbot.bot import Bot
 
 PORT = 7860
+UPLOAD = 1  # bytes: the page has nothing to upload, so nothing is taken
 CSS = Path(__file__).parent / "theme.css"
-# The browser itself refuses whatever would leave this server: scripts, fonts, images, requests.
-POLICY = (
-    b"default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
-    b"style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
-)
 
 
-class StayHere:
-    """ASGI middleware: every answer carries the policy that keeps the browser from asking anybody else."""
+def web_app(bot: Bot, host: str | None = None) -> fastapi.FastAPI:
+    """The ASGI application: the page at /, no sharing, no analytics, no run history, no API pages.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and add the headers to what comes back."""
-
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                extra = [(b"content-security-policy", POLICY), (b"referrer-policy", b"no-referrer")]
-                message = {**message, "headers": [*message.get("headers", []), *extra]}
-            await send(message)
-
-        await self.app(scope, receive, guarded)
-
-
-def web_app(bot: Bot) -> fastapi.FastAPI:
-    """The ASGI application: the page at /, no sharing, no analytics, no run history, no API pages."""
+    With a `host`, the name or address listened on, it looks itself at who asks; without, its caller does.
+    """
     outer = fastapi.FastAPI(openapi_url=None)
-    outer.add_middleware(StayHere)
+    outer.add_middleware(StayHere, host=host)
     gradio.mount_gradio_app(
         outer,
         build(bot),
@@ -67,8 +48,10 @@ def web_app(bot: Bot) -> fastapi.FastAPI:
         enable_monitoring=False,
         pwa=False,
         mcp_server=False,
+        max_file_size=UPLOAD,
         theme=theme(),
         css_paths=CSS,
+        head=f"<script>{SCRIPT.read_text(encoding='utf-8')}</script>",
     )
     return outer
 
@@ -87,9 +70,9 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def server(bot: Bot) -> Server:
+def server(bot: Bot, host: str = "127.0.0.1") -> Server:
     """A server for `web_app`, to be run on a socket of `listen`."""
-    return Server(uvicorn.Config(web_app(bot), log_level="warning", ws="none", timeout_graceful_shutdown=1))
+    return Server(uvicorn.Config(web_app(bot, host), log_level="warning", ws="none", timeout_graceful_shutdown=1))
 
 
 def has_display() -> bool:
@@ -111,7 +94,7 @@ def main(load: Callable[[], Bot], host: str = "127.0.0.1", port: int | None = No
         taken = opened.getsockname()[1]
         if port is None and taken != PORT:
             print(f"port {PORT} is taken by another program; using {taken}", flush=True)
-        ready = server(load())
+        ready = server(load(), host)
         address = f"http://{f'[{host}]' if ':' in host else host}:{taken}"
         print(f"adapterbot is at {address} (Ctrl-C stops it)", flush=True)
         if inbrowser and has_display():  # in a thread: some browsers return only when they are closed

@@ -27,6 +27,7 @@ DOWN = 138
 BOX = 26
 LETTER = 6.9
 PADDING = 18
+FRAME = 6  # around all of it
 HEAD = 8  # length of an arrow's head
 # Degrees, clockwise from the right, for 1 to 8 names around the middle; none right beside it, where no label would fit.
 ANGLES = (
@@ -55,10 +56,19 @@ def picture(facts: Sequence[Fact]) -> str:
     labels = "".join(_label(edge, places) for edge in edges)
     about = _escaped("; ".join(" ".join(edge) for edge in edges))
     return (
-        f'<svg class="ab-graph" role="img" viewBox="0 0 {WIDTH} {HEIGHT}" width="100%" xmlns="http://www.w3.org/2000/svg"'
+        f'<svg class="ab-graph" role="img" viewBox="{_frame(places)}" width="100%" xmlns="http://www.w3.org/2000/svg"'
         f' fill="none" stroke="currentColor" font-family="sans-serif" font-size="12"><title>{about}</title>'
         f"{lines}{names}{labels}</svg>"
     )
+
+
+def _frame(places: dict[str, Point]) -> str:
+    """The part of the drawing that holds something, so that it fills the card it stands in."""
+    left = min(x - _width(name) / 2 for name, (x, _) in places.items()) - FRAME
+    right = max(x + _width(name) / 2 for name, (x, _) in places.items()) + FRAME
+    top = min(y for _, y in places.values()) - BOX / 2 - FRAME
+    bottom = max(y for _, y in places.values()) + BOX / 2 + FRAME
+    return f"{left:.1f} {top:.1f} {right - left:.1f} {bottom - top:.1f}"
 
 
 def _edges(facts: Sequence[Fact]) -> list[Edge]:

@@ -1,84 +1,51 @@
-"""What the app does on each event: one visitor's state and the bot in, a picture of the conversation out."""
+"""What the app does when a visitor asks something: the message and the bot in, pictures of the conversation out."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gradio as gr
 
-from adapterbot.errors import AdapterbotError, SettingError, shorten
+from adapterbot.errors import AdapterbotError, StoreError
 from adapterbot.history import History
-from adapterbot.reply.care import region_of
-from adapterbot.turn import DECODE_SETTINGS, Decode, Reply
-from adapterbot.ui import view
+from adapterbot.storage.conversations import Exchange
+from adapterbot.turn import Decode, Reply
+from adapterbot.ui import words
+from adapterbot.ui.evidence import evidence_html
+from adapterbot.ui.line import Line
+from adapterbot.ui.lists import deleted_html, list_html
+from adapterbot.ui.markup import safe
+from adapterbot.ui.talk import empty_html, examples, growing_html, talk_html
+from adapterbot.ui.visitor import SLIDERS, Visitor, Wishes, wishes
 
 if TYPE_CHECKING:
     from adapterbot.bot import Bot
 
 log = logging.getLogger(__name__)
-Replies = tuple[Reply | None, ...]
 Stream = Generator[str, None, Reply]
-SLIDERS = tuple(name for name in DECODE_SETTINGS if name != "seed")
-
-
-@dataclass(eq=False)  # gradio hashes it to see whether it changed
-class Visitor:
-    """One browser tab: the conversation, and the Reply behind each of the bot's utterances (None = stopped half-way).
-
-    `stopping` is how the Stop button reaches the handler that is generating for the same visitor; `region` is the
-    country that the browser's language names, if it names one.
-    """
-
-    history: History = field(default_factory=History)
-    replies: Replies = ()
-    stopping: bool = False
-    region: str = ""
-
-    @property
-    def last(self) -> Reply | None:
-        """The newest reply, for the inspector."""
-        return self.replies[-1] if self.replies else None
+LOOK = 0.25  # seconds between two looks at the line
+BEAT = 1.0  # seconds after which a page is told that nothing is new, so that a closed one is noticed
 
 
 class Screen(NamedTuple):
-    """What an event changes, in the order in which the page wires its components."""
+    """What an event changes, in the order in which the page wires its components; what is skipped stays."""
 
-    visitor: Visitor
-    chat: Any
-    box: Any
-    inspector: Any
-    send: Any
-    stop: Any
-    retry: Any
-    undo: Any
-    clear: Any
-
-
-class Wishes(NamedTuple):
-    """How the visitor wants the message answered. `settings` is empty when the skill's own table holds."""
-
-    skill: str
-    persona: str
-    settings: dict[str, Any]
-
-
-def wishes(skill: str, persona: str, own: bool, seed: str, *sliders: float) -> Wishes:
-    """The picker, the persona editor, 'use the skill's own settings', the seed and the sliders in order of SLIDERS.
-
-    Raises:
-        SettingError: the seed is not a whole number.
-    """
-    settings: dict[str, Any] = {} if own else dict(zip(SLIDERS, sliders, strict=True))
-    if seed.strip():
-        try:
-            settings["seed"] = int(seed)
-        except ValueError:
-            raise SettingError(f"the seed {shorten(seed)!r} is not a whole number; leave it empty for any") from None
-    return Wishes(skill, persona, settings)
+    visitor: Any = gr.skip()
+    kept: Any = gr.skip()
+    chats: Any = gr.skip()
+    deleted: Any = gr.skip()
+    talk: Any = gr.skip()
+    now: Any = gr.skip()
+    evidence: Any = gr.skip()
+    box: Any = gr.skip()
+    editing: Any = gr.skip()
+    send: Any = gr.skip()
+    stop: Any = gr.skip()
+    order: Any = gr.skip()
 
 
 class Handlers:
@@ -86,117 +53,171 @@ class Handlers:
 
     def __init__(self, bot: Bot) -> None:
         self.bot = bot
+        self.line = Line()
         self.persona = self._own_persona()
 
-    def arrive(self, visitor: Visitor, request: gr.Request) -> Visitor:
-        """Note the country in the first language that the visitor's browser asks for."""
-        languages = request.headers.get("accept-language", "")
-        visitor.region = region_of(languages.partition(",")[0].partition(";")[0])
-        return visitor
+    # -- the page ----------------------------------------------------------------------------------------------------
 
-    def send(self, visitor: Visitor, message: str, *inputs: Any) -> Iterator[Screen]:
-        """Answer `message`; when that fails it goes back into the box. As after `retry`, the page calls `idle` then."""
-        yield from self._turn(visitor, (visitor.history, visitor.replies), message, inputs, box=message)
+    def show(self, visitor: Visitor, **changes: Any) -> Screen:
+        """The whole page as the store has it, with `changes`."""
+        try:
+            exchanges = self.exchanges(visitor, visitor.shown + 1)
+            listed = self.bot.store.of(visitor.owner).list(visitor.search) if visitor.owner else []
+        except StoreError as error:
+            gr.Warning(safe(str(error)))
+            exchanges, listed = [], []
+        shown = exchanges[-visitor.shown :]
+        looked = next((each for each in shown if each.position == visitor.looked_at), shown[-1] if shown else None)
+        begin = empty_html(examples(self.bot.specs, self.bot.skills))
+        talk = talk_html(
+            shown, more=len(exchanges) > len(shown), busy=visitor.busy, looked_at=looked.position if looked else 0
+        )
+        screen = Screen(
+            visitor=visitor,
+            chats=list_html(listed, current=visitor.session, renaming=visitor.renaming, search=visitor.search),
+            deleted=deleted_html(visitor.deleted[1]),
+            talk=talk or begin,
+            now="",
+            evidence=evidence_html(looked and looked.reply, self.bot.specs, looked.position if looked else 0),
+            editing=gr.update(visible=visitor.editing),
+            send=gr.update(visible=not visitor.busy),
+            stop=gr.update(visible=visitor.busy),
+        )
+        return screen._replace(**changes)
 
-    def example(self, event: gr.SelectData, visitor: Visitor, *inputs: Any) -> Iterator[Screen]:
-        """Answer the example that was clicked."""
-        yield from self.send(visitor, str(event.value["text"]), *inputs)
+    def exchanges(self, visitor: Visitor, most: int | None = None) -> list[Exchange]:
+        """What was said in the open conversation."""
+        return self.bot.store.exchanges(visitor.session, most) if visitor.session else []
 
-    def retry(self, visitor: Visitor, *inputs: Any) -> Iterator[Screen]:
-        """Answer the last message again; the former reply stays when that fails."""
-        before = visitor.history.without_last_exchange(), visitor.replies[:-1]
-        yield from self._turn(visitor, before, visitor.history.last_user, inputs, box=None)
+    def show_settings(self, skill: str | None, own: bool) -> list[Any]:
+        """The sliders: locked at the skill's own table, or free from where they stand."""
+        spec = self.bot.specs.get(skill or "")
+        table = spec.decode if spec else Decode()
+        if not own:
+            return [gr.update(value=getattr(table, name), interactive=True) for name in SLIDERS]
+        return [gr.update(value=getattr(table, name), interactive=False) for name in SLIDERS]
 
-    def undo(self, visitor: Visitor) -> Screen:
-        """Take the last exchange back; its message returns to the box."""
-        message = visitor.history.last_user
-        visitor.history = visitor.history.without_last_exchange()
-        visitor.replies = visitor.replies[:-1]
-        return self.idle(visitor, box=message)
+    # -- a turn ------------------------------------------------------------------------------------------------------
 
-    def clear(self, visitor: Visitor) -> Screen:
-        """Start over."""
-        visitor.history = History()
-        visitor.replies = ()
-        return self.idle(visitor)
+    def send(self, visitor: Visitor, kept: Any, message: str, *inputs: Any) -> Iterator[Screen]:
+        """Answer `message`; when that fails it goes back into the box. As after `ask`, the page calls `idle` then."""
+        yield from self._turn(visitor, kept, message, inputs, again=visitor.editing, box=message)
+
+    def ask(self, event: gr.EventData, visitor: Visitor, kept: Any, *inputs: Any) -> Iterator[Screen]:
+        """Answer the example that was clicked, or the last message again."""
+        asked = event._data or {}
+        if asked.get("do") == "example":
+            yield from self._turn(visitor, kept, str(asked.get("message", "")), inputs, again=False, box="")
+            return
+        last = self.exchanges(visitor, 1)
+        if last:
+            yield from self._turn(visitor, kept, last[-1].typed, inputs, again=True, box=None)
 
     def stop(self, visitor: Visitor) -> None:
         """End the running generation after the token it is at; what was said so far stays."""
         visitor.stopping = True
 
-    def inspect(self, event: gr.SelectData, visitor: Visitor) -> str:
-        """What led to the reply that was clicked (bubbles alternate: user, bot)."""
-        index = event.index[0] if isinstance(event.index, (list, tuple)) else event.index
-        picked = visitor.replies[int(index) // 2 :][:1]
-        return view.inspector_html(picked[0] if picked else visitor.last, self.bot.specs)
-
-    def show_settings(self, skill: str, own: bool) -> list[Any]:
-        """The sliders: locked at the skill's own table, or free from where they stand."""
-        if not own:
-            return [gr.update(interactive=True) for _ in SLIDERS]
-        spec = self.bot.specs.get(skill)
-        table = spec.decode if spec else Decode()
-        return [gr.update(value=getattr(table, name), interactive=False) for name in SLIDERS]
-
-    def idle(self, visitor: Visitor, box: str | None = None, busy: bool = False) -> Screen:
-        """The conversation as it stands, and by default the buttons to go on with it.
-
-        A turn ends `busy`, and the page calls this once the turn's event is over: a button that came back earlier could
-        start an event whose result the end of the turn then paints over.
-        """
-        inspector = view.inspector_html(visitor.last, self.bot.specs)
-        return _screen(visitor, view.messages(visitor.history, visitor.replies), box, inspector, busy=busy)
+    def idle(self, visitor: Visitor) -> Screen:
+        """The buttons to go on with, once a turn's event is over: earlier, its end would paint over what they start."""
+        return self.show(visitor)
 
     def _turn(
-        self, visitor: Visitor, before: tuple[History, Replies], message: str, inputs: tuple[Any, ...], box: str | None
+        self, visitor: Visitor, kept: Any, message: str, inputs: tuple[Any, ...], *, again: bool, box: str | None
     ) -> Iterator[Screen]:
-        """Answer `message` after `before`; the visitor changes only once there is something to keep."""
-        visitor.stopping = False
-        asked = before[0].add_user(message)
-        replies = before[1]
-        yield _screen(visitor, view.messages(asked.add_bot(view.WAITING), replies), None if box is None else "")
-        try:
-            stream = self._stream(message, before[0], visitor.region, wishes(*inputs))
-            said, reply = yield from self._speak(visitor, asked, replies, stream)
-        except AdapterbotError as error:
-            gr.Warning(view.safe(str(error)))
-            yield self.idle(visitor, box, busy=True)
+        """Answer `message`, with `again` in place of the last exchange; the store changes when there is a reply."""
+        if visitor.busy:
             return
+        visitor.busy, visitor.stopping, visitor.editing = True, False, False
+        former = self.exchanges(visitor, visitor.shown)
+        yield self.show(visitor)._replace(
+            talk=talk_html(former[:-1] if again else former, busy=True),
+            now=growing_html(message, ""),
+            box=gr.skip() if box is None else "",
+        )
+        failed = gr.skip() if box is None else box
+        try:
+            with self.line.place() as place:
+                yield from self._wait(visitor, place, message)
+                said, reply = yield from self._answer(visitor, message, wishes(*inputs), again=again)
+            if not reply and said.strip():
+                self._keep_stopped(visitor, message, said, wishes(*inputs).skill, again=again)
+            visitor.looked_at = 0
+            lost = next((note for note in reply.warnings if "was not saved" in note), "") if reply else ""
+            done = {} if reply or said.strip() else {"box": failed}
+            shown = self.show(visitor, kept=kept_with(kept, visitor), **done)
+            if lost and reply:
+                gr.Warning(safe(lost))
+                shown = shown._replace(now=growing_html(message, reply.text, lost))
+            yield shown
+        except AdapterbotError as error:
+            gr.Warning(safe(str(error)))
+            yield self.show(visitor, box=failed)
         except Exception as error:  # a fault of ours; gradio's own handling would cover the conversation
             log.exception("a message could not be answered")
-            gr.Warning(f"Something broke ({view.safe(type(error).__name__)}); the terminal says more.")
-            yield self.idle(visitor, box, busy=True)
-            return
-        if reply or said.strip():
-            visitor.history = reply.history if reply else asked.add_bot(said)
-            visitor.replies = (*replies, reply)
-        yield self.idle(visitor, None if reply or said.strip() else box, busy=True)
+            gr.Warning(words.BROKEN.format(safe(type(error).__name__)))
+            yield self.show(visitor, box=failed)
+        finally:
+            visitor.busy = False
 
-    def _speak(
-        self, visitor: Visitor, asked: History, replies: Replies, pieces: Stream
+    def _wait(self, visitor: Visitor, place: int, message: str) -> Iterator[Screen]:
+        """Show how many are served before."""
+        while (before := self.line.before(place)) and not visitor.stopping:
+            yield Screen(now=growing_html(message, "", words.before_you(before)))
+            time.sleep(LOOK)
+
+    def _answer(
+        self, visitor: Visitor, message: str, wished: Wishes, *, again: bool
     ) -> Generator[Screen, None, tuple[str, Reply | None]]:
         """Show the reply as it grows; return its text, and the Reply unless Stop was pressed."""
+        owned = self.bot.store.of(visitor.owner)
+        session = visitor.session or owned.new_id()
         said = ""
-        with contextlib.closing(pieces):
+        seen = time.monotonic()
+        with contextlib.closing(self._stream(visitor, session, message, wished, again=again)) as pieces:
             while not visitor.stopping:
                 try:
-                    said += next(pieces)
+                    piece = next(pieces)
                 except StopIteration as end:
                     return end.value.text, end.value
-                yield _screen(visitor, view.messages(asked.add_bot(said), replies))
+                if not visitor.session:  # the message can be answered
+                    with contextlib.suppress(StoreError):  # the reply says so
+                        owned.begin(session, message)
+                    visitor.session = session
+                said += piece
+                if piece or time.monotonic() - seen > BEAT:
+                    seen = time.monotonic()
+                    yield Screen(now=growing_html(message, said))
         return said, None
 
-    def _stream(self, message: str, history: History, region: str, wished: Wishes) -> Stream:
-        facts = self._facts(message, history, wished)
-        skill = wished.skill or None
-        return self.bot.stream(message, history, skill=skill, facts=facts, region=region or None, **wished.settings)
+    def _stream(self, visitor: Visitor, session: str, message: str, wished: Wishes, *, again: bool) -> Stream:
+        talk = self.bot.session(session)
+        request: dict[str, Any] = {
+            "skill": wished.skill or None,
+            "facts": self._facts(message, visitor, wished),
+            "region": visitor.region or None,
+            "beats": True,
+            **wished.settings,
+        }
+        return talk.again(message, **request) if again else talk.stream(message, **request)
 
-    def _facts(self, message: str, history: History, wished: Wishes) -> list[str] | None:
+    def _keep_stopped(self, visitor: Visitor, message: str, said: str, skill: str, *, again: bool) -> None:
+        """Store what was said before Stop was pressed."""
+        reply = Reply(said, skill, warnings=(words.STOPPED,), history=History().add_user(message).add_bot(said))
+        last = self.exchanges(visitor, 1)
+        if again and last:
+            self.bot.store.add_version(visitor.session, last[-1].position, message, reply)
+        else:
+            self.bot.store.append(visitor.session, message, reply)
+
+    # -- the persona -------------------------------------------------------------------------------------------------
+
+    def _facts(self, message: str, visitor: Visitor, wished: Wishes) -> list[str] | None:
         """The persona editor's lines, if they were edited and a persona skill is going to answer."""
-        lines = view.persona_lines(wished.persona)
-        if lines == view.persona_lines(self.persona):
+        lines = persona_lines(wished.persona)
+        if lines == persona_lines(self.persona):
             return None
-        skill = wished.skill or self.bot.pick(message, history).skill
+        past = self.bot.store.history(visitor.session, 20) if visitor.session else History()
+        skill = wished.skill or self.bot.pick(message, past).skill
         return lines if skill in self._speaking_as_somebody() else None
 
     def _own_persona(self) -> str:
@@ -210,24 +231,11 @@ class Handlers:
         return [name for name in self.bot.skills if self.bot.specs[name].knowledge.source == "persona"]
 
 
-def _screen(
-    visitor: Visitor,
-    chat: list[view.Message],
-    box: str | None = None,
-    inspector: str | None = None,
-    *,
-    busy: bool = True,
-) -> Screen:
-    """The page: while `busy`, Stop takes the place of Send, and the conversation cannot be changed."""
-    change = gr.update(interactive=not busy and bool(chat))
-    return Screen(
-        visitor=visitor,
-        chat=chat,
-        box=gr.skip() if box is None else box,
-        inspector=gr.skip() if inspector is None else inspector,
-        send=gr.update(visible=not busy),
-        stop=gr.update(visible=busy),
-        retry=change,
-        undo=change,
-        clear=change,
-    )
+def persona_lines(text: str) -> list[str]:
+    """The persona editor's text as facts: one per line, empty lines left out."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def kept_with(kept: Any, visitor: Visitor) -> dict[str, Any]:
+    """What the browser keeps: its id, and which conversation is open."""
+    return {**(kept if isinstance(kept, dict) else {}), "id": visitor.owner, "session": visitor.session}

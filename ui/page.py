@@ -2,62 +2,91 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gradio as gr
 
 from adapterbot.turn import DECODE_SETTINGS, Decode
-from adapterbot.ui import view
-from adapterbot.ui.handlers import SLIDERS, Handlers, Visitor
+from adapterbot.ui import words
+from adapterbot.ui.acts import Acts
+from adapterbot.ui.evidence import evidence_html
+from adapterbot.ui.handlers import Handlers, Screen
+from adapterbot.ui.lists import list_html, picker_html
+from adapterbot.ui.markup import button
+from adapterbot.ui.talk import empty_html, examples
+from adapterbot.ui.visitor import SLIDERS, Visitor
 
 if TYPE_CHECKING:
     from adapterbot.bot import Bot
 
-AT_ONCE = 4  # replies generated at the same time; further visitors wait in the queue
 WIDEST = 1000  # a range wider than this is typed, not slid
-ABOUT = "One frozen dialogue model, a small adapter per skill, and a manager that picks the skill for every turn."
+SCRIPT = Path(__file__).parent / "script.js"
+# What a component of the page runs when it is there; the functions are those of script.js.
+HEARS = "abHear(element, data => trigger('act', data), data => trigger('ask', data));"
+ORDERS = "watch('value', () => abObey(props.value));"
+PICKS = """element.querySelector('select').addEventListener('change', event => {
+  props.value = event.target.value;
+  trigger('input');
+});"""
 
 
 class Talk(NamedTuple):
-    """The left column."""
+    """The column in the middle."""
 
-    chat: gr.Chatbot
+    talk: gr.HTML
+    now: gr.HTML
+    editing: gr.HTML
     box: gr.Textbox
     send: gr.Button
     stop: gr.Button
-    retry: gr.Button
-    undo: gr.Button
-    clear: gr.Button
 
 
 class Side(NamedTuple):
-    """The right column."""
+    """The column on the right."""
 
-    inspector: gr.HTML
+    evidence: gr.HTML
     persona: gr.Textbox
     own: gr.Checkbox
     seed: gr.Textbox
     sliders: list[gr.Slider | gr.Number]
 
 
+class Chats(NamedTuple):
+    """The column on the left."""
+
+    bar: gr.HTML
+    deleted: gr.HTML
+    chats: gr.HTML
+
+
 def build(bot: Bot) -> gr.Blocks:
-    """The page over `bot`. Nothing about a visitor is kept outside of that visitor's one `gr.State`."""
+    """The page over `bot`. What was said lies in the store; where a tab stands in it, in the tab's one `gr.State`."""
     handlers = Handlers(bot)
-    choices = view.skill_choices(bot.specs, bot.skills)
-    page = gr.Blocks(title="adapterbot", analytics_enabled=False, fill_width=True)
+    page = gr.Blocks(title=words.NAME, analytics_enabled=False, fill_width=True)
     with page:
         visitor = gr.State(Visitor())
-        with gr.Row(elem_id="ab-top"):
-            gr.HTML(f"<h1>adapterbot</h1><p>{ABOUT}</p>", js_on_load=None, elem_id="ab-title")
-            skill = gr.Dropdown(choices, value=view.AUTO, label="Who answers", elem_id="ab-picker")
+        # The secret hides nothing: the browser's owner may read what the browser keeps. It has to outlive a restart.
+        kept = gr.BrowserState({}, storage_key="adapterbot", secret="adapterbot")
+        order = gr.HTML({}, html_template="", js_on_load=ORDERS, elem_id="ab-order")
         with gr.Row(elem_id="ab-columns"):
-            with gr.Column(scale=3, min_width=320, elem_id="ab-talk"):
-                talk = _talk(view.examples(bot.specs, bot.skills))
-            with gr.Column(scale=2, min_width=320, elem_id="ab-side"):
-                side = _side(view.inspector_html(None, bot.specs), handlers.persona)
-        _wire(handlers, visitor, skill, talk, side)
-        page.load(handlers.arrive, visitor, visitor, show_progress="hidden", api_visibility="private")
-    page.queue(default_concurrency_limit=AT_ONCE, api_open=False)
+            with gr.Column(elem_id="ab-list"):
+                chats = _chats()
+            with gr.Column(elem_id="ab-talk"):
+                with gr.Row(elem_id="ab-top"):
+                    _hearing(_top(), "ab-title")
+                    skill = gr.HTML(
+                        "", html_template=picker_html(bot.specs, bot.skills), js_on_load=PICKS, elem_id="ab-picker"
+                    )
+                talk = _talk(empty_html(examples(bot.specs, bot.skills)))
+            with gr.Column(elem_id="ab-side"):
+                side = _side(evidence_html(None, bot.specs), handlers.persona)
+        screen = Screen(
+            visitor, kept, chats.chats, chats.deleted, talk.talk, talk.now, side.evidence, talk.box, talk.editing,
+            talk.send, talk.stop, order,
+        )  # fmt: skip
+        _wire(handlers, screen, skill, talk, side, chats, page)
+    page.queue(default_concurrency_limit=None, api_open=False)
     return page
 
 
@@ -74,6 +103,9 @@ def theme() -> gr.themes.Base:
         body_text_color_subdued_dark="*neutral_300",
         block_info_text_color="*neutral_600",
         block_info_text_color_dark="*neutral_300",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+        input_text_size="16px",
         color_accent="*primary_700",
         slider_color="*primary_700",
         slider_color_dark="*primary_500",
@@ -83,61 +115,70 @@ def theme() -> gr.themes.Base:
     )
 
 
-def _talk(examples: list[str]) -> Talk:
-    # Bubbles hold escaped text (view.messages): no Markdown, and what is left of HTML is sanitised once more.
-    inert: dict[str, Any] = {"render_markdown": False, "sanitize_html": True, "allow_tags": False}
-    chat = gr.Chatbot(
-        label="Conversation",
-        show_label=False,
-        elem_id="ab-chat",
-        height=None,
-        buttons=[],
-        feedback_options=None,
-        latex_delimiters=[],
-        placeholder="Say something, or start with one of these:",
-        examples=[{"text": text} for text in examples],
-        **inert,
-    )
+def _hearing(html: str, name: str, **options: Any) -> gr.HTML:
+    """HTML whose buttons the handlers hear."""
+    return gr.HTML(html, js_on_load=HEARS, elem_id=name, apply_default_css=False, **options)
+
+
+def _top() -> str:
+    lists = button("panel", words.CHATS, "menu", kind="ab-phone", panel="list")
+    side = button("panel", words.EVIDENCE, "panel", kind="ab-phone", panel="side")
+    return f"{lists}<h1>{words.NAME}</h1>{button('theme', words.THEME, 'theme')}{side}"
+
+
+def _chats() -> Chats:
+    new = button("new", words.NEW, "plus", text=words.NEW, kind="ab-new")
+    close = button("panel", words.CLOSE, "close", kind="ab-phone", panel="")
+    search = f'<input class="ab-search" type="search" placeholder="{words.SEARCH}" aria-label="{words.SEARCH}">'
+    head = f'<div class="ab-head"><h2>{words.CHATS}</h2>{close}</div>'
+    bar = _hearing(f"{head}{new}{search}", "ab-bar")
+    deleted = _hearing("", "ab-deleted")
+    return Chats(bar, deleted, _hearing(list_html([], current=""), "ab-chats"))
+
+
+def _talk(begin: str) -> Talk:
+    with gr.Column(elem_id="ab-scroll"):
+        talk = _hearing(begin, "ab-said")
+        now = gr.HTML("", js_on_load=None, elem_id="ab-now", apply_default_css=False)
+    cancel = f"<span>{words.EDITING}</span>{button('cancel', words.CANCEL, text=words.CANCEL)}"
+    editing = _hearing(cancel, "ab-editing", visible=False)
     with gr.Row(elem_id="ab-say"):
         box = gr.Textbox(
-            label="Your message",
+            label=words.BOX,
             show_label=False,
-            placeholder="Your message",
-            max_lines=6,
+            placeholder=words.BOX,
+            max_lines=8,
             container=False,
             scale=1,
             autofocus=True,
             elem_id="ab-box",
         )
-        send = gr.Button("Send", variant="primary", scale=0, min_width=88, elem_id="ab-send")
-        stop = gr.Button("Stop", variant="stop", scale=0, min_width=88, visible=False, elem_id="ab-stop")
-    with gr.Row(elem_id="ab-change"):
-        retry, undo, clear = (_small(name) for name in ("Retry", "Undo", "Clear"))
-    return Talk(chat, box, send, stop, retry, undo, clear)
+        send = gr.Button(words.SEND, variant="primary", scale=0, min_width=88, elem_id="ab-send")
+        stop = gr.Button(words.STOP, variant="stop", scale=0, min_width=88, visible=False, elem_id="ab-stop")
+    return Talk(talk, now, editing, box, send, stop)
 
 
-def _small(name: str) -> gr.Button:
-    return gr.Button(name, size="sm", interactive=False, scale=0, min_width=88, elem_id=f"ab-{name.lower()}")
-
-
-def _side(inspector: str, persona: str) -> Side:
-    with gr.Tabs():
-        with gr.Tab("This reply"):
-            shown = gr.HTML(inspector, js_on_load=None, elem_id="ab-inspector")
-        with gr.Tab("Persona"):
+def _side(evidence: str, persona: str) -> Side:
+    _hearing(
+        f'<div class="ab-head">{button("panel", words.CLOSE, "close", kind="ab-phone", panel="")}</div>', "ab-close"
+    )
+    with gr.Tabs(elem_id="ab-tabs"):
+        with gr.Tab(words.EVIDENCE, id="evidence"):
+            shown = _hearing(evidence, "ab-evidence")
+        with gr.Tab(words.PERSONA, id="persona"):
             editor = gr.Textbox(
                 persona,
-                label="Who the bot is",
-                info="One fact a line. The persona skill speaks from them; no other skill sees them.",
+                label=words.PERSONA_LABEL,
+                info=words.PERSONA_INFO,
                 lines=8,
                 max_lines=16,
                 elem_id="ab-persona",
             )
-        with gr.Tab("Settings", elem_id="ab-settings"):
-            own = gr.Checkbox(True, label="Use the skill's own settings", elem_id="ab-own")
+        with gr.Tab(words.SETTINGS, id="settings", elem_id="ab-settings"):
+            own = gr.Checkbox(True, label=words.OWN_SETTINGS, elem_id="ab-own")
             sliders = [_slider(name) for name in SLIDERS]
             meaning = DECODE_SETTINGS["seed"][3]
-            seed = gr.Textbox("", label="seed", info=meaning, placeholder="a new one every time", elem_id="ab-seed")
+            seed = gr.Textbox("", label="seed", info=meaning, placeholder=words.NEW_SEED, elem_id="ab-seed")
     return Side(shown, editor, own, seed, sliders)
 
 
@@ -152,21 +193,24 @@ def _slider(name: str) -> gr.Slider | gr.Number:
     return gr.Slider(low, high, value, step=step, label=name, info=meaning, interactive=False, buttons=[])
 
 
-def _wire(handlers: Handlers, visitor: gr.State, skill: gr.Dropdown, talk: Talk, side: Side) -> None:
-    chat, box, send, stop, *change = talk
-    screen = [visitor, chat, box, side.inspector, send, stop, *change]  # in the order of handlers.Screen
+def _wire(
+    handlers: Handlers, screen: Screen, skill: gr.HTML, talk: Talk, side: Side, chats: Chats, page: gr.Blocks
+) -> None:
+    acts = Acts(handlers)
+    visitor, kept = screen.visitor, screen.kept
+    outputs = list(screen)
     inputs = [skill, side.persona, side.own, side.seed, *side.sliders]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    page.load(acts.arrive, [visitor, kept], outputs, **quiet)
     turns = [
-        gr.on([box.submit, send.click], handlers.send, [visitor, box, *inputs], screen, **quiet),
-        chat.example_select(handlers.example, [visitor, *inputs], screen, **quiet),
-        talk.retry.click(handlers.retry, [visitor, *inputs], screen, **quiet),
+        gr.on([talk.box.submit, talk.send.click], handlers.send, [visitor, kept, talk.box, *inputs], outputs, **quiet),
+        talk.talk.ask(handlers.ask, [visitor, kept, *inputs], outputs, **quiet),
     ]
     for turn in turns:
-        turn.then(handlers.idle, visitor, screen, **quiet)
-    talk.undo.click(handlers.undo, visitor, screen, **quiet)
-    gr.on([talk.clear.click, chat.clear], handlers.clear, visitor, screen, **quiet)
-    stop.click(handlers.stop, visitor, queue=False, **quiet)
-    chat.select(handlers.inspect, visitor, side.inspector, **quiet)
+        turn.then(handlers.idle, visitor, outputs, **quiet)
+    heard = (chats.bar, chats.deleted, chats.chats, talk.talk, talk.editing, side.evidence)
+    for each in heard:
+        each.act(acts.act, [visitor, kept], outputs, trigger_mode="multiple", **quiet)
+    talk.stop.click(handlers.stop, visitor, queue=False, **quiet)
     latest: dict[str, Any] = {"trigger_mode": "always_last", **quiet}
     gr.on([skill.input, side.own.input], handlers.show_settings, [skill, side.own], side.sliders, **latest)

@@ -13,11 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from adapterbot.errors import InputError, UnknownNameError, shorten
-from adapterbot.history import History, Utterance
+from adapterbot.history import MOST_TEXT, History, Utterance
 from adapterbot.storage.database import Database, now
 from adapterbot.storage.owners import Owned
 from adapterbot.storage.replies import reply_of
-from adapterbot.storage.schema import COLUMNS, CONVERSATION, MIGRATIONS, TURN, VERSION
+from adapterbot.storage.schema import COLUMNS, CONVERSATION, TURN, VERSION
+from adapterbot.storage.schema import MIGRATIONS as MIGRATIONS
 from adapterbot.turn import Reply
 
 SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -41,7 +42,8 @@ class SessionSummary:
 class Exchange:
     """A message and the reply to it, in one of its versions; `numbers` are those of all versions, in their order.
 
-    `opinion` is 1 where the user liked the reply, -1 where they disliked it, else 0.
+    `opinion` is 1 where the user liked the reply, -1 where they disliked it, else 0. `message` is what was heard: one
+    line; `typed` is what was typed, with its new lines.
     """
 
     position: int
@@ -51,6 +53,7 @@ class Exchange:
     opinion: int
     created_at: str
     numbers: tuple[int, ...] = (1,)
+    typed: str = ""
 
 
 class Store:
@@ -69,9 +72,9 @@ class Store:
         """The file, or the URL without its password."""
         return self._database.place
 
-    def append(self, session_id: str, message: str, reply: Reply) -> None:
-        """Add one exchange, whole or not at all."""
-        row = _row(check_session_id(session_id), message, reply)
+    def append(self, session_id: str, message: str, reply: Reply, typed: str = "") -> None:
+        """Add one exchange, whole or not at all. The message is what was heard; it may have been `typed` otherwise."""
+        row = _row(check_session_id(session_id), message, reply, typed)
         self._database.write(lambda connection: _insert(connection, row))
 
     def of(self, owner: str) -> Owned:
@@ -87,23 +90,24 @@ class Store:
         others = sa.select(VERSION.c.position, VERSION.c.number)
         others = others.where(VERSION.c.session == session_id, VERSION.c.position >= since)
         numbers = dict[int, list[int]]()
-        for position, number in self._rows(others) if rows else ():
-            numbers.setdefault(position, []).append(number)
+        for other in self._rows(others) if rows else ():
+            numbers.setdefault(other.position, []).append(other.number)
         return [exchange for row in rows if (exchange := _exchange(row, numbers.get(row.position, [])))]
 
     def versions(self, session_id: str, position: int) -> list[Exchange]:
         """All versions of one exchange, that which is shown included, in the order in which they were made."""
-        here = [
-            sa.select(table).where(table.c.session == check_session_id(session_id), table.c.position == position)
-            for table in (TURN, VERSION)
-        ]
-        rows = sorted((row for chosen in here for row in self._rows(chosen)), key=lambda row: row.number)
+        check_session_id(session_id)
+        shown = self._rows(sa.select(TURN).where(_at(TURN, session_id, position)))
+        others = self._rows(sa.select(VERSION).where(_at(VERSION, session_id, position)))
+        rows = sorted([*shown, *others], key=lambda row: row.number)
         numbers = [row.number for row in rows]
         return [exchange for row in rows if (exchange := _exchange(row, numbers))]
 
-    def add_version(self, session_id: str, position: int, message: str, reply: Reply, opinion: int = 0) -> None:
+    def add_version(
+        self, session_id: str, position: int, message: str, reply: Reply, typed: str = "", opinion: int = 0
+    ) -> None:
         """Another version of an exchange, which is shown from now on; appended where it is gone meanwhile."""
-        row = _row(check_session_id(session_id), message, reply) | {"opinion": opinion}
+        row = _row(check_session_id(session_id), message, reply, typed) | {"opinion": opinion}
         here = _at(TURN, session_id, position)
 
         def add(connection: Connection) -> None:
@@ -234,9 +238,12 @@ def _exported(row: Mapping[str, Any]) -> dict[str, Any]:
 def _exchange(row: sa.Row[Any], others: list[int]) -> Exchange | None:
     """A turn as it was made, `others` being the numbers of its other versions; None for a damaged one."""
     try:
-        reply = reply_of(str(row.reply), str(row.skill), str(row.routed_by), json.loads(row.details))
+        details = json.loads(row.details)
+        reply = reply_of(str(row.reply), str(row.skill), str(row.routed_by), details)
         numbers = tuple(sorted({*others, row.number}))
-        return Exchange(row.position, row.number, str(row.message), reply, row.opinion, str(row.created_at), numbers)
+        message = str(row.message)
+        typed = str(details.get("typed") or message)
+        return Exchange(row.position, row.number, message, reply, row.opinion, str(row.created_at), numbers, typed)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
@@ -266,9 +273,11 @@ def _last_position(session_id: str) -> sa.ScalarSelect[Any]:
     return sa.select(sa.func.max(TURN.c.position)).where(TURN.c.session == session_id).scalar_subquery()
 
 
-def _row(session_id: str, message: str, reply: Reply) -> dict[str, Any]:
+def _row(session_id: str, message: str, reply: Reply, typed: str = "") -> dict[str, Any]:
     details = reply.to_dict()
     del details["history"]  # the turns before this one
+    if typed and typed != message:
+        details["typed"] = typed[-MOST_TEXT:]
     texts = {"message": message, "reply": details.pop("text")}
     texts |= {column: details.pop(column) for column in ("skill", "routed_by")}
     plain = {column: text.encode("utf-8", "replace").decode() for column, text in texts.items()}  # no lone surrogates

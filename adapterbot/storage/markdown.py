@@ -17,5 +17,5 @@ def _turn(exchange: Exchange) -> str:
     reply = exchange.reply
     who = f"adapterbot ({reply.skill})" if reply.skill and not reply.care else "adapterbot"
     evidence = [f"- {' '.join(fact.line.split())} ({fact.source})" for fact in reply.facts]
-    parts = [f"## You, {exchange.created_at[:16].replace('T', ' ')} UTC", exchange.message, f"## {who}", reply.text]
+    parts = [f"## You, {exchange.created_at[:16].replace('T', ' ')} UTC", exchange.typed, f"## {who}", reply.text]
     return "\n\n".join([*parts, *(["Evidence:", "\n".join(evidence)] if evidence else [])])

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -47,15 +48,18 @@ class Owned:
             chosen = chosen.where(sa.or_(_holds(CONVERSATION.c.title, word), CONVERSATION.c.session.in_(_saying(word))))
         chosen = chosen.group_by(CONVERSATION.c.session, CONVERSATION.c.title)
         chosen = chosen.order_by(newest.desc(), CONVERSATION.c.session).limit(LISTED)
-        rows = self._database.read(lambda connection: connection.execute(chosen).all(), [])
+        none: list[sa.Row[Any]] = []
+        rows = self._database.read(lambda connection: list(connection.execute(chosen)), none)
         return [Conversation(*tuple(row)) for row in rows]
 
-    def begin(self, first: str) -> str:
-        """A new conversation, called by its first message; returns its id."""
-        id = secrets.token_hex(8)
+    def new_id(self) -> str:
+        """An id for a conversation that is about to begin; nobody guesses it."""
+        return secrets.token_hex(8)
+
+    def begin(self, id: str, first: str) -> None:
+        """A new conversation, called by its first message."""
         row = {"session": id, "owner": self.owner, "title": titled(first), "deleted_at": ""}
         self._database.write(lambda connection: connection.execute(sa.insert(CONVERSATION).values(**row)))
-        return id
 
     def title(self, id: str) -> str:
         """What a conversation is called.

@@ -51,7 +51,8 @@ from adapterbot.network.backbone import Backbone
 from adapterbot.reply.grounding import Evidence
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.turn import Draft
-from adapterbot.ui.view import AUTO, inspector_html, skill_choices
+from adapterbot.ui.evidence import evidence_html
+from adapterbot.ui.lists import picker_html
 
 # -- a kind that one folder adds --------------------------------------------------------------------------------------
 
@@ -204,12 +205,11 @@ def test_users_add_to_it_and_take_away(repeating: Bot, home: Home, tmp_path: Pat
 
 def test_the_app_shows_its_facts(repeating: Bot) -> None:
     reply = repeating.respond("Tell me about <b>Marlow</b> please.", skill="repeat", seed=1, max_tokens=8)
-    page = inspector_html(reply, repeating.specs)
-    assert "said: Tell me about &lt;b&gt;Marlow&lt;/b&gt; please." in page
-    assert "<figcaption><b>just said</b> · echo · score 1.00</figcaption>" in page
-    choices = dict(skill_choices(repeating.specs, repeating.skills))
-    assert set(choices.values()) == {AUTO, *repeating.skills}
-    assert choices["task · repeat — Says what you said."] == "repeat"
+    page = evidence_html(reply, repeating.specs)
+    assert '<th scope="row">said</th><td dir="auto">Tell me about &lt;b&gt;Marlow&lt;/b&gt; please.</td>' in page
+    assert "<figcaption>echo · just said · score 1.00</figcaption>" in page
+    picker = picker_html(repeating.specs, repeating.skills)
+    assert '<option value="repeat">repeat: Says what you said.</option>' in picker
 
 
 def test_the_strict_check_holds_its_replies_to_its_rows(repeating: Bot) -> None:

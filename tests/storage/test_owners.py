@@ -19,7 +19,8 @@ def kept() -> Store:
 
 
 def begin(kept: Store, owner: str, *messages: str) -> str:
-    id = kept.of(owner).begin(messages[0])
+    id = kept.of(owner).new_id()
+    kept.of(owner).begin(id, messages[0])
     for message in messages:
         kept.append(id, message, REPLY)
     return id
@@ -39,7 +40,7 @@ def test_the_list_is_the_owners_own_newest_first(kept: Store, monkeypatch: pytes
 
 
 def test_a_conversation_without_turns_is_not_listed(kept: Store) -> None:
-    kept.of("anna").begin("hm")
+    kept.of("anna").begin("x", "hm")
     assert kept.of("anna").list() == []
 
 

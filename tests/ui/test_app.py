@@ -24,8 +24,9 @@ from adapterbot.bot import Bot
 from adapterbot.errors import SettingError
 from adapterbot.serving import listening
 from adapterbot.turn import DECODE_SETTINGS, Decode
-from adapterbot.ui import app, page, view
-from adapterbot.ui.handlers import SLIDERS, Screen, Visitor
+from adapterbot.ui import app, page, words
+from adapterbot.ui.handlers import Screen
+from adapterbot.ui.visitor import SLIDERS, Visitor
 
 Built = TypeVar("Built")
 COMMAND = [sys.executable, "-c", "from adapterbot.cli import main; main()", "ui"]
@@ -67,41 +68,36 @@ def test_the_seed_is_free_text_since_a_browser_rounds_large_numbers(blocks: gr.B
 
 
 def test_the_picker_offers_auto_and_every_usable_skill(blocks: gr.Blocks, tiny_bot: Bot) -> None:
-    picker = named(blocks, "Who answers")
-    assert picker.value == view.AUTO
-    assert {value for _, value in picker.choices} == {view.AUTO, *tiny_bot.skills}
-    assert all(tiny_bot.specs[value].summary in label for label, value in picker.choices if value)
-
-
-def test_bubbles_are_never_rendered_as_markup(blocks: gr.Blocks) -> None:
-    (chat,) = of(blocks, gr.Chatbot)
-    assert (chat.render_markdown, chat.sanitize_html, chat.allow_tags, chat.latex_delimiters) == (
-        False,
-        True,
-        False,
-        [],
-    )
-    assert chat.buttons == []  # no share button
+    (picker,) = (b for b in of(blocks, gr.HTML) if b.elem_id == "ab-picker")
+    assert picker.value == ""
+    assert words.AUTO in picker.html_template
+    for name in tiny_bot.skills:
+        assert f'<option value="{name}">' in picker.html_template
 
 
 def test_there_is_one_state_and_it_belongs_to_the_visitor(blocks: gr.Blocks) -> None:
     (state,) = of(blocks, gr.State)
     assert isinstance(state.value, Visitor)
-    assert len(state.value.history) == 0
+    assert (state.value.owner, state.value.session) == ("", "")
 
 
-def test_a_turns_outputs_are_wired_in_the_order_of_a_screen(blocks: gr.Blocks) -> None:
-    sliders = set(of(blocks, gr.Slider))
-    turns = [fn for fn in blocks.fns.values() if len(fn.outputs) == len(Screen._fields) and not sliders & {*fn.outputs}]
-    assert {fn.name for fn in turns} == {"send", "example", "retry", "idle", "undo", "clear"}
-    for fn in turns:
+def test_what_a_browser_keeps_outlives_a_restart(blocks: gr.Blocks) -> None:
+    (kept,) = of(blocks, gr.BrowserState)
+    assert (kept.storage_key, kept.secret) == ("adapterbot", "adapterbot")
+
+
+def test_events_are_wired_in_the_order_of_a_screen(blocks: gr.Blocks) -> None:
+    whole = [fn for fn in blocks.fns.values() if len(fn.outputs) == len(Screen._fields)]
+    assert {fn.name for fn in whole} == {"arrive", "send", "ask", "idle", "act"}
+    for fn in whole:
         ids = [getattr(component, "elem_id", None) for component in fn.outputs]
-        assert ids == [None, *(f"ab-{name}" for name in Screen._fields[1:])]
+        assert ids == [None, None, "ab-chats", "ab-deleted", "ab-said", "ab-now", "ab-evidence", "ab-box",
+                       "ab-editing", "ab-send", "ab-stop", "ab-order"]  # fmt: skip
 
 
 def test_the_buttons_come_back_when_a_turns_event_is_over(blocks: gr.Blocks) -> None:
     before = [blocks.fns[fn.trigger_after].name for fn in blocks.fns.values() if fn.trigger_after is not None]
-    assert sorted(map(str, before)) == ["example", "retry", "send"]
+    assert sorted(map(str, before)) == ["ask", "send"]
 
 
 def test_sliders_reach_the_handlers_in_their_order(blocks: gr.Blocks) -> None:
@@ -116,7 +112,7 @@ def test_nothing_is_callable_from_outside_of_the_page(blocks: gr.Blocks) -> None
 
 @pytest.fixture
 def client(tiny_bot: Bot) -> Iterator[TestClient]:
-    web_app = asyncio.run(in_a_loop(app.web_app, tiny_bot))
+    web_app = asyncio.run(in_a_loop(lambda bot: app.web_app(bot, "127.0.0.1"), tiny_bot))
     with TestClient(web_app, base_url="http://127.0.0.1:7860") as client:
         yield client
 
@@ -133,6 +129,30 @@ def test_every_answer_forbids_the_browser_to_load_from_elsewhere(client: TestCli
         policy = client.get(path).headers["content-security-policy"]
         assert policy.startswith("default-src 'self' data: blob:;")
         assert "http" not in policy
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "127.0.0.1:7860"}, 200),
+        ({"host": "localhost:7860", "origin": "http://localhost:7860"}, 200),
+        ({"host": "[::1]:7860"}, 200),
+        ({"host": "rebound.example:7860"}, 403),
+        ({"host": "127.0.0.1.evil.example"}, 403),
+        ({"host": "127.0.0.1:7860", "origin": "http://evil.example"}, 403),
+        ({"host": "127.0.0.1:7860", "origin": "null"}, 403),
+        ({"host": "127.0.0.1:7860", "origin": "http://127.0.0.1:9999"}, 403),
+    ],
+)
+def test_no_other_sites_page_is_answered(client: TestClient, headers: dict[str, str], status: int) -> None:
+    answer = client.get("/", headers=headers)
+    assert answer.status_code == status
+    assert status == 200 or answer.text.count("\n") == 1
+
+
+def test_nothing_is_taken_that_the_page_does_not_ask_for(client: TestClient) -> None:
+    answer = client.post("/gradio_api/upload", files={"files": ("a.bin", b"x" * 1000)})
+    assert answer.status_code == 413
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/gradio_api/runs"])
@@ -211,7 +231,7 @@ def test_a_browser_is_opened_only_where_it_would_be_seen(monkeypatch: pytest.Mon
     monkeypatch.setattr("webbrowser.open", open_browser)
     served = app.Server(uvicorn.Config(fastapi.FastAPI()))
     monkeypatch.setattr(served, "run", lambda sockets: opened.wait(5) if sockets else None)
-    monkeypatch.setattr(app, "server", lambda bot: served)  # the page itself has its own tests
+    monkeypatch.setattr(app, "server", lambda bot, host: served)  # the page itself has its own tests
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     opened.set()

@@ -19,7 +19,7 @@ from adapterbot.facts import Passage
 from adapterbot.history import History
 from adapterbot.turn import Reply
 from adapterbot.ui import app
-from adapterbot.ui.handlers import SLIDERS
+from adapterbot.ui.visitor import SLIDERS
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
@@ -32,10 +32,11 @@ PAYLOADS = (
     "${window.hacked=5} {{constructor}}",
 )
 HOSTILE = " ".join(PAYLOADS)
-BOT = "#ab-chat [data-testid=bot]"
+TURN = "#ab-said .ab-turn"
+TOLD = "#ab-said .ab-bot .ab-text"
 SEEN = """new MutationObserver(() => {
-  const said = document.querySelectorAll('#ab-chat [data-testid=bot]');
-  if (said.length) (window.seen ??= new Set()).add(said[0].innerText);
+  const said = document.querySelector('#ab-now .ab-bot .ab-text');
+  if (said) (window.seen ??= new Set()).add(said.innerText);
 }).observe(document, {subtree: true, childList: true, characterData: true})"""
 
 expect.set_options(timeout=60_000)  # machines are slow at times
@@ -107,14 +108,13 @@ def fill(page: Page, name: str, text: str) -> None:
 
 
 def answered(page: Page, exchanges: int) -> None:
-    """Wait until the last of so many exchanges has its byline (a reply is two parts)."""
-    expect(page.locator(BOT)).to_have_count(2 * exchanges)
-    expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=30_000)
+    """Wait until so many exchanges are there, and the next can be begun."""
+    expect(page.locator(TURN)).to_have_count(exchanges)
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
 
 
-def pick(page: Page, option: str) -> None:
-    page.get_by_role("combobox", name="Who answers").click()
-    page.get_by_role("option", name=option).click()
+def pick(page: Page, skill: str) -> None:
+    page.get_by_role("combobox", name="Who answers").select_option(skill)
 
 
 def scripted(
@@ -149,14 +149,16 @@ def test_a_message_is_answered_and_explained_and_no_request_leaves(browser: Brow
     page.get_by_role("tab", name="Settings").click()
     page.get_by_role("checkbox", name="Use the skill's own settings").uncheck()
     page.get_by_role("spinbutton", name="drafts").fill("1")  # several drafts are shown when all are there
-    page.get_by_role("tab", name="This reply").click()
-    page.get_by_role("textbox", name="Your message").fill("My best friend moved away.")
-    page.get_by_role("textbox", name="Your message").press("Enter")
+    box = page.get_by_role("textbox", name="Your message")
+    box.fill("My best friend")
+    box.press("Shift+Enter")
+    box.type("moved away.")
+    box.press("Enter")
     answered(page, 1)
-    expect(page.locator("#ab-chat [data-testid=user]")).to_have_text("My best friend moved away.")
-    expect(page.locator(BOT).last).to_have_text("empathetic · your choice")
-    expect(page.locator("#ab-inspector")).to_contain_text("empathetic")
-    expect(page.locator("#ab-inspector")).to_contain_text("generate")
+    expect(page.locator("#ab-said .ab-user .ab-text")).to_have_text("My best friend\nmoved away.", use_inner_text=True)
+    expect(page.locator("#ab-said .ab-strip")).to_contain_text("empathetic · your choice · ")
+    page.locator("#ab-said .ab-strip").click()
+    expect(page.locator("#ab-evidence")).to_contain_text("generate")
     assert page.evaluate("window.seen.size") > 2  # the reply grew before our eyes
     assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
     assert faults == []
@@ -180,8 +182,8 @@ def test_hostile_text_of_users_models_and_facts_is_inert(
     fill(page, "seed", PAYLOADS[0])
     say(page, "Hello.")
     expect(page.get_by_test_id("toast-text")).to_contain_text(PAYLOADS[0])
-    page.get_by_role("tab", name="This reply").click()
-    for place, times in (("#ab-chat", 2), ("#ab-inspector", 5)):
+    page.get_by_role("tab", name="Evidence").click()
+    for place, times in (("#ab-said", 2), ("#ab-evidence", 5), ("#ab-chats", 0)):
         shown = page.locator(place).inner_text()
         assert all(shown.count(payload) >= times for payload in PAYLOADS)
         assert page.locator(f"{place} :is(img, script, iframe, a)").count() == 0
@@ -192,68 +194,121 @@ def test_stop_and_a_closed_tab_end_the_generation(
     visit: Callable[..., Page], tiny_bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended: list[str] = []
-    endless = scripted(lambda history: Reply("word ", "chitchat", history=history), 10_000, 0.02, ended)
+    piece = "word "
+
+    def endless(message: str, history: History, **settings: Any) -> Generator[str, None, Reply]:
+        return scripted(lambda past: Reply(piece, "chitchat", history=past), 10_000, 0.02, ended)(message, history)
+
     monkeypatch.setattr(tiny_bot, "stream", endless)
     page = visit()
     say(page, "one")
-    expect(page.locator(BOT).first).to_contain_text("word word")
-    page.get_by_role("button", name="Stop").click()
-    expect(page.locator(BOT).last).to_have_text("stopped")
+    expect(page.locator("#ab-now")).to_contain_text("word word")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.locator("#ab-said .ab-strip")).to_have_text("stopped")
     expect(page.get_by_role("button", name="Send")).to_be_visible()
     assert ended == ["one"]
+    piece = ""  # drafts are made, and nothing can be shown
     say(page, "two")
-    expect(page.locator(BOT).last).to_contain_text("word word")
+    expect(page.locator("#ab-now .ab-dots")).to_be_visible()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.get_by_role("textbox", name="Your message")).to_have_value("two")
+    assert ended == ["one", "two"]
+    say(page, "three")
+    expect(page.locator("#ab-now")).to_contain_text("three")
     page.context.close()
     limit = time.monotonic() + 20
-    while ended != ["one", "two"] and time.monotonic() < limit:
+    while len(ended) < 3 and time.monotonic() < limit:
         time.sleep(0.1)
-    assert ended == ["one", "two"]
+    assert ended == ["one", "two", "three"]
 
 
-def test_two_visitors_do_not_see_each_other(visit: Callable[..., Page]) -> None:
-    first, second = visit(), visit()
-    say(first, "I am visitor 1001.")
-    say(second, "I am visitor 2002.")
-    answered(first, 1)
-    answered(second, 1)
-    assert "2002" not in first.locator("#ab-chat").inner_text()
-    assert "1001" not in second.locator("#ab-chat").inner_text()
-
-
-def test_example_inspect_retry_undo_and_clear(visit: Callable[..., Page]) -> None:
-    page = visit()
-    page.locator("#ab-chat button.example").first.click()
+def test_conversations_survive_a_reload_and_are_one_browsers_own(visit: Callable[..., Page]) -> None:
+    page, other = visit(), visit()
+    pick(page, "empathetic")
+    say(page, "I moved to Oslo.")
     answered(page, 1)
-    pick(page, "weather")
-    say(page, "Will it rain?")
-    answered(page, 2)
-    expect(page.locator("#ab-inspector .ab-skill")).to_have_text("weather")
-    page.locator(BOT).first.click()
-    expect(page.locator("#ab-inspector .ab-skill")).not_to_have_text("weather")
-    before = page.locator(BOT).nth(2).inner_text()
-    page.get_by_role("button", name="Retry").click()
-    expect(page.locator(BOT).nth(2)).not_to_have_text(before)
-    answered(page, 2)
-    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("textbox", name="Your message").fill("not sent yet")
+    page.reload()
     answered(page, 1)
-    expect(page.get_by_role("textbox", name="Your message")).to_have_value("Will it rain?")
-    page.get_by_role("button", name="Clear").click()
-    expect(page.locator(BOT)).to_have_count(0)
-    expect(page.locator("#ab-chat button.example").first).to_be_visible()
+    expect(page.get_by_role("textbox", name="Your message")).to_have_value("not sent yet")
+    page.get_by_role("button", name="New chat").click()
+    expect(page.locator(".ab-example").first).to_be_visible()
+    page.locator(".ab-example").first.click()
+    answered(page, 1)
+    chats = page.locator("#ab-chats li")
+    expect(chats).to_have_count(2)
+    page.get_by_role("searchbox", name="Search conversations").fill("oslo")
+    expect(chats).to_have_count(1)
+    page.get_by_role("button", name="More: I moved to Oslo.").click()
+    page.get_by_role("button", name="Rename").click()
+    title = page.get_by_role("textbox", name="Title")
+    title.fill("Norway")
+    title.press("Enter")
+    expect(chats).to_contain_text("Norway")
+    page.get_by_role("button", name="More: Norway").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export as Markdown").click()
+    assert download.value.suggested_filename == "Norway.md"
+    assert "I moved to Oslo." in download.value.path().read_text(encoding="utf-8")
+    page.get_by_role("button", name="More: Norway").click()
+    page.get_by_role("button", name="Delete").click()
+    expect(chats).to_have_count(0)
+    page.get_by_role("button", name="Undo", exact=True).click()
+    expect(page.locator("#ab-said .ab-user")).to_contain_text("I moved to Oslo.")
+    expect(other.locator("#ab-chats li")).to_have_count(0)
+    assert "Oslo" not in other.locator("#ab-talk").inner_text()
+
+
+def test_versions_edit_opinion_and_copy(visit: Callable[..., Page]) -> None:
+    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    pick(page, "empathetic")
+    say(page, "I moved away.")
+    answered(page, 1)
+    first = page.locator(TOLD).inner_text()
+    page.get_by_role("button", name="Answer again").click()
+    expect(page.locator(".ab-versions")).to_contain_text("2 / 2")
+    answered(page, 1)
+    page.get_by_role("button", name="Former version").click()
+    expect(page.locator(TOLD)).to_have_text(first)
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == first
+    page.get_by_role("button", name="Good reply").click()
+    expect(page.get_by_role("button", name="Good reply")).to_have_attribute("aria-pressed", "true")
+    box = page.get_by_role("textbox", name="Your message")
+    box.press("ArrowUp")
+    expect(box).to_have_value("I moved away.")
+    box.fill("I came home.")
+    box.press("Enter")
+    expect(page.locator(".ab-versions")).to_contain_text("3 / 3")
+    expect(page.locator("#ab-said .ab-user")).to_contain_text("I came home.")
+    answered(page, 1)
 
 
 @pytest.mark.parametrize(("width", "height", "colours"), [(1280, 800, "light"), (390, 844, "dark")])
-def test_the_page_fits_the_window_and_everything_has_a_name(
+def test_the_page_fits_the_window_and_evidence_is_one_tap_away(
     visit: Callable[..., Page], width: int, height: int, colours: str
 ) -> None:
     page = visit(width, height, color_scheme=colours)
+    pick(page, "weather")
+    say(page, "Will it rain?")
+    answered(page, 1)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     box = page.get_by_role("button", name="Send").bounding_box()
     assert box is not None
     assert box["y"] + box["height"] <= height
+    page.locator("#ab-said .ab-strip").click()
+    expect(page.locator("#ab-evidence .ab-skill")).to_be_in_viewport()
     page.get_by_role("tab", name="Settings").click()
-    expect(page.get_by_role("combobox", name="Who answers")).to_be_visible()
     expect(page.get_by_role("checkbox", name="Use the skill's own settings")).to_be_checked()
     expect(page.get_by_role("slider")).to_have_count(len(SLIDERS) - 1)  # top_k is typed
     for name in SLIDERS:
         expect(page.get_by_role("spinbutton", name=name)).to_be_visible()
+    if width < 600:
+        page.keyboard.press("Escape")
+        expect(page.locator("#ab-evidence")).not_to_be_visible()
+        small = page.evaluate("""() => [...document.querySelectorAll('#ab-talk button, #ab-talk select')]
+            .map(e => [e.ariaLabel || e.innerText, e.getBoundingClientRect()])
+            .filter(([_, r]) => r.height && Math.min(r.height, r.width) < 43.5).map(([name]) => name)""")
+        assert small == []
+        assert page.evaluate("getComputedStyle(document.querySelector('#ab-box textarea')).fontSize") == "16px"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from adapterbot.facts import Fact, Nothing, Passage, Triple
 from adapterbot.turn import Reply
-from adapterbot.ui import view
+from adapterbot.ui import evidence
 from adapterbot.ui.graph_picture import ANGLES, HEIGHT, LETTERS, MOST_EDGES, MOST_NODES, WIDTH, picture
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -106,7 +106,7 @@ def test_names_that_are_joined_to_nothing_in_the_middle_are_drawn_too() -> None:
 
 def test_the_inspector_draws_triples_of_a_graph_above_the_facts() -> None:
     triple = fact("Jaws", "directed_by", "Steven Spielberg")
-    shown = view.inspector_html(Reply("Steven Spielberg did.", "graph", facts=(triple,)), {})
-    assert 0 < shown.index("<svg") < shown.index('class="ab-fact"')
+    shown = evidence.evidence_html(Reply("Steven Spielberg did.", "graph", facts=(triple,)), {})
+    assert 0 < shown.index('class="ab-fact"') < shown.index("<svg") < shown.index("Jaws →")
     other = Passage("Jaws", triple.line, source="passages")
-    assert "<svg" not in view.inspector_html(Reply("He did.", "wiki", facts=(other,)), {})
+    assert "<svg" not in evidence.evidence_html(Reply("He did.", "wiki", facts=(other,)), {})

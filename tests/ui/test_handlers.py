@@ -1,27 +1,43 @@
-"""handlers: each event called as the page calls it, on a real bot with a tiny model; no browser, no server."""
+"""handlers and acts: each event called as the page calls it, on a real bot with a tiny model; no browser, no server."""
 
 from __future__ import annotations
 
-import copy
 import inspect
+import threading
 from collections.abc import Callable, Generator
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 import pytest
 
 from adapterbot.bot import Bot
-from adapterbot.history import History
+from adapterbot.errors import StoreError
 from adapterbot.turn import Decode, Reply
-from adapterbot.ui import view
-from adapterbot.ui.handlers import SLIDERS, Handlers, Screen, Visitor
+from adapterbot.ui import words
+from adapterbot.ui.acts import Acts
+from adapterbot.ui.handlers import Handlers, Screen, persona_lines
+from adapterbot.ui.markup import safe
+from adapterbot.ui.visitor import SLIDERS, Visitor
 
-LONG: dict[str, Any] = {"min_tokens": 40, "max_tokens": 40, "drafts": 1}
+SHORT: dict[str, float] = {"max_tokens": 6, "drafts": 1}
+LONG: dict[str, float] = {"min_tokens": 40, "max_tokens": 40, "drafts": 1}
 
 
 @pytest.fixture
 def handlers(tiny_bot: Bot) -> Handlers:
     return Handlers(tiny_bot)
+
+
+@pytest.fixture
+def acts(handlers: Handlers) -> Acts:
+    return Acts(handlers)
+
+
+def arrived(acts: Acts, kept: Any = None, language: str = "en-GB,en;q=0.9") -> tuple[Visitor, Screen]:
+    visitor = Visitor()
+    request: Any = SimpleNamespace(headers={"accept-language": language})
+    return visitor, acts.arrive(visitor, kept, request)
 
 
 def inputs(
@@ -32,30 +48,29 @@ def inputs(
     return skill, handlers.persona if persona is None else persona, not settings, seed, *sliders
 
 
-def texts(screen: Screen) -> list[str]:
-    return [message["content"][0]["text"] for message in screen.chat]
+def say(acts: Acts, visitor: Visitor, message: str, **given: Any) -> Screen:
+    given = given or SHORT
+    return list(acts.handlers.send(visitor, {}, message, *inputs(acts.handlers, **given)))[-1]
 
 
-def say(handlers: Handlers, visitor: Visitor, message: str, **given: Any) -> Screen:
-    return list(handlers.send(visitor, message, *inputs(handlers, **given)))[-1]
+def clicked(do: str, **data: Any) -> gr.EventData:
+    return gr.EventData(None, {"do": do, **data})
 
 
-def buttons(screen: Screen) -> tuple[bool, bool, bool]:
-    """Is Send there, is Stop there, can the conversation be changed?"""
-    return screen.send["visible"], screen.stop["visible"], screen.retry["interactive"]
+def click(acts: Acts, visitor: Visitor, do: str, **data: Any) -> Screen:
+    return acts.act(clicked(do, **data), visitor, {})
 
 
-def watched(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> list[Generator[str, None, Reply]]:
-    """Every generator that the bot hands out from now on."""
-    made: list[Generator[str, None, Reply]] = []
-    stream = bot.stream
+def ask(acts: Acts, visitor: Visitor, do: str, seed: str = "8", **data: Any) -> Screen:
+    return list(acts.handlers.ask(clicked(do, **data), visitor, {}, *inputs(acts.handlers, seed=seed, **SHORT)))[-1]
 
-    def recording(*args: Any, **kwargs: Any) -> Generator[str, None, Reply]:
-        made.append(stream(*args, **kwargs))
-        return made[-1]
 
-    monkeypatch.setattr(bot, "stream", recording)
-    return made
+def said(acts: Acts, visitor: Visitor) -> tuple[str, ...]:
+    return acts.bot.store.history(visitor.session).texts if visitor.session else ()
+
+
+def _settings(**changed: float) -> dict[str, Any]:
+    return {name: changed.get(name, getattr(Decode(), name)) for name in SLIDERS}
 
 
 def refusing(error: Exception) -> Callable[..., Any]:
@@ -65,232 +80,308 @@ def refusing(error: Exception) -> Callable[..., Any]:
     return stream
 
 
-def test_a_reply_is_streamed_and_is_the_bots_own(handlers: Handlers) -> None:
-    visitor = Visitor()
-    screens = list(handlers.send(visitor, "Hello there.", *inputs(handlers, **LONG)))
-    expected = handlers.bot.respond("Hello there.", skill="empathetic", seed=7, **_settings(**LONG))
+def test_a_reply_grows_is_the_bots_own_and_is_stored(acts: Acts) -> None:
+    visitor, _ = arrived(acts)
+    screens = list(acts.handlers.send(visitor, {}, "Hello\nthere.", *inputs(acts.handlers, **LONG)))
+    expected = acts.bot.respond("Hello there.", skill="empathetic", seed=7, **_settings(**LONG))
     assert len(screens) > 10
-    assert texts(screens[-1]) == ["Hello there.", view.bubble(expected.text)]
-    assert visitor.history == expected.history
-    assert "empathetic" in screens[-1].inspector
+    assert screens[0].box == ""
+    assert "Hello\nthere." in screens[0].now
+    assert safe(expected.text) in screens[-1].talk
+    assert "Hello\nthere." in screens[-1].talk, "new lines are kept"
+    assert screens[-1].now == ""
+    assert said(acts, visitor) == expected.history.texts
+    assert "empathetic" in screens[-1].evidence
+    assert screens[-1].kept == {"id": visitor.owner, "session": visitor.session}
+    assert visitor.session in screens[-1].chats
 
 
-def _settings(**changed: float) -> dict[str, Any]:
-    return {name: changed.get(name, getattr(Decode(), name)) for name in SLIDERS}
+def test_while_it_answers_stop_takes_the_place_of_send(acts: Acts) -> None:
+    visitor, _ = arrived(acts)
+    first, *_, last = acts.handlers.send(visitor, {}, "Hello.", *inputs(acts.handlers, **SHORT))
+    for screen in (first, last):
+        assert (screen.send["visible"], screen.stop["visible"]) == (False, True)
+    assert 'data-do="retry"' not in last.talk
+    idle = acts.handlers.idle(visitor)
+    assert (idle.send["visible"], idle.stop["visible"]) == (True, False)
+    assert 'data-do="retry"' in idle.talk
 
 
-def test_while_it_answers_stop_takes_the_place_of_send(handlers: Handlers) -> None:
-    first, *_, last = handlers.send(Visitor(), "Hello.", *inputs(handlers))
-    assert texts(first) == ["Hello.", view.WAITING]
-    assert first.box == ""
-    assert buttons(first) == buttons(last) == (False, True, False)
-    assert "value" not in last.box  # what was typed meanwhile stays
-    assert buttons(handlers.idle(last.visitor)) == (True, False, True)  # called when the turn's event is over
-
-
-def test_the_skills_own_settings_are_used_until_a_slider_is_moved(handlers: Handlers) -> None:
-    own = say(handlers, Visitor(), "Hello.").visitor.last
-    greedy = say(handlers, Visitor(), "Hello.", temperature=0.0).visitor.last
-    assert own is not None
-    assert own.text == handlers.bot.respond("Hello.", skill="empathetic", seed=7).text
-    assert greedy is not None
-    assert greedy.text == handlers.bot.respond("Hello.", skill="empathetic", seed=7, **_settings(temperature=0.0)).text
-    assert own.text != greedy.text
-
-
-def test_the_conversation_goes_on(handlers: Handlers) -> None:
-    visitor = Visitor()
-    say(handlers, visitor, "I moved away.")
-    before = visitor.history
-    say(handlers, visitor, "I miss home.")
-    assert visitor.history == handlers.bot.respond("I miss home.", before, skill="empathetic", seed=7).history
-    assert [reply is not None for reply in visitor.replies] == [True, True]
-
-
-def test_auto_shows_who_was_picked_and_why(handlers: Handlers) -> None:
-    screen = say(handlers, Visitor(), "Hello.", skill=view.AUTO)
-    choice = handlers.bot.pick("Hello.")
-    assert choice.skill in screen.inspector
-    assert view.safe(choice.reason) in screen.inspector
+def test_a_conversation_survives_a_reload_and_a_restart(acts: Acts, tiny_bot: Bot) -> None:
+    visitor, _ = arrived(acts)
+    last = say(acts, visitor, "I moved away.")
+    for bot in (tiny_bot, Bot(tiny_bot.backbone, tiny_bot.home, guard=tiny_bot.guard)):
+        again, screen = arrived(Acts(Handlers(bot)), last.kept)
+        assert (again.owner, again.session) == (visitor.owner, visitor.session)
+        assert "I moved away." in screen.talk
+        assert "I moved away." in screen.chats
 
 
 @pytest.mark.parametrize(
-    ("message", "given", "said"),
+    "kept", [None, 3, {"id": "short"}, {"id": "../../etc/passwd....."}, {"id": "x" * 200}, {"id": []}]
+)
+def test_a_browser_that_keeps_nothing_sound_gets_a_new_id(acts: Acts, kept: Any) -> None:
+    visitor, screen = arrived(acts, kept)
+    assert len(visitor.owner) == 24
+    assert screen.kept["id"] == visitor.owner
+    assert visitor.region == "GB"
+
+
+def test_nobody_opens_the_conversation_of_another_browser(acts: Acts) -> None:
+    anna, _ = arrived(acts)
+    say(acts, anna, "A secret.")
+    ben, screen = arrived(acts, {"id": "b" * 24, "session": anna.session})
+    assert ben.session == ""
+    assert "A secret." not in screen.talk + screen.chats
+    for do in ("open", "rename", "save", "delete", "export-md", "export-json"):
+        if do == "rename":
+            continue
+        with pytest.warns(UserWarning, match="unknown conversation"):
+            click(acts, ben, do, id=anna.session, text="mine")
+    assert len(said(acts, anna)) == 2
+
+
+def test_conversations_are_renamed_searched_deleted_and_brought_back(acts: Acts) -> None:
+    visitor, _ = arrived(acts)
+    say(acts, visitor, "I moved away.")
+    first = visitor.session
+    assert click(acts, visitor, "new").kept["session"] == ""
+    say(acts, visitor, "Do you like jazz?")
+    assert 'class="ab-rename"' in click(acts, visitor, "rename", id=first).chats
+    assert "The move" in click(acts, visitor, "save", id=first, text="The move").chats
+    assert first not in click(acts, visitor, "search", text="jazz").chats
+    click(acts, visitor, "search", text="")
+    assert click(acts, visitor, "open", id=first).kept["session"] == first
+    gone = click(acts, visitor, "delete", id=first)
+    assert "Deleted “The move”." in gone.deleted
+    assert first not in gone.chats
+    assert words.GREETING in gone.talk
+    back = click(acts, visitor, "restore")
+    assert "I moved away." in back.talk
+    assert back.deleted == ""
+
+
+def test_a_conversation_is_exported(acts: Acts) -> None:
+    visitor, _ = arrived(acts)
+    say(acts, visitor, "Who made “Jaws”?/../x")
+    order = click(acts, visitor, "export-md", id=visitor.session).order
+    assert (order["do"], order["name"]) == ("download", "Who-made-Jaws-x.md")
+    assert "## adapterbot (empathetic)" in order["text"]
+    assert click(acts, visitor, "export-json", id=visitor.session).order["value"]["turns"][0]["skill"] == "empathetic"
+
+
+def test_retry_keeps_versions_that_arrows_go_through(acts: Acts) -> None:
+    visitor, _ = arrived(acts)
+    say(acts, visitor, "I moved away.")
+    before = said(acts, visitor)
+    ask(acts, visitor, "retry")
+    after = said(acts, visitor)
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+    assert "2 / 2" in acts.handlers.idle(visitor).talk
+    assert "1 / 2" in click(acts, visitor, "choose", turn="1", number="1").talk
+    assert said(acts, visitor) == before
+
+
+def test_an_edited_message_replaces_the_last_and_the_former_stays_a_version(acts: Acts) -> None:
+    visitor, _ = arrived(acts)
+    say(acts, visitor, "one")
+    say(acts, visitor, "two\nlines")
+    editing = click(acts, visitor, "edit")
+    assert (editing.box, editing.editing["visible"]) == ("two\nlines", True)
+    assert click(acts, visitor, "cancel").editing["visible"] is False
+    click(acts, visitor, "edit")
+    say(acts, visitor, "three")
+    assert said(acts, visitor)[::2] == ("one", "three")
+    click(acts, visitor, "choose", turn="2", number="1")
+    assert said(acts, visitor)[::2] == ("one", "two lines")
+
+
+def test_opinions_are_stored_and_taken_back_by_the_same_click(acts: Acts) -> None:
+    visitor, _ = arrived(acts)
+    say(acts, visitor, "one")
+    for opinion, expected in ((1, 1), (-1, -1), (-1, 0)):
+        click(acts, visitor, "judge", turn="1", opinion=str(opinion))
+        assert acts.bot.store.exchanges(visitor.session)[0].opinion == expected
+
+
+def test_another_draft_can_be_taken(acts: Acts) -> None:
+    visitor, _ = arrived(acts)
+    say(acts, visitor, "one", max_tokens=6, drafts=4, temperature=1.5)
+    (told,) = acts.bot.store.exchanges(visitor.session)
+    other = next(i for i, draft in enumerate(told.reply.drafts) if draft.text != told.reply.text)
+    click(acts, visitor, "take", turn="1", draft=str(other))
+    (now,) = acts.bot.store.exchanges(visitor.session)
+    assert (now.reply.text, now.opinion, now.numbers) == (told.reply.drafts[other].text, 1, (1, 2))
+    with pytest.warns(UserWarning, match=words.GONE):
+        click(acts, visitor, "take", turn="9", draft="0")
+
+
+def test_undo_gives_the_message_back(acts: Acts) -> None:
+    visitor, _ = arrived(acts)
+    say(acts, visitor, "one")
+    screen = click(acts, visitor, "undo")
+    assert screen.box == "one"
+    assert said(acts, visitor) == ()
+
+
+def test_a_click_on_a_strip_shows_what_led_to_that_reply(acts: Acts) -> None:
+    visitor, _ = arrived(acts)
+    say(acts, visitor, "one", skill="empathetic", **SHORT)
+    assert "weather" in say(acts, visitor, "two", skill="weather", **SHORT).evidence
+    shown = click(acts, visitor, "inspect", turn="1").evidence
+    assert '<p class="ab-skill">empathetic</p>' in shown
+
+
+@pytest.mark.parametrize(
+    "data", [{"do": "nonsense"}, {"do": "open"}, {"do": "choose", "turn": "x"}, {"do": "__init__"}]
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_click_that_no_button_makes_changes_nothing(acts: Acts, data: dict[str, str]) -> None:
+    visitor, _ = arrived(acts)
+    say(acts, visitor, "one")
+    acts.act(gr.EventData(None, data), visitor, {})
+    assert len(said(acts, visitor)) == 2
+
+
+def test_nothing_changes_while_a_reply_is_made(acts: Acts) -> None:
+    visitor, _ = arrived(acts)
+    turn = acts.handlers.send(visitor, {}, "Hello.", *inputs(acts.handlers, **LONG))
+    next(turn)
+    assert list(acts.handlers.send(visitor, {}, "Hello?", *inputs(acts.handlers))) == []
+    assert click(acts, visitor, "new") == Screen()
+    list(turn)
+    assert len(said(acts, visitor)) == 2
+
+
+@pytest.mark.parametrize(
+    ("message", "given", "told"),
     [
-        ("   ", {}, "empty"),
+        ("   ", SHORT, "empty"),
         ("Hello.", {"seed": "soon"}, "soon.*is not a whole number"),
-        ("Hello.", {"seed": "9" * 5000}, "is not a whole number"),
         ("Hello.", {"seed": str(2**63)}, "outside"),
         ("Hello.", {"skill": "wikki"}, "wiki"),
         ("Hello.", {"min_tokens": 60, "max_tokens": 50}, "above max_tokens"),
-        ("Hello.", {"temperature": float("nan")}, "temperature=nan"),
+        ("Hello.", {"skill": "<img src=x onerror=alert(1)>"}, "&lt;img"),
     ],
 )
 def test_what_cannot_be_answered_is_one_line_and_the_message_stays(
-    handlers: Handlers, message: str, given: dict[str, Any], said: str
+    acts: Acts, message: str, given: dict[str, Any], told: str
 ) -> None:
-    visitor = Visitor()
-    with pytest.warns(UserWarning, match=said):  # gr.Warning outside of a page
-        screen = say(handlers, visitor, message, **given)
+    visitor, _ = arrived(acts)
+    with pytest.warns(UserWarning, match=told):  # gr.Warning outside of a page
+        screen = say(acts, visitor, message, **given)
     assert screen.box == message
-    assert screen.chat == []
-    assert len(visitor.history) == 0
-
-
-def test_a_warning_is_escaped(handlers: Handlers) -> None:
-    with pytest.warns(UserWarning, match="&lt;img"):
-        say(handlers, Visitor(), "Hello.", skill="<img src=x onerror=alert(1)>")
+    assert visitor.session == ""
+    assert acts.bot.store.of(visitor.owner).list() == []
 
 
 def test_a_fault_of_ours_is_logged_and_the_message_stays(
-    handlers: Handlers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    acts: Acts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(handlers.bot, "stream", refusing(RuntimeError("out of memory")))
+    monkeypatch.setattr(acts.bot, "stream", refusing(RuntimeError("out of memory")))
+    visitor, _ = arrived(acts)
     with pytest.warns(UserWarning, match="Something broke .RuntimeError."):
-        screen = say(handlers, Visitor(), "Hello.")
+        screen = say(acts, visitor, "Hello.")
     assert "RuntimeError: out of memory" in caplog.text
     assert screen.box == "Hello."
 
 
-def test_stop_ends_the_generation_and_keeps_what_was_said(handlers: Handlers, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = watched(handlers.bot, monkeypatch)
-    visitor = Visitor()
-    turn = handlers.send(visitor, "Hello.", *inputs(handlers, **LONG))
-    growing = [next(turn) for _ in range(5)][-1]
-    handlers.stop(visitor)
-    (last,) = turn
-    assert inspect.getgeneratorstate(made[0]) == inspect.GEN_CLOSED
-    assert texts(last) == texts(growing)
-    assert last.chat[-1]["content"][1]["text"] == view.STOPPED
-    assert visitor.replies == (None,)
-    assert [u.speaker for u in visitor.history] == ["user", "bot"]
+def test_a_store_that_cannot_be_written_costs_no_reply(acts: Acts, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor, _ = arrived(acts)
+    monkeypatch.setattr(acts.bot.store, "append", refusing(StoreError("the disk is full")))
+    with pytest.warns(UserWarning, match="was not saved: the disk is full"):
+        screen = say(acts, visitor, "Hello.")
+    assert "was not saved" in screen.now
 
 
-def test_stop_before_the_first_word_gives_the_message_back(handlers: Handlers) -> None:
-    visitor = Visitor()
-    turn = handlers.send(visitor, "Hello.", *inputs(handlers))
-    next(turn)
-    handlers.stop(visitor)
-    (last,) = turn
-    assert (last.box, last.chat) == ("Hello.", [])
-
-
-def test_the_next_message_is_not_stopped_as_well(handlers: Handlers) -> None:
-    visitor = Visitor()
-    handlers.stop(visitor)
-    assert len(say(handlers, visitor, "Hello.").chat) == 2
-
-
-def test_a_page_that_is_closed_ends_its_generation(handlers: Handlers, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = watched(handlers.bot, monkeypatch)
-    visitor = Visitor()
-    turn = handlers.send(visitor, "Hello.", *inputs(handlers, **LONG))
+def test_stop_keeps_what_was_said(acts: Acts) -> None:
+    visitor, _ = arrived(acts)
+    turn = acts.handlers.send(visitor, {}, "Hello.", *inputs(acts.handlers, **LONG))
     for _ in range(5):
         next(turn)
-    assert isinstance(turn, Generator)
+    acts.handlers.stop(visitor)
+    (last,) = turn
+    assert words.STOPPED in last.talk
+    (told,) = acts.bot.store.exchanges(visitor.session)
+    assert told.reply.text
+    assert told.reply.warnings == (words.STOPPED,)
+
+
+def test_stop_while_drafts_are_made_gives_the_message_back_at_once(acts: Acts) -> None:
+    visitor, _ = arrived(acts)
+    many = {"min_tokens": 100, "max_tokens": 100, "drafts": 8, "temperature": 5.0}
+    turn = acts.handlers.send(visitor, {}, "Hello.", *inputs(acts.handlers, **many))
+    next(turn)
+    threading.Timer(0.2, acts.handlers.stop, [visitor]).start()
+    *_, last = turn
+    assert (last.box, visitor.session and said(acts, visitor)) in (("Hello.", ()), ("Hello.", ""))
+
+
+def test_a_page_that_is_closed_ends_its_generation(acts: Acts, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Generator[str, None, Reply]] = []
+    stream = acts.bot.stream
+
+    def recording(*args: Any, **kwargs: Any) -> Generator[str, None, Reply]:
+        made.append(stream(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(acts.bot, "stream", recording)
+    visitor, _ = arrived(acts)
+    turn: Any = acts.handlers.send(visitor, {}, "Hello.", *inputs(acts.handlers, **LONG))
+    for _ in range(5):
+        next(turn)
     turn.close()  # what gradio does when the browser is gone
     assert inspect.getgeneratorstate(made[0]) == inspect.GEN_CLOSED
-    assert len(visitor.history) == 0
+    assert visitor.busy is False
+    assert said(acts, visitor) == ()
 
 
-def test_retry_answers_the_same_message_again(handlers: Handlers) -> None:
-    visitor = Visitor()
-    say(handlers, visitor, "I moved away.")
-    say(handlers, visitor, "I miss home.", seed="1")
-    before = visitor.history
-    *_, screen = handlers.retry(visitor, *inputs(handlers, seed="2"))
-    assert visitor.history.texts[:3] == before.texts[:3]
-    assert visitor.history.texts[3] != before.texts[3]
-    assert len(visitor.replies) == 2
-    assert "value" not in screen.box
+def test_two_tabs_on_one_conversation_stay_in_order(acts: Acts) -> None:
+    one, _ = arrived(acts)
+    last = say(acts, one, "first")
+    two, _ = arrived(acts, last.kept)
+    say(acts, two, "second")
+    assert said(acts, one)[::2] == ("first", "second")
+    assert "second" in say(acts, one, "third").talk
 
 
-def test_a_retry_that_fails_keeps_the_former_reply(handlers: Handlers) -> None:
-    visitor = Visitor()
-    say(handlers, visitor, "I moved away.")
-    before = visitor.history, visitor.replies
-    with pytest.warns(UserWarning, match="not a whole number"):
-        *_, screen = handlers.retry(visitor, *inputs(handlers, seed="x"))
-    assert (visitor.history, visitor.replies) == before
-    assert texts(screen) == [view.bubble(text) for text in visitor.history.texts]
+def test_whoever_waits_sees_how_many_are_before(acts: Acts) -> None:
+    acts.handlers.line = type(acts.handlers.line)(at_once=1, waiting=1)
+    visitor, _ = arrived(acts)
+    with acts.handlers.line.place():
+        turn = acts.handlers.send(visitor, {}, "Hello.", *inputs(acts.handlers, **SHORT))
+        next(turn)
+        assert "One person is before you." in next(turn).now
+        other, _ = arrived(acts)
+        with pytest.warns(UserWarning, match="2 people are before you"):
+            assert say(acts, other, "Me too.").box == "Me too."
+    list(turn)
+    assert len(said(acts, visitor)) == 2
 
 
-def test_undo_takes_one_exchange_back_and_clear_all(handlers: Handlers) -> None:
-    visitor = Visitor()
-    for message in ("one", "two"):
-        say(handlers, visitor, message)
-    assert handlers.undo(visitor).box == "two"
-    assert visitor.history.last_user == "one"
-    screen = handlers.clear(visitor)
-    assert (visitor.history, visitor.replies, screen.chat) == (History(), (), [])
-    assert screen.undo["interactive"] is False
-
-
-def test_undo_of_nothing_is_nothing(handlers: Handlers) -> None:
-    assert handlers.undo(Visitor()).chat == []
-
-
-def test_two_visitors_at_the_same_time_get_what_each_would_get_alone(handlers: Handlers) -> None:
-    given: dict[str, dict[str, Any]] = {
-        "Hello.": {"skill": "empathetic", "temperature": 1.5},
-        "Goodbye.": {"skill": "weather", "temperature": 0.2},
-    }
-    alone = {m: say(handlers, Visitor(), m, **LONG, **g).chat for m, g in given.items()}
-    visitors = {message: Visitor() for message in given}
-    turns = [handlers.send(visitors[m], m, *inputs(handlers, **LONG, **g)) for m, g in given.items()]
-    for _ in zip(*turns, strict=False):  # one piece each, in turn
-        pass
-    for turn in turns:
-        list(turn)
-    together = {m: view.messages(v.history, v.replies) for m, v in visitors.items()}
-    assert together == alone
-
-
-def test_a_new_visitor_is_a_copy_of_nothing(handlers: Handlers) -> None:
-    template = Visitor()
-    first, second = copy.deepcopy(template), copy.deepcopy(template)  # gr.State copies its value per visitor
-    say(handlers, first, "Hello.")
-    assert (len(first.history), len(second.history), len(template.history)) == (2, 0, 0)
-
-
-def test_an_example_is_answered(handlers: Handlers) -> None:
-    event = gr.SelectData(None, {"index": 0, "value": {"text": "Tell me a story."}})
-    *_, screen = handlers.example(event, Visitor(), *inputs(handlers))
-    assert texts(screen)[0] == "Tell me a story."
-
-
-@pytest.mark.parametrize(
-    ("index", "skill"), [(0, "empathetic"), (1, "empathetic"), (3, "weather"), ([3, 0], "weather")]
-)
-def test_a_click_on_a_bubble_shows_its_reply(handlers: Handlers, index: Any, skill: str) -> None:
-    visitor = Visitor()
-    say(handlers, visitor, "one", skill="empathetic")
-    say(handlers, visitor, "two", skill="weather")
-    shown = handlers.inspect(gr.SelectData(None, {"index": index, "value": ""}), visitor)
-    assert f'<p class="ab-skill">{skill}</p>' in shown
+def test_an_example_is_answered(acts: Acts) -> None:
+    visitor, _ = arrived(acts)
+    assert "Tell me a story." in ask(acts, visitor, "example", message="Tell me a story.").talk
 
 
 def test_the_persona_editor_starts_with_the_skills_own_lines(handlers: Handlers) -> None:
-    assert view.persona_lines(handlers.persona) == list(handlers.bot.specs["persona"].knowledge.lines)
+    assert persona_lines(handlers.persona) == list(handlers.bot.specs["persona"].knowledge.lines)
+    assert persona_lines("  I ski.\n\n\tI have a dog. \r\n") == ["I ski.", "I have a dog."]
 
 
-def test_edited_persona_lines_are_facts_of_the_persona_skill_only(handlers: Handlers) -> None:
-    edited = {"persona": "I am a lighthouse keeper.\n\nI have one goat.\n"}
-    persona = say(handlers, Visitor(), "Who are you?", skill="persona", **edited).visitor.last
-    other = say(handlers, Visitor(), "Who are you?", skill="empathetic", **edited).visitor.last
-    own = say(handlers, Visitor(), "Who are you?", skill="persona").visitor.last
-    assert persona is not None
-    assert [fact.line for fact in persona.facts] == ["I am a lighthouse keeper.", "I have one goat."]
-    assert other is not None
-    assert other.facts == ()
-    assert own is not None
-    assert {fact.source for fact in own.facts} == {"persona"}
+@pytest.mark.parametrize(("skill", "facts"), [("persona", 2), ("empathetic", 0)])
+def test_edited_persona_lines_are_facts_of_the_persona_skill_only(acts: Acts, skill: str, facts: int) -> None:
+    visitor, _ = arrived(acts)
+    say(acts, visitor, "Who are you?", skill=skill, persona="I am a lighthouse keeper.\n\nI have one goat.\n", **SHORT)
+    (told,) = acts.bot.store.exchanges(visitor.session)
+    assert len(told.reply.facts) == facts
 
 
 def test_the_sliders_show_the_chosen_skills_table_and_free_themselves(handlers: Handlers) -> None:
-    locked = handlers.show_settings("weather", own=True)
-    assert [u["value"] for u in locked] == [getattr(handlers.bot.specs["weather"].decode, n) for n in SLIDERS]
-    assert not any(u["interactive"] for u in locked)
-    assert handlers.show_settings(view.AUTO, own=True)[0]["value"] == Decode().temperature
-    free = handlers.show_settings("weather", own=False)
-    assert all(u["interactive"] and "value" not in u for u in free)
+    table = [getattr(handlers.bot.specs["weather"].decode, name) for name in SLIDERS]
+    for own in (True, False):
+        shown = handlers.show_settings("weather", own)
+        assert [update["value"] for update in shown] == table, "unticking starts from the skill's own values"
+        assert all(update["interactive"] is not own for update in shown)
+    assert handlers.show_settings("", own=True)[0]["value"] == Decode().temperature

@@ -1,0 +1,150 @@
+// What the page does by itself: it passes clicks on to the handlers, opens panels, copies, downloads, remembers.
+
+const abAsking = new Set(['retry', 'example']);
+
+// The buttons of one component. `act` and `ask` send what a button has as data to the handlers.
+window.abHear = (element, act, ask) => {
+  const send = data => (abAsking.has(data.do) ? ask : act)(data);
+  element.addEventListener('click', event => {
+    const button = event.target.closest('button[data-do]');
+    if (!button || button.disabled) return;
+    const data = {...button.dataset};
+    if (data.do === 'copy') return abCopy(button);
+    if (data.do === 'panel') return abPanel(data.panel);
+    if (data.do === 'theme') return abTheme(!document.body.classList.contains('dark'));
+    if (data.do === 'menu') return abMenu(button);
+    if (data.do === 'save') data.text = element.querySelector('.ab-rename').value;
+    if (data.do === 'inspect') abPanel('side', true);
+    if (['open', 'new', 'restore'].includes(data.do)) abPanel('');
+    abMenu(null);
+    send(data);
+  });
+  element.addEventListener('keydown', event => {
+    const row = event.target.closest('.ab-renaming');
+    if (!row) return;
+    if (event.key === 'Enter') act({do: 'save', id: row.dataset.id, text: event.target.value});
+    if (event.key === 'Escape') { event.stopPropagation(); act({do: 'rename', id: ''}); }
+  });
+  let typing;
+  element.addEventListener('input', event => {
+    if (!event.target.matches('.ab-search')) return;
+    clearTimeout(typing);
+    typing = setTimeout(() => act({do: 'search', text: event.target.value}), 250);
+  });
+};
+
+// What a handler tells the page to do.
+window.abObey = order => {
+  if (order.do === 'focus') abBox()?.focus();
+  if (order.do === 'rename') setTimeout(() => document.querySelector('.ab-rename')?.select(), 50);
+  if (order.do === 'download') {
+    const text = order.text ?? JSON.stringify(order.value, null, 2);
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(new Blob([text], {type: 'text/plain;charset=utf-8'}));
+    link.download = order.name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+};
+
+const abColumns = () => document.querySelector('#ab-columns');
+const abBox = () => document.querySelector('#ab-box textarea');
+
+const abNarrow = () => window.matchMedia('(max-width: 1099px)').matches;
+
+// Open a panel on a narrow page; where all columns have room, only show its first tab.
+function abPanel(name, first = false) {
+  if (first) document.querySelector('#ab-tabs button[role=tab]')?.click();
+  const before = abColumns().dataset.panel ?? '';
+  abColumns().dataset.panel = name;
+  if (!abNarrow()) return;
+  if (name) {
+    abPanel.from = document.activeElement;
+    setTimeout(() => document.querySelector(`#ab-${name} .ab-head button`)?.focus(), 50);
+  } else if (before) abPanel.from?.focus?.();
+}
+
+// Open the menu of one conversation and close all others.
+function abMenu(button) {
+  const mine = button?.parentElement.querySelector('.ab-menu');
+  for (const menu of document.querySelectorAll('.ab-menu')) menu.hidden = menu !== mine || !menu.hidden;
+  if (mine && !mine.hidden) mine.querySelector('button').focus();
+}
+
+async function abCopy(button) {
+  const text = button.closest('.ab-bot').querySelector('.ab-text').textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {  // a page that is not on this machine may not write by itself
+    const box = document.createElement('textarea');
+    box.value = text;
+    document.body.append(box);
+    box.select();
+    document.execCommand('copy');
+    box.remove();
+  }
+  button.classList.add('ab-done');
+  button.setAttribute('aria-label', 'Copied');
+  setTimeout(() => { button.classList.remove('ab-done'); button.setAttribute('aria-label', 'Copy'); }, 1500);
+}
+
+function abTheme(dark) {
+  document.body.classList.toggle('dark', dark);
+  localStorage.setItem('adapterbot-theme', dark ? 'dark' : 'light');
+}
+
+function abType(text) {
+  const box = abBox();
+  box.value = text;
+  box.dispatchEvent(new Event('input', {bubbles: true}));
+}
+
+// A new line by Shift+Enter: gradio would send.
+document.addEventListener('keydown', event => {
+  if (event.key === 'Enter' && event.shiftKey && event.target === abBox()) event.stopImmediatePropagation();
+}, true);
+
+document.addEventListener('keydown', event => {
+  const typing = event.target.closest?.('input, textarea, select');
+  if (event.key === 'Escape') {
+    if (document.querySelector('.ab-menu:not([hidden])')) abMenu(null);
+    else if (abNarrow() && abColumns().dataset.panel) abPanel('');
+    else document.querySelector('#ab-stop')?.click();
+  } else if (event.key === '/' && !typing) {
+    event.preventDefault();
+    abBox()?.focus();
+  } else if (event.key === 'ArrowUp' && event.target === abBox() && !event.target.value) {
+    document.querySelector('#ab-said .ab-turn:last-child [data-do=edit]')?.click();
+  }
+});
+
+// A message that was not sent outlives a reload.
+document.addEventListener('input', event => {
+  if (event.target === abBox()) localStorage.setItem('adapterbot-draft', event.target.value);
+});
+
+// The newest words stay in sight unless the reader has scrolled up.
+function abFollow() {
+  const scroll = document.querySelector('#ab-scroll');
+  if (!scroll) return setTimeout(abFollow, 100);
+  let below = true;
+  scroll.addEventListener('scroll', () => {
+    below = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
+  });
+  new MutationObserver(() => {
+    if (below) scroll.scrollTop = scroll.scrollHeight;
+  }).observe(scroll, {subtree: true, childList: true, characterData: true});
+}
+
+function abBegin() {
+  const box = abBox();
+  if (!box) return setTimeout(abBegin, 100);
+  const theme = localStorage.getItem('adapterbot-theme');
+  if (theme) document.body.classList.toggle('dark', theme === 'dark');
+  const draft = localStorage.getItem('adapterbot-draft');
+  if (draft && !box.value) abType(draft);
+  // Gradio empties the box without an input event when a message was sent.
+  setInterval(() => { if (!abBox()?.value) localStorage.removeItem('adapterbot-draft'); }, 500);
+  abFollow();
+}
+abBegin();

@@ -1,0 +1,140 @@
+"""The conversation as HTML: a message and its reply per turn, with what can be done to them."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from adapterbot.spec.tables import SkillSpec
+from adapterbot.storage.conversations import Exchange
+from adapterbot.turn import Reply
+from adapterbot.ui import words
+from adapterbot.ui.markup import button, safe
+
+GROUPS = ("conversation", "knowledge", "task", "style")
+MOST_EXAMPLES = 6
+# In texts of reply/care.toml: numbers of three digits or more, and addresses of sites.
+PHONE = re.compile(r"(?<![\w#&])\d(?:[ -]?\d){2,}(?!\w)")
+ADDRESS = re.compile(r"\b(?:[a-z-]+\.)+(?:com|org|ch|ca)\b")
+
+
+def talk_html(exchanges: Sequence[Exchange], *, more: bool = False, busy: bool = False, looked_at: int = 0) -> str:
+    """The turns, oldest first; `more` offers earlier ones, and while `busy` nothing can be changed."""
+    older = button("older", words.OLDER, text=words.OLDER, kind="ab-older") if more else ""
+    last = exchanges[-1].position if exchanges else 0
+    turns = (
+        _turn(exchange, last=exchange.position == last, busy=busy, chosen=exchange.position == (looked_at or last))
+        for exchange in exchanges
+    )
+    return older + "".join(turns)
+
+
+def _turn(exchange: Exchange, *, last: bool, busy: bool, chosen: bool) -> str:
+    mark = " ab-chosen" if chosen else ""
+    actions = "" if busy else _actions(exchange, last=last)
+    return (
+        f'<article class="ab-turn{mark}">{said_html(exchange.typed, edit=last and not busy)}'
+        f'<div class="ab-bot">{_told(exchange.reply)}'
+        f'<div class="ab-under">{strip_html(exchange)}<span class="ab-actions">{actions}</span></div></div></article>'
+    )
+
+
+def said_html(message: str, *, edit: bool = False) -> str:
+    """What the user said."""
+    change = button("edit", words.EDIT, "edit") if edit else ""
+    return f'<div class="ab-user">{change}<div class="ab-text" dir="auto">{safe(message)}</div></div>'
+
+
+def growing_html(message: str, said: str, note: str = "") -> str:
+    """The turn that is being answered: what was said so far, or that it is thought about."""
+    dots = f'<span class="ab-dots" aria-label="{words.WAITING}"><i></i><i></i><i></i></span>'
+    text = safe(said) if said.strip() else dots
+    about = f'<p class="ab-note" role="status">{safe(note)}</p>' if note else ""
+    told = f'<div class="ab-bot"><div class="ab-text" dir="auto">{text}</div>{about}</div>'
+    return f'<article class="ab-turn ab-growing">{said_html(message)}{told}</article>'
+
+
+def _told(reply: Reply) -> str:
+    return care_card(reply.text) if reply.care else f'<div class="ab-text" dir="auto">{safe(reply.text)}</div>'
+
+
+def care_card(text: str) -> str:
+    """A care answer as a quiet card; what can be called or looked up is a link."""
+    called = PHONE.sub(lambda n: f'<a href="tel:{"".join(filter(str.isdigit, n[0]))}">{n[0]}</a>', safe(text))
+    linked = ADDRESS.sub(r'<a href="https://\g<0>" target="_blank" rel="noopener noreferrer">\g<0></a>', called)
+    return f'<div class="ab-care ab-text" role="note">{linked}</div>'
+
+
+def strip_html(exchange: Exchange) -> str:
+    """*skill · confidence · time*: opens what led to the reply."""
+    said = " · ".join(strip(exchange.reply))
+    return button("inspect", f"{words.EVIDENCE}: {said}", text=said, kind="ab-strip", turn=exchange.position)
+
+
+def strip(reply: Reply) -> list[str]:
+    """The skill, how sure the manager was or how else it was chosen, how long it took, and whether it was stopped."""
+    parts = [f"care: {reply.care}" if reply.care else reply.skill] if reply.skill or reply.care else []
+    score = reply.scores.get(reply.skill)
+    if not reply.care and reply.routed_by == "manager" and score is not None:
+        parts.append(percent(score))
+    elif reply.skill and reply.routed_by in CHOSEN:
+        parts.append(CHOSEN[reply.routed_by])
+    if "total" in reply.timings:
+        parts.append(f"{reply.timings['total']:.1f} s")
+    return [*parts, words.STOPPED] if words.STOPPED in reply.warnings else parts
+
+
+CHOSEN = {"forced": "your choice", "fallback": "fallback", "only": "no manager"}
+
+
+def percent(share: float) -> str:
+    """0.926 -> '93 %'; a share that is not zero is never shown as 0."""
+    return "< 1 %" if 0 < share < 0.01 else f"{share:.0%}".replace("%", " %")
+
+
+def _actions(exchange: Exchange, *, last: bool) -> str:
+    """Versions, copy, opinion, and what only the last turn allows."""
+    here: dict[str, object] = {"turn": exchange.position}
+    shown = [_versions(exchange), button("copy", words.COPY, "copy")]
+    if not exchange.reply.care:
+        shown += [
+            button("judge", words.LIKE, "like", pressed=exchange.opinion > 0, opinion=1, **here),
+            button("judge", words.DISLIKE, "dislike", pressed=exchange.opinion < 0, opinion=-1, **here),
+        ]
+    if last:
+        shown += [button("retry", words.RETRY, "retry"), button("undo", words.TAKE_BACK, "undo")]
+    return "".join(shown)
+
+
+def _versions(exchange: Exchange) -> str:
+    """Arrows through the versions of a turn; nothing where there is one."""
+    numbers = exchange.numbers
+    if len(numbers) < 2:
+        return ""
+    at = numbers.index(exchange.number)
+    arrows = [
+        button("choose", label, name, turn=exchange.position, number=numbers[to]).replace(
+            "<button", "<button" if 0 <= to < len(numbers) and to != at else "<button disabled", 1
+        )
+        for label, name, to in (
+            (words.EARLIER, "left", max(at - 1, 0)),
+            (words.LATER, "right", min(at + 1, len(numbers) - 1)),
+        )
+    ]
+    return f'<span class="ab-versions">{arrows[0]}<span>{at + 1} / {len(numbers)}</span>{arrows[1]}</span>'
+
+
+def empty_html(examples: Sequence[str]) -> str:
+    """A conversation in which nothing was said: messages to begin with."""
+    offered = "".join(button("example", text, text=text, kind="ab-example", message=text) for text in examples)
+    return f'<div class="ab-empty-talk"><h2>{words.GREETING}</h2><p>{words.START}</p><div>{offered}</div></div>'
+
+
+def examples(specs: Mapping[str, SkillSpec], usable: Iterable[str]) -> list[str]:
+    """Messages to click: the first routing example of skills that the manager chooses, of all groups by turns."""
+    known = sorted((specs[name] for name in usable if specs[name].routing.auto), key=lambda spec: spec.name)
+    groups = [[spec for spec in known if spec.group == group] for group in GROUPS]
+    turns = (spec for row in itertools.zip_longest(*groups) for spec in row if spec)
+    given = (spec.routing.examples[:1] for spec in turns)
+    return [text for texts in given for text in texts][:MOST_EXAMPLES] or ["Hello! How are you?"]

@@ -1,0 +1,68 @@
+"""What the page says, in one place."""
+
+from __future__ import annotations
+
+NAME = "adapterbot"
+ABOUT = "One frozen language model, a small adapter per skill, and a manager that picks the skill for every turn."
+GREETING = "What would you like to talk about?"
+START = "Say something, or start with one of these. The manager picks the skill; you can pick one yourself above."
+BOX = "Your message"
+WHO = "Who answers"
+AUTO = "Auto: the manager picks"
+SEND = "Send"
+STOP = "Stop"
+WAITING = "…"
+STOPPED = "stopped"
+EDITING = "Sending replaces your last message; the former one stays as a version."
+CANCEL = "Cancel"
+
+NEW = "New chat"
+CHATS = "Conversations"
+SEARCH = "Search conversations"
+NO_CHATS = "Nothing here yet. What you say is kept on this computer, for this browser."
+NOTHING_FOUND = "No conversation says that."
+RENAME = "Rename"
+DELETE = "Delete"
+SAVE = "Save"
+UNDO = "Undo"
+TITLE = "Title"
+AS_MARKDOWN = "Export as Markdown"
+AS_JSON = "Export as JSON"
+MORE = "More"
+CLOSE = "Close"
+THEME = "Light or dark"
+
+COPY = "Copy"
+LIKE = "Good reply"
+DISLIKE = "Bad reply"
+RETRY = "Answer again"
+EDIT = "Edit"
+TAKE_BACK = "Take back"
+EARLIER = "Former version"
+LATER = "Next version"
+OLDER = "Show earlier turns"
+TAKE = "Use this"
+
+EVIDENCE = "Evidence"
+PERSONA = "Persona"
+SETTINGS = "Settings"
+NO_REPLY = "Which skill answers, why, and from which facts: send a message to see it here."
+NO_FACTS = "No facts: this skill answers from the conversation alone."
+PERSONA_LABEL = "Who the bot is"
+PERSONA_INFO = "One fact a line. The persona skill speaks from them; no other skill sees them."
+OWN_SETTINGS = "Use the skill's own settings"
+NEW_SEED = "a new one every time"
+
+BROKEN = "Something broke ({}); the terminal says more."
+ANSWERING = "A reply is being made: stop it, or wait for its end."
+GONE = "That is not there any more."
+
+
+def deleted(title: str) -> str:
+    """The line after a conversation was deleted."""
+    return f"Deleted “{title}”."
+
+
+def before_you(people: int) -> str:
+    """The line while others are answered first."""
+    return "One person is before you." if people == 1 else f"{people} people are before you."
