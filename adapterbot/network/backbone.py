@@ -24,7 +24,6 @@ from adapterbot.network.names import PINNED, find_backbone, wanted_backbone
 from adapterbot.network.stored import from_hub, read_stored
 from adapterbot.network.tokenizer import Tokenizer
 
-STRIDE = 16
 LARGEST_FILE = 39 * 2**20  # bytes of weights in one file
 LARGE = 100_000_000  # weights: a smaller model is fast enough as it is
 
@@ -74,16 +73,9 @@ class Backbone:
         return any(isinstance(module, Int8Linear) for module in self.decoder.modules())
 
 
-def pad_right(rows: Sequence[Sequence[int]], fill: int, positions: int = 0) -> Tensor:
-    """Token ids [B, T], padded at the right with `fill`.
-
-    With `positions` T is rounded up to a multiple of STRIDE, at most `positions`: torch keeps compiled kernels for
-    every width that it meets, and a training that meets them all would fill the memory.
-    """
-    width = max(map(len, rows))
-    if positions:
-        width = min(-(-width // STRIDE) * STRIDE, positions)
-    ids = torch.full((len(rows), width), fill)
+def pad_right(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
+    """Token ids [B, T], padded at the right with `fill`."""
+    ids = torch.full((len(rows), max(map(len, rows))), fill)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = torch.tensor(row)
     return ids

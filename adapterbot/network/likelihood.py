@@ -24,7 +24,7 @@ Trunks = Callable[[TreeBatch], Trunk]
 
 def reply_nats(backbone: Backbone, adapters: BatchAdapters | None, rows: Sequence[Prompt]) -> Tensor:
     """Cross-entropy in nats at every label of the rows, one row after the other: [labels]."""
-    whole = adapters is not None and not adapters.replies_only
+    whole = adapters is None or not adapters.replies_only  # where none acts, any utterance may have labels
     return tree_nats(backbone, adapters, [merge([row], whole) for row in rows])
 
 

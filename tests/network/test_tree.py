@@ -105,11 +105,19 @@ def test_evaluation_computes_the_same(backbone: Backbone) -> None:
     assert total_tree_nats(backbone, adapter.adapters(), trees)[0] == pytest.approx(float(wanted.sum()), abs=1e-3)
 
 
-def plain(backbone: Backbone, adapter: Adapter, row: Prompt) -> Tensor:
-    """Nats of a reply's tokens by a forward pass over the row alone, with the adapter on all tokens."""
-    logits = backbone.decoder.logits(backbone.decoder(torch.tensor([row.ids]), adapter.adapters()))[0]
+def plain(backbone: Backbone, adapter: Adapter | None, row: Prompt) -> Tensor:
+    """Nats of the learnt tokens by a forward pass over the row alone, with the adapter on all tokens."""
+    adapters = adapter.adapters() if adapter else None
+    logits = backbone.decoder.logits(backbone.decoder(torch.tensor([row.ids]), adapters))[0]
     labels = torch.tensor(row.labels[1:])
     return F.cross_entropy(logits[:-1][labels != IGNORE], labels[labels != IGNORE], reduction="none")
+
+
+def test_the_backbone_alone_is_judged_by_all_utterances_of_a_row(backbone: Backbone) -> None:
+    row = encode(backbone.tokenizer, [], TALK, positions=backbone.positions, learn=range(1, len(TALK)))
+    assert min(i for i, label in enumerate(row.labels) if label != IGNORE) < row.reply
+    with torch.no_grad():
+        assert torch.allclose(reply_nats(backbone, None, [row]), plain(backbone, None, row), atol=1e-4)
 
 
 def test_gradients_are_those_of_the_rows_one_by_one(backbone: Backbone) -> None:
