@@ -78,7 +78,7 @@ class Handlers:
             deleted=deleted_html(visitor.deleted[1]),
             talk=talk or begin,
             now="",
-            evidence=evidence_html(looked and looked.reply, self.bot.specs, looked.position if looked else 0),
+            evidence=evidence_html(looked.reply if looked else None, self.bot.specs, looked.position if looked else 0),
             editing=gr.update(visible=visitor.editing),
             send=gr.update(visible=not visitor.busy),
             stop=gr.update(visible=visitor.busy),

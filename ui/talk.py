@@ -95,7 +95,7 @@ def percent(share: float) -> str:
 
 def _actions(exchange: Exchange, *, last: bool) -> str:
     """Versions, copy, opinion, and what only the last turn allows."""
-    here: dict[str, object] = {"turn": exchange.position}
+    here = {"turn": exchange.position}
     shown = [_versions(exchange), button("copy", words.COPY, "copy")]
     if not exchange.reply.care:
         shown += [

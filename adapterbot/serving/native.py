@@ -90,7 +90,10 @@ async def skills(request: Request) -> Response:
 @routes.post("/sessions", status_code=201, response_model=None)
 async def begin_session(request: Request) -> Response:
     """Begin a session of one's own, which its first message names."""
-    return Answer({"id": await asyncio.to_thread(_owned(request).begin, "")}, 201)
+    owned = _owned(request)
+    id = owned.new_id()
+    await asyncio.to_thread(owned.begin, id, "")
+    return Answer({"id": id}, 201)
 
 
 @routes.get("/sessions", response_model=None)

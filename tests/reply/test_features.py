@@ -55,7 +55,7 @@ def test_what_the_message_said_is_found_in_replies_and_their_questions(
     reply: str, reused: float, asked_back: float
 ) -> None:
     row = measured(reply, "I like trains.", "I finally passed my driving exam!")
-    assert (row["reused"], row["asked_back"]) == (pytest.approx(reused), pytest.approx(asked_back))
+    assert [row["reused"], row["asked_back"]] == pytest.approx([reused, asked_back])
 
 
 def test_what_was_said_before() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from evidence import ranked
 from hypothesis import given
@@ -17,7 +19,7 @@ DRAFTS = st.lists(
 )
 
 
-def texts(*drafts: Draft, **weights: float) -> list[str]:
+def texts(*drafts: Draft, **weights: Any) -> list[str]:
     return [d.text for d in ranked(drafts, ["Well?"], **weights)]
 
 

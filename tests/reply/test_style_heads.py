@@ -178,7 +178,7 @@ def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 def own(trained: tuple[Path, dict[str, float], list[str]], home: Home) -> Path:
     """The heads in the user's home."""
     home.manager.mkdir(parents=True)
-    return shutil.copy(trained[0], home.manager / HEADS)
+    return Path(shutil.copy(trained[0], home.manager / HEADS))
 
 
 def test_heads_learn_and_are_read_again(

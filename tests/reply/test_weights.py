@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_a_score_is_the_sum_of_what_counts() -> None:
 
 def test_the_users_own_go_before_those_that_ship(home: Home) -> None:
     shipped = load_weights(home)
-    assert set(shipped.groups) == set(Group.__args__)
+    assert set(shipped.groups) == set(get_args(Group))
     assert shipped.groups["style"]["style"] > 0
     mine = RankWeights({"task": ZEROS | {"told": 0.5}}, {"turns": {"hotel": 3}})
     mine.save(home.manager / RERANK)

@@ -115,7 +115,7 @@ def test_fitted_weights_are_written_and_used(ending: Bot, tmp_path: Path) -> Non
     assert set(report["turns"]) == {"empathetic", "weather"}
     learnt = read_weights(tmp_path / RERANK)
     assert set(learnt.groups) == {"conversation", "task", "style"}
-    assert learnt.groups["style"] == learnt.groups["conversation"] | {"style": STYLE}
+    assert learnt.groups["style"] == {**learnt.groups["conversation"], "style": STYLE}
     assert json.loads((tmp_path / RERANK).read_text(encoding="utf-8"))["held_out"] == report["held_out"]
     assert learnt.about == report
 

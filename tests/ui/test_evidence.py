@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -97,7 +98,7 @@ path title rect text g polygon article button h2 input label select option optgr
 OURS = set(TAGS.split())
 
 
-def told(reply: Reply, **given: object) -> Exchange:
+def told(reply: Reply, **given: Any) -> Exchange:
     return Exchange(**{"position": 3, "number": 1, "message": "hi", "reply": reply, "opinion": 0, "created_at": "",
                        "typed": "hi", **given})  # fmt: skip
 

@@ -20,8 +20,8 @@ from adapterbot.ui.handlers import Handlers, Screen, persona_lines
 from adapterbot.ui.markup import safe
 from adapterbot.ui.visitor import SLIDERS, Visitor
 
-SHORT: dict[str, float] = {"max_tokens": 6, "drafts": 1}
-LONG: dict[str, float] = {"min_tokens": 40, "max_tokens": 40, "drafts": 1}
+SHORT: dict[str, Any] = {"max_tokens": 6, "drafts": 1}
+LONG: dict[str, Any] = {"min_tokens": 40, "max_tokens": 40, "drafts": 1}
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def arrived(acts: Acts, kept: Any = None, language: str = "en-GB,en;q=0.9") -> t
 
 
 def inputs(
-    handlers: Handlers, skill: str = "empathetic", persona: str | None = None, seed: str = "7", **settings: float
+    handlers: Handlers, skill: str = "empathetic", persona: str | None = None, seed: str = "7", **settings: Any
 ) -> tuple[Any, ...]:
     """What the page sends beside the message; `settings` are sliders that were moved."""
     sliders = [settings.get(name, getattr(Decode(), name)) for name in SLIDERS]
