@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.storage.conversations import Exchange
@@ -95,7 +96,7 @@ def percent(share: float) -> str:
 
 def _actions(exchange: Exchange, *, last: bool) -> str:
     """Versions, copy, opinion, and what only the last turn allows."""
-    here = {"turn": exchange.position}
+    here: dict[str, Any] = {"turn": exchange.position}
     shown = [_versions(exchange), button("copy", words.COPY, "copy")]
     if not exchange.reply.care:
         shown += [

@@ -197,7 +197,9 @@ def test_stop_and_a_closed_tab_end_the_generation(
     piece = "word "
 
     def endless(message: str, history: History, **settings: Any) -> Generator[str, None, Reply]:
-        return scripted(lambda past: Reply(piece, "chitchat", history=past), 10_000, 0.02, ended)(message, history)
+        made = scripted(lambda past: Reply(piece, "chitchat", history=past), 10_000, 0.02, ended)
+        stream: Generator[str, None, Reply] = made(message, history)
+        return stream
 
     monkeypatch.setattr(tiny_bot, "stream", endless)
     page = visit()

@@ -310,7 +310,7 @@ def test_stop_keeps_what_was_said(acts: Acts) -> None:
 
 def test_stop_while_drafts_are_made_gives_the_message_back_at_once(acts: Acts) -> None:
     visitor, _ = arrived(acts)
-    many = {"min_tokens": 100, "max_tokens": 100, "drafts": 8, "temperature": 5.0}
+    many: dict[str, Any] = {"min_tokens": 100, "max_tokens": 100, "drafts": 8, "temperature": 5.0}
     turn = acts.handlers.send(visitor, {}, "Hello.", *inputs(acts.handlers, **many))
     next(turn)
     threading.Timer(0.2, acts.handlers.stop, [visitor]).start()
