@@ -153,15 +153,16 @@ def _before_after(figures: Mapping[str, Any]) -> list[str]:
 
 def _skill(figures: Mapping[str, Any], size: int) -> list[str]:
     """The other cells of a row of SKILLS, empty where nothing was measured; `size`: the backbone's parameters."""
-    copied = figures.get("f1_copied_facts")
-    if "f1" not in figures:
-        return [f"{figures['parameters'] / size:.1%}", *[""] * 7]
+
+    def cell(name: str, form: str) -> str:
+        return form.format(**figures) if name in figures else ""
+
     return [
         f"{figures['parameters'] / size:.1%}",
-        f"{figures['f1']:.1f} ({figures['f1_low']:.0f} to {figures['f1_high']:.0f})",
-        f"{figures['f1_constant']:.1f}",
-        "" if copied is None else f"{copied:.1f}",
-        *(f"{figures[f'{name}{of}']:.2f}" for name in ("relevance", "distinct_2") for of in ("", "_reference")),
+        cell("f1", "{f1:.1f} ({f1_low:.0f} to {f1_high:.0f})"),
+        cell("f1_constant", "{f1_constant:.1f}"),
+        cell("f1_copied_facts", "{f1_copied_facts:.1f}"),
+        *(cell(name, f"{{{name}:.2f}}") for of in ("relevance", "distinct_2") for name in (of, f"{of}_reference")),
     ]
 
 
