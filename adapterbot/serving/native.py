@@ -45,7 +45,6 @@ class Message(BaseModel):
     min_tokens: int | None = None
     max_tokens: int | None = None
     drafts: int | None = None
-    openings: int | None = None
     seed: int | None = None
 
     def request(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ MOST_CHOICES = 8
 MOST_STOPS = 16
 MOST_TOKENS = int(DECODE_SETTINGS["max_tokens"][2])
 LOWEST_TOP_P = DECODE_SETTINGS["top_p"][1]
-OWN = ("top_k", "repetition_penalty", "no_repeat_ngram", "min_tokens", "drafts", "openings")
+OWN = ("top_k", "repetition_penalty", "no_repeat_ngram", "min_tokens", "drafts")
 
 
 class Extra(BaseModel):
@@ -56,7 +56,6 @@ class Sampling(BaseModel):
     no_repeat_ngram: int | None = None
     min_tokens: int | None = None
     drafts: int | None = None
-    openings: int | None = None
     adapterbot: Extra | None = None
 
     def most_tokens(self) -> tuple[str, int | None]:
