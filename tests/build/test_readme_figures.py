@@ -94,7 +94,8 @@ def test_what_changes_in_the_report_changes_in_the_readme(
     write_figures(readme, report, trained, {})
     changed = copy.deepcopy(report)
     changed["wiki"]["f1"] = 12.34
-    changed["joy"]["style success, 1 draft"] = 0.01
+    ways = [f"style success, {kind}{way}" for kind in ("", "fluency, ") for way in ("bare", "1 draft", "10 drafts")]
+    changed["joy"] |= dict.fromkeys(ways, 0.5) | {"style success, 1 draft": 0.01}
     write_figures(readme, changed, trained, {})
     after = readme.read_text(encoding="utf-8")
     assert "| 12.3 (" in after

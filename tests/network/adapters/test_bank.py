@@ -42,7 +42,7 @@ def tensors_of(value: object) -> list[Tensor]:
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, AdapterFile):
-        return tensors_of(value.tensors)
+        return tensors_of(dict(value.stored))
     if isinstance(value, dict):
         return [t for part in value.values() for t in tensors_of(part)]
     return [t for part in value for t in tensors_of(part)] if isinstance(value, list | tuple) else []
