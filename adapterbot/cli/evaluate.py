@@ -42,7 +42,8 @@ def check_request(names: Sequence[str], data: str | None, html: Path | None) -> 
     """Raise now, before a model is loaded, what would otherwise show only after that or after the work.
 
     Raises:
-        UnknownNameError: a name is neither a skill nor one of SPECIAL. DataError: there is no such --data.
+        UnknownNameError: a name is neither a skill nor one of SPECIAL. DataError: there is no such --data, or
+            it has a line that is no labelled reply.
         MissingPartError: libraries that the targets need are not installed; all are named.
         AdapterbotError: a target lacks its --data, or --html has no skill to show.
     """
@@ -62,6 +63,12 @@ def check_request(names: Sequence[str], data: str | None, html: Path | None) -> 
     for name, form in FILES.items():
         if name in names and (data is None or not Path(data).expanduser().is_file()):
             raise AdapterbotError(f"evaluate {name} needs --data FILE. {form}")
+    if "grounding" in names and data is not None:
+        from adapterbot.evaluation.grounding import read_labelled_replies
+        from adapterbot.home import Home
+        from adapterbot.spec.folders import SkillFolders
+
+        read_labelled_replies(Path(data).expanduser(), SkillFolders(Home.at()).load_all())
     for name in ("styles", "claims"):
         if name in names and not (name == "claims" and _wordings(data)):
             _folder(name, data)
@@ -208,8 +215,7 @@ def _grounding_report(asked: Scoring) -> dict[str, Any]:
     from adapterbot.evaluation.grounding import evaluate_grounding, read_labelled_replies
 
     assert asked.data is not None, "see check_request"
-    replies = read_labelled_replies(Path(asked.data).expanduser(), asked.bot.specs)
-    return evaluate_grounding(replies)
+    return evaluate_grounding(read_labelled_replies(Path(asked.data).expanduser(), asked.bot.specs))
 
 
 def _wordings(data: str | None) -> Path | None:
