@@ -13,13 +13,13 @@ from typing import Protocol
 
 from adapterbot.language.text import STEM, Text, all_parts
 from adapterbot.language.words import bag_f1, copied
-from adapterbot.reply.faithfulness import invented, strayed
+from adapterbot.reply.faithfulness import strayed
 from adapterbot.reply.grounding import Evidence
 from adapterbot.turn import Draft
 
 Style = Callable[[Sequence[str]], list[float]]
-OF_ANY = ("likelihood", "relevance", "length", "reused", "asked_back", "said_before", "style")
-OF_GROUNDED = ("told", "quoted", "invented", "strayed", "named")
+OF_ANY = ("likelihood", "relevance", "length", "reused", "style")
+OF_GROUNDED = ("told", "quoted", "strayed", "named")
 FEATURES = OF_ANY + OF_GROUNDED
 
 
@@ -56,6 +56,10 @@ class Situation:
         """The beginnings of the content words of the newest message."""
         return frozenset(stem for text in self.said[-1:] for stem in text.stems)
 
+    def repeated(self, draft: Text) -> bool:
+        """Whether a sentence of it was said before, word by word."""
+        return not draft.repeatable.isdisjoint(self.sentences)
+
 
 def features(drafts: Sequence[Draft], situation: Situation, ranker: Relevance | None) -> list[dict[str, float]]:
     """The FEATURES of each draft. Those that nothing gives (no ranker, no facts, no style) are 0."""
@@ -71,30 +75,18 @@ def features(drafts: Sequence[Draft], situation: Situation, ranker: Relevance | 
 
 
 def _of_any(draft: Text, situation: Situation) -> dict[str, float]:
-    questions = [sentence for sentence in draft.sentences if sentence.text.endswith("?")]
-    return {
-        "length": math.log1p(len(draft.tokens)),
-        "reused": _share(draft, situation.message),
-        "asked_back": max((_share(question, situation.message) for question in questions), default=0.0),
-        "said_before": float(bool(draft.repeatable & situation.sentences)),
-    }
+    reused = sum(word[:STEM] in situation.message for word in draft.terms)
+    return {"length": math.log1p(len(draft.tokens)), "reused": reused / max(1, len(draft.terms))}
 
 
 def _of_grounded(draft: Text, situation: Situation) -> dict[str, float]:
     evidence = situation.evidence
     if evidence is None or not evidence.found:
         return {}
-    sources = [*evidence.lines, *situation.said]
     new = all_parts(evidence.lines[:1]) - all_parts(situation.said)
     return {
         "told": max(bag_f1(draft.bag, fact.bag) for fact in evidence.lines),
         "quoted": copied(draft.text, [fact.text for fact in evidence.lines]) or 0.0,
-        "invented": float(len(invented(draft, sources))),
-        "strayed": strayed(draft, sources),
+        "strayed": strayed(draft, [*evidence.lines, *situation.said]),
         "named": float(any(value.lower() in new and not value[0].isdigit() for value in draft.named)),
     }
-
-
-def _share(text: Text, stems: frozenset[str]) -> float:
-    """The share of a text's content words that begin as one of `stems`, 0 to 1."""
-    return sum(word[:STEM] in stems for word in text.terms) / len(text.terms) if text.terms else 0.0

@@ -9,7 +9,7 @@ from dataclasses import replace
 from adapterbot.knowledge.query import asks
 from adapterbot.language.sentences import detokenized, split_sentences
 from adapterbot.language.text import Text
-from adapterbot.reply.faithfulness import faithful
+from adapterbot.reply.faithfulness import faithful, invented
 from adapterbot.reply.features import Relevance, Situation, features
 from adapterbot.reply.grounding import AFTER_ALL, IGNORANCE, Evidence, read_out
 from adapterbot.reply.weights import RankWeights
@@ -33,7 +33,7 @@ def best_first(
     evidence = situation.evidence
     ranked = list(drafts)
     if len(drafts) > 1:
-        ranked = by_score(scored(drafts, situation, weights, ranker))
+        ranked = by_score(scored(drafts, situation, weights, ranker), situation)
         ranked = [replace(draft, text=tidied(draft.text, whole=draft.finished)) for draft in ranked]
     if not evidence or not (evidence.strict or (evidence.is_read and len(ranked) > 1)):
         return ranked
@@ -52,13 +52,18 @@ def scored(
     return [replace(draft, score=weights.score(situation.group, row)) for draft, row in zip(drafts, rows, strict=True)]
 
 
-def by_score(drafts: Sequence[Draft]) -> list[Draft]:
+def by_score(drafts: Sequence[Draft], situation: Situation) -> list[Draft]:
     """Drafts by their score, highest first.
 
-    Drafts that were cut off go after all that ended by themselves, drafts without any word or with half a character
-    last; ties keep their order, so the answer never depends on luck.
+    Drafts that repeat a sentence go after all that do not (people hardly ever do, so that no dialogue of theirs tells
+    what it costs), drafts that were cut off after all that ended by themselves, drafts without any word or with half a
+    character last; ties keep their order, so the answer never depends on luck.
     """
-    return sorted(drafts, key=lambda d: (_readable(d.text), d.finished, d.score), reverse=True)
+
+    def place(draft: Draft) -> tuple[bool, bool, bool, float]:
+        return _readable(draft.text), draft.finished, not situation.repeated(Text(draft.text)), draft.score
+
+    return sorted(drafts, key=place, reverse=True)
 
 
 def is_sound(draft: Text, situation: Situation) -> bool:
@@ -72,7 +77,7 @@ def is_sound(draft: Text, situation: Situation) -> bool:
         asked = asks(" ".join(text.text for text in said[-1:]))
         return not asked or bool(IGNORANCE.search(draft.text) and not AFTER_ALL.search(draft.text))
     if not evidence.passages:
-        return True
+        return not invented(draft, [*evidence.lines, *said])
     repeated = bool(draft.repeatable) and draft.repeatable <= situation.sentences
     return not repeated and faithful(draft, evidence.lines, evidence.passages, said)
 

@@ -2,10 +2,11 @@
 
 Drafts are sampled for validation dialogues as the bot samples them, and the features of the person's reply are computed
 in the same way, its likelihood by a forward pass. Two kinds of pairs are learnt from: the person's reply is better than
-a draft, and of two drafts the one that has clearly more words in common with it. Some features can be learnt from the
-second kind alone (OF_DRAFTS). At a temperature below 1 every draft is likelier than what people say, whatever it says;
-and what the facts do not hold a person may know, but a model makes up. The fit is a logistic regression on differences
-of features (pairwise, the linear case of Burges et al. 2005, RankNet). P pairs, N drafts, F features, G groups.
+a draft, and of two drafts the one that is clearly closer to it in words and meaning. Some features can be learnt from
+the second kind alone (OF_DRAFTS): at a temperature below 1 every draft is likelier than what people say, whatever it
+says; and what the facts do not hold a person may know, but a model makes up. The fit is a logistic regression on
+differences of features (pairwise, the linear case of Burges et al. 2005, RankNet). P pairs, N drafts, F features, G
+groups of skills.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from adapterbot.engine.generate import draft, grow
 from adapterbot.errors import DataError
 from adapterbot.knowledge import given_facts
 from adapterbot.language.words import word_f1
+from adapterbot.manager.encoder import minilm
 from adapterbot.network.likelihood import mean_logprob
 from adapterbot.reply.answer import Prepared, Responder
 from adapterbot.reply.features import FEATURES, features
@@ -38,11 +40,11 @@ TURNS = 60  # of each skill
 DRAFTS = 8  # of each turn
 TOGETHER = 4  # turns whose drafts are sampled in one batch
 HELD = 4  # every so manieth turn is held out while it is measured how good the weights are
-CLEARLY = 0.1  # by how much the word F1 of one draft is higher than that of another that is worse
+CLEARLY = 0.1  # by how much one draft is closer than another that is worse
 PULL = 30.0  # towards zero: the regression's 1 / C
 LEAST = 1e-9  # deviation of a feature that varies
 STYLE = 50.0  # for each nat of a style that is asked for: all else decides among drafts that are alike in style
-OF_DRAFTS = ("likelihood", "invented", "strayed")
+OF_DRAFTS = ("likelihood", "strayed")
 KINDS = ("people", "drafts")  # of pairs
 NUMBERS = (1, 2, 4, 8)  # of drafts to choose among
 HALF = 0.5  # of a reply's content words
@@ -54,13 +56,14 @@ Floats = NDArray[np.float64]
 class Contest:
     """One turn of a dialogue: rows [1 + N, F] of a person's reply and of the drafts that ended by themselves.
 
-    `f1` [N]: the word F1 of each draft and the person's reply.
+    Of each draft and the person's reply: `f1` [N] their word F1, `close` [N] its mean with the cosine of their vectors.
     """
 
     skill: str
     group: str
     rows: Floats
     f1: Floats
+    close: Floats
 
 
 def contests(
@@ -107,7 +110,9 @@ def _contest(responder: Responder, turn: Prepared, reply: str, drafts: Sequence[
     person = Draft(reply, mean_logprob(responder.backbone, responder.bank.select([turn.request.adapter]), rows[0]))
     measured = features([person, *others], turn.situation, responder.ranker())
     table = np.array([[row[name] for name in FEATURES] for row in measured])
-    return Contest(turn.spec.name, turn.spec.group, table, np.array([word_f1(one.text, reply) for one in others]))
+    f1 = np.array([word_f1(one.text, reply) for one in others])
+    vectors = minilm().encode([reply, *(one.text for one in others)])  # [1 + N, w]
+    return Contest(turn.spec.name, turn.spec.group, table, f1, (f1 + (vectors[1:] @ vectors[0]).numpy()) / 2)
 
 
 def fit(contests: Sequence[Contest]) -> dict[str, dict[str, float]]:
@@ -135,7 +140,7 @@ def _pairs(contest: Contest) -> tuple[Floats, Floats]:
     """By how much the better reply of each pair has more of each feature: of KINDS, [P, F] each."""
     person, drafts = contest.rows[0], contest.rows[1:]
     learnable = np.array([name not in OF_DRAFTS for name in FEATURES])
-    better, worse = np.nonzero(contest.f1[:, None] > contest.f1[None, :] + CLEARLY)
+    better, worse = np.nonzero(contest.close[:, None] > contest.close[None, :] + CLEARLY)
     return (person - drafts) * learnable, drafts[better] - drafts[worse]
 
 

@@ -105,6 +105,21 @@ def test_what_a_passage_denies_is_not_said(reply: str, wrong: bool) -> None:
     assert turned(reply, [fact]) == [reply] * wrong
 
 
+def test_names_and_numbers_that_nothing_supports_are_found() -> None:
+    facts = ["The Quellmar is 240 km long.", "location: oslo, monday: dry, low of 12F"]
+    assert faithfulness.invented(Text("Well, the Quellmar is 240 km long, in Oslo and 12F."), texts(facts)) == []
+    assert faithfulness.invented(Text("It is the Danube, 99 km long. I like it!"), texts(facts)) == ["Danube", "99"]
+    assert faithfulness.invented(Text("Danube. What a river! Is it Ruritania's?"), texts(facts)) == ["Ruritania"]
+    assert faithfulness.invented(Text("I'd say it's dry, I think."), ()) == []
+
+
+def test_names_that_triples_lack_give_way() -> None:
+    drafts = [Draft("It was directed by Anna Lund.", -0.1), Draft("It was directed by Ida Holm.", -0.9)]
+    graph = evidence("Tide\tdirected_by\tIda Holm", is_read=True)
+    assert ranked(drafts, ["Who directed Tide?"], graph)[0].text == drafts[1].text
+    assert ranked(drafts[:1] * 2, ["Who directed Tide?"], graph)[0].text == drafts[0].text, "where there is no other"
+
+
 def test_faithful_is_all_of_it() -> None:
     assert faithful("The Brome is a long river.", [BROME], [])
     assert not faithful("The Brome is a long river in Rome.", [BROME], []), "invented"

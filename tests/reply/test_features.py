@@ -6,12 +6,10 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from evidence import evidence, texts
+from evidence import evidence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapterbot.language.text import Text
-from adapterbot.reply.faithfulness import invented
 from adapterbot.reply.features import FEATURES, OF_GROUNDED, Situation, features
 from adapterbot.reply.grounding import Evidence
 from adapterbot.turn import Draft
@@ -42,26 +40,16 @@ def test_judges_are_asked_once_for_all_drafts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "reused", "asked_back"),
+    ("reply", "reused"),
     [
-        ("Was it a driving exam?", 1.0, 1.0),
-        ("Congratulations! Your exam?", 0.5, 1.0),
-        ("Your driving was careful.", 0.5, 0.0),
-        ("Wonderful, where will the first journey be?", 0.0, 0.0),
-        ("I see.", 0.0, 0.0),
+        ("Was it a driving exam?", 1.0),
+        ("Your driving was careful.", 0.5),
+        ("Wonderful, where will the first journey be?", 0.0),
+        ("I see.", 0.0),
     ],
 )
-def test_what_the_message_said_is_found_in_replies_and_their_questions(
-    reply: str, reused: float, asked_back: float
-) -> None:
-    row = measured(reply, "I like trains.", "I finally passed my driving exam!")
-    assert [row["reused"], row["asked_back"]] == pytest.approx([reused, asked_back])
-
-
-def test_what_was_said_before() -> None:
-    said = ("My cat is ill.", "I am so sorry.", "I see.")
-    assert measured("Oh no! I am so sorry.", *said)["said_before"] == 1.0
-    assert measured("Oh no! I see.", *said)["said_before"] == 0.0, "short ones may be said again"
+def test_what_the_message_said_is_found_in_a_reply(reply: str, reused: float) -> None:
+    assert measured(reply, "I like journeys.", "I finally passed my driving exam!")["reused"] == pytest.approx(reused)
 
 
 def test_what_is_told_of_facts_and_what_is_read_out() -> None:
@@ -78,15 +66,6 @@ def test_a_name_of_the_first_fact_counts_where_it_is_news() -> None:
     assert measured("It was Ida Holm.", "Who made Tide?", kept=kept)["named"] == 1.0
     assert measured("It was Anna Lund.", "Who made Tide?", kept=kept)["named"] == 0.0
     assert measured("It was Ida Holm.", "Is it by Ida Holm?", kept=kept)["named"] == 0.0
-
-
-def test_names_and_numbers_that_nothing_supports_are_found() -> None:
-    facts = ["The Quellmar is 240 km long.", "location: oslo, monday: dry, low of 12F"]
-    assert invented(Text("Well, the Quellmar is 240 km long, in Oslo and 12F."), texts(facts)) == []
-    assert invented(Text("It is the Danube, 99 km long. I like it!"), texts(facts)) == ["Danube", "99"]
-    assert invented(Text("Danube. What a river! Is it Ruritania's?"), texts(facts)) == ["Ruritania"]
-    assert invented(Text("I'd say it's dry, I think."), ()) == []
-    assert measured("It is the Danube, 99 km long.", kept=evidence(*facts))["invented"] == 2.0
 
 
 @given(st.text(max_size=60), st.lists(st.text(max_size=40), min_size=1, max_size=3), st.text(max_size=60))

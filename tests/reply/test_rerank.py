@@ -9,9 +9,11 @@ from evidence import ranked
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapterbot.reply.features import Situation
 from adapterbot.reply.rerank import by_score, tidied
 from adapterbot.turn import Draft
 
+NOTHING = Situation((), "style")
 DRAFTS = st.lists(
     st.builds(Draft, st.text(max_size=30), st.floats(-20, 0), st.integers(0, 50), st.booleans(), st.floats(-9, 9)),
     min_size=1,
@@ -42,18 +44,25 @@ def test_a_draft_without_a_word_goes_last() -> None:
     assert texts(Draft("", -0.1), Draft("?!", 0.0), Draft("yes", -9.0, finished=False)) == ["Yes", "?!", ""]
 
 
+def test_what_was_said_before_is_not_said_again() -> None:
+    again, fresh = Draft("Oh no! I am so sorry.", -0.5), Draft("What happened? I see.", -1.5)
+    said = ["My cat is ill.", "I am so sorry.", "I see."]
+    assert ranked([again, fresh], said[:1])[0].text == again.text
+    assert ranked([again, fresh], said)[0].text == fresh.text, "short ones may be said again"
+
+
 def test_ties_keep_their_order_and_one_draft_is_fine() -> None:
     same = [Draft("yes", -1.0, tokens=i) for i in range(4)]
-    assert [d.tokens for d in by_score(same)] == [0, 1, 2, 3]
+    assert [d.tokens for d in by_score(same, NOTHING)] == [0, 1, 2, 3]
     assert texts(Draft("", -5.0, finished=False)) == [""]
 
 
 @given(DRAFTS)
 def test_no_draft_is_lost_or_changed(drafts: list[Draft]) -> None:
-    ordered = by_score(drafts)
+    ordered = by_score(drafts, NOTHING)
     key = sorted((d.text, d.logprob, d.tokens, d.finished) for d in drafts)
     assert sorted((d.text, d.logprob, d.tokens, d.finished) for d in ordered) == key
-    assert [d.text for d in by_score(ordered)] == [d.text for d in ordered], "ranking again changes nothing"
+    assert [d.text for d in by_score(ordered, NOTHING)] == [d.text for d in ordered], "ranking again changes nothing"
 
 
 @pytest.mark.parametrize(

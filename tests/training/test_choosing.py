@@ -46,7 +46,7 @@ def made_up(group: str, count: int, **better: float) -> list[Contest]:
             rows[:, at[name]] += slope * np.array([1.0, *f1])
         rows[0, at["likelihood"]] = -9.0
         rows[:, at["style"]] = 0.0
-        found.append(Contest("made up", group, rows, f1))
+        found.append(Contest("made up", group, rows, f1, f1))
     return found
 
 
