@@ -153,14 +153,16 @@ class Responder:
             return Answer(turn.told, ())
         started = time.perf_counter()
         shown = ""
+        judged = False  # the beginning on which drafts agree does not change
         timings = dict[str, float]()
         for samples in sample(self.backbone, self.bank, [turn.request]):
             drafts = samples[0]
-            piece = (
-                self._begun(turn, drafts, shown)[len(shown) :]
-                if len(drafts) > 1
-                else self._grown(turn, drafts[0], shown)
-            )
+            piece = ""
+            if len(drafts) == 1:
+                piece = self._grown(turn, drafts[0], shown)
+            elif drafts[0].agreed and not judged:
+                judged = True
+                piece = self._begun(turn, drafts)
             if piece:
                 timings.setdefault("first_token", time.perf_counter() - started)
                 shown += piece
@@ -176,26 +178,22 @@ class Responder:
         piece = "" if turn.spec.strict else pieces(self.backbone, only, shown)
         return piece if piece and self._guard.draft(shown + piece, turn.said, turn.facts) is None else ""
 
-    def _begun(self, turn: Prepared, drafts: Sequence[Sample], shown: str = "") -> str:
-        """How every draft begins, as it is shown; empty where they did not agree, or where it must not be said.
-
-        What is `shown` already has been judged: that is the path of every token.
-        """
+    def _begun(self, turn: Prepared, drafts: Sequence[Sample]) -> str:
+        """How every draft begins, as it is shown; empty where they did not agree, or where it must not be said."""
         text = tidied(agreed_text(self.backbone, drafts), whole=False)
-        return text if text == shown or self._guard.draft(text, turn.said, turn.facts) is None else ""
+        return text if text and self._guard.draft(text, turn.said, turn.facts) is None else ""
 
     def _chosen(self, turn: Prepared, samples: Sequence[Sample], timings: dict[str, float]) -> Answer:
         """Stage 6: the best acceptable draft; where none is, fresh ones, and at last a line that says so."""
         started = time.perf_counter()
         warnings = tuple[str, ...]()
-        begun = self._begun(turn, samples) if len(samples) > 1 else ""
         ranked = self._ranked(turn, samples)
         best = self._guard.first(ranked, turn.said, turn.facts)
         for attempt in range(1, RETRIES + 1):
             if best is not None:
                 break
             again = replace(turn.request, seed=turn.request.seed + attempt, agree=0)
-            if begun:
+            if self._begun(turn, samples):  # it may be on the screen
                 again = replace(again, start=samples[0].ids[: samples[0].agreed])
             ranked = self._ranked(turn, grow(self.backbone, self.bank, [again])[0])
             best = self._guard.first(ranked, turn.said, turn.facts)

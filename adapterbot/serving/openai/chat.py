@@ -42,7 +42,6 @@ class ChatRequest(Sampling):
     """A conversation whose last message is to be answered."""
 
     messages: list[dict[str, Any]] = Field(min_length=1, max_length=MOST_MESSAGES)
-    max_tokens: int | None = None
     max_completion_tokens: int | None = Field(None, description="The newer name of max_tokens, and stronger.")
     stream_options: StreamOptions | None = None
     tools: list[Any] | None = None
@@ -55,7 +54,7 @@ class ChatRequest(Sampling):
     def most_tokens(self) -> tuple[str, int | None]:
         """The newer name goes before."""
         newer = self.max_completion_tokens
-        return ("max_tokens", self.max_tokens) if newer is None else ("max_completion_tokens", newer)
+        return super().most_tokens() if newer is None else ("max_completion_tokens", newer)
 
     def check(self) -> None:
         """Refuse what a bot of skills cannot do.

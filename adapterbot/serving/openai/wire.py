@@ -55,12 +55,13 @@ class Sampling(BaseModel):
     repetition_penalty: float | None = None
     no_repeat_ngram: int | None = None
     min_tokens: int | None = None
+    max_tokens: int | None = None
     drafts: int | None = None
     adapterbot: Extra | None = None
 
     def most_tokens(self) -> tuple[str, int | None]:
         """The name and value of the limit on the reply's tokens."""
-        raise NotImplementedError
+        return "max_tokens", self.max_tokens
 
     def decode(self, choice: int = 0) -> dict[str, Any]:
         """The decode settings of one of the choices.
