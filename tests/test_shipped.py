@@ -95,7 +95,7 @@ def test_a_verdict_comes_with_its_whole_evidence(shipped: Bot, message: str, lab
 def test_adapters_beat_the_bare_backbone_on_validation_replies(shipped: Bot, corpora: Path, name: str) -> None:
     spec, backbone = shipped.specs[name], shipped.backbone
     dialogues = load_corpus(spec, str(corpora)).valid
-    trees = validation_trees(dialogues, spec, backbone.tokenizer, backbone.positions, 60)
+    trees = validation_trees(dialogues, spec, backbone.tokenizer, backbone.positions, 20)
     adapted, bare = (total_tree_nats(backbone, shipped.bank.select([who]), trees) for who in (name, None))
     assert perplexity_of(*adapted) < 0.85 * perplexity_of(*bare)
 

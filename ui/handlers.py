@@ -80,7 +80,7 @@ class Handlers:
             now="",
             evidence=evidence_html(looked.reply if looked else None, self.bot.specs, looked.position if looked else 0),
             editing=gr.update(visible=visitor.editing),
-            send=gr.update(visible=not visitor.busy),
+            send=gr.update(visible=not visitor.busy, interactive=True),
             stop=gr.update(visible=visitor.busy),
         )
         return screen._replace(**changes)

@@ -153,7 +153,8 @@ def _talk(begin: str) -> Talk:
             autofocus=True,
             elem_id="ab-box",
         )
-        send = gr.Button(words.SEND, variant="primary", scale=0, min_width=88, elem_id="ab-send")
+        # A click before the page has arrived would be lost.
+        send = gr.Button(words.SEND, variant="primary", interactive=False, scale=0, min_width=88, elem_id="ab-send")
         stop = gr.Button(words.STOP, variant="stop", scale=0, min_width=88, visible=False, elem_id="ab-stop")
     return Talk(talk, now, editing, box, send, stop)
 

@@ -83,7 +83,7 @@ def visit(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
         size: ViewportSize = {"width": width, "height": height}
         page = browser.new_context(viewport=size, **context).new_page()
         page.goto(address)
-        expect(page.get_by_role("textbox", name="Your message")).to_be_visible(timeout=30_000)
+        expect(page.get_by_role("button", name="Send")).to_be_enabled()
         return page
 
     yield visit
@@ -145,6 +145,7 @@ def test_a_message_is_answered_and_explained_and_no_request_leaves(browser: Brow
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.add_init_script(SEEN)
     page.goto(address)
+    expect(page.get_by_role("button", name="Send")).to_be_enabled()
     pick(page, "empathetic")
     page.get_by_role("tab", name="Settings").click()
     page.get_by_role("checkbox", name="Use the skill's own settings").uncheck()
