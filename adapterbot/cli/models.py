@@ -44,6 +44,12 @@ def train_skill(
     backbone: Backbone = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data; left out, what skill.toml says.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="Skill whose adapter to start from (its own: go on with it); left out, what skill.toml says."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of skills to write into; left out, the user's home.")] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a trained adapter even by one of the few samples that ship.")
@@ -51,6 +57,8 @@ def train_skill(
 ) -> None:
     """Train one skill's adapter. A run that was killed goes on where it stopped."""
     check_skill(name)
+    if start is not None:
+        check_skill(start)
     check_backbone(backbone)
     check_data(data)
     if data is not None and data.startswith("hub:"):
@@ -70,7 +78,9 @@ def train_skill(
 
     model = load_backbone(backbone, dtype=training_type())
     with resumable():
-        trained = train(spec, model, home=home, data=data, epochs=epochs, seed=seed, out=out, announce=show_corpus)
+        trained = train(
+            spec, model, home=home, data=data, epochs=epochs, seed=seed, start=start, out=out, announce=show_corpus
+        )
     show_trained(trained)
 
 

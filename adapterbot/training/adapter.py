@@ -136,21 +136,20 @@ class AdapterTraining:
         return aim.score(None, aim.valid), aim.score(aim.adapters, aim.valid)
 
 
-def start_of(spec: SkillSpec, backbone: Backbone, home: Home) -> AdapterFile | None:
-    """The trained adapter that `train.start` names; None where it names none.
+def start_of(spec: SkillSpec, backbone: Backbone, home: Home, start: str) -> AdapterFile | None:
+    """The trained adapter of the skill `start`, which may be `spec` itself; None where no name is given.
 
     Raises:
         UnknownNameError: there is no such skill.
         SpecError: it has not been trained, or has another shape than the spec asks for.
     """
-    start = spec.train.start
     if not start:
         return None
     folders = SkillFolders(home)
     path = folders.adapter_file(start)
     if path is None:
         folders.folder(start)  # tells a name that is none
-        raise SpecError(f"train.start = {start!r} has no trained adapter yet; first: adapterbot train-skill {start}")
+        raise SpecError(f"{start!r} has no trained adapter yet; first: adapterbot train-skill {start}")
     file = load_adapter(path, backbone.shape, backbone.fingerprint)
     wanted = Adapter(backbone.shape, spec.adapter or AdapterTable())
     sizes = {name: tuple(tensor.shape) for name, tensor in file.tensors.items()}

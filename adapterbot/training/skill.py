@@ -83,6 +83,7 @@ def train_skill(
     data: str | None = None,
     epochs: int | None = None,
     seed: int = 0,
+    start: str | None = None,
     out: Path | None = None,
     quiet: bool = False,
     announce: Callable[[Corpus, int, int], None] = lambda *_: None,
@@ -91,7 +92,8 @@ def train_skill(
     """Train `spec`'s adapter and write adapter.safetensors and README.md into `out/<skill>` (default: the user's home).
 
     A run that was killed goes on from its last checkpoint, with the same result as if it had not been; it writes one
-    every `checkpoint_seconds` and after every epoch.
+    every `checkpoint_seconds` and after every epoch. `start` names the skill whose adapter it starts from (None: as
+    the spec says); its own name goes on training what it has.
 
     Raises:
         SpecError: the skill has no adapter to train.
@@ -101,8 +103,9 @@ def train_skill(
     # Long: the fields of its result, one a line.
     epochs = _checked(spec, epochs, seed)
     corpus = load_corpus(spec, data, by_meaning)
-    start = start_of(spec, backbone, home)
-    training = AdapterTraining.prepare(spec, backbone, corpus, home.training / spec.name, epochs, seed, start)
+    start = spec.train.start if start is None else start
+    started = start_of(spec, backbone, home, start)
+    training = AdapterTraining.prepare(spec, backbone, corpus, home.training / spec.name, epochs, seed, started)
     announce(corpus, len(training.loop.rows), training.objective.tokens(training.loop.rows)[0])
     resumed_at = training.loop.state.step
     with on_fastest(backbone.decoder, training.adapter):
@@ -129,7 +132,7 @@ def train_skill(
         patience=spec.train.patience,
         best_epoch=training.loop.state.best_epoch,
     )
-    _write(result, spec, backbone, adapter, seed)
+    _write(result, spec, backbone, adapter, seed, start)
     remove_checkpoint(training.folder)
     return result
 
@@ -145,7 +148,9 @@ def _checked(spec: SkillSpec, epochs: int | None, seed: int) -> int:
     return epochs or spec.train.epochs
 
 
-def _write(result: TrainingResult, spec: SkillSpec, backbone: Backbone, adapter: AdapterFile, seed: int) -> None:
+def _write(
+    result: TrainingResult, spec: SkillSpec, backbone: Backbone, adapter: AdapterFile, seed: int, start: str
+) -> None:
     """Adapter and card, each by rename."""
     metadata = {
         "skill": spec.name,
@@ -159,7 +164,7 @@ def _write(result: TrainingResult, spec: SkillSpec, backbone: Backbone, adapter:
         "bits_per_byte_after": f"{result.bits_after:.4f}",
         "data": result.origin,
         **{name: adapter.metadata[name] for name in ("on",)},
-        **({"start": spec.train.start} if spec.train.start else {}),
+        **({"start": start} if start else {}),
     }
     save_adapter(result.folder / "adapter.safetensors", adapter.tensors, metadata)
     write_card(

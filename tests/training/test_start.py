@@ -40,6 +40,16 @@ def test_a_skill_goes_on_from_the_adapter_of_another(tiny: Backbone, home: Home)
     assert "start" not in load_adapter(first.folder / "adapter.safetensors", tiny.shape, tiny.fingerprint).metadata
 
 
+def test_a_skill_goes_on_with_its_own_adapter(tiny: Backbone, home: Home) -> None:
+    spec = write_skill(home)
+    first = train(spec, tiny, home)
+    second = train(spec, tiny, home, epochs=1, seed=1, start="haiku")
+    assert second.after < first.after
+    assert (
+        load_adapter(second.folder / "adapter.safetensors", tiny.shape, tiny.fingerprint).metadata["start"] == "haiku"
+    )
+
+
 @pytest.mark.parametrize(
     ("adapter", "start", "told"),
     [
