@@ -45,6 +45,8 @@ class Acts:
             "choose": self.choose,
             "judge": self.judge,
             "take": self.take,
+            "prefer": self.prefer,
+            "apart": self.apart,
             "undo": self.undo,
             "edit": self.edit,
             "cancel": self.cancel,
@@ -139,7 +141,7 @@ class Acts:
 
     def inspect(self, visitor: Visitor, kept: Any, given: Mapping[str, Any]) -> Screen:
         """Show what led to a reply."""
-        visitor.looked_at = int(given["turn"])
+        visitor.look(int(given["turn"]), int(given.get("number", 0)))
         shown = self.handlers.show(visitor)
         return Screen(visitor=visitor, talk=gr.skip() if visitor.busy else shown.talk, evidence=shown.evidence)
 
@@ -150,7 +152,7 @@ class Acts:
 
     def choose(self, visitor: Visitor, kept: Any, given: Mapping[str, Any]) -> Screen:
         """Show another version of a turn."""
-        visitor.looked_at = int(given["turn"])
+        visitor.look(int(given["turn"]))
         self.bot.store.choose(visitor.session, visitor.looked_at, int(given["number"]))
         return self.handlers.show(visitor)
 
@@ -163,20 +165,36 @@ class Acts:
 
     def take(self, visitor: Visitor, kept: Any, given: Mapping[str, Any]) -> Screen:
         """Take another draft in the place of the reply: a version that was liked."""
-        turn = int(given["turn"])
-        told = next((each for each in self.handlers.exchanges(visitor) if each.position == turn), None)
+        turn, number = int(given["turn"]), int(given["number"])
+        versions = self.bot.store.versions(visitor.session, turn) if visitor.session else []
+        told = next((each for each in versions if each.number == number), None)
         if told is None or not 0 <= int(given["draft"]) < len(told.reply.drafts):
             raise InputError(words.GONE)
         reply = replace(told.reply, text=told.reply.drafts[int(given["draft"])].text)
         self.bot.store.add_version(visitor.session, turn, told.message, reply, told.typed, opinion=1)
-        visitor.looked_at = turn
+        visitor.look(turn)
+        visitor.beside = (0, 0, 0)
+        return self.handlers.show(visitor)
+
+    def prefer(self, visitor: Visitor, kept: Any, given: Mapping[str, Any]) -> Screen:
+        """Take one of two replies that stand side by side: it is what was said, and it was liked."""
+        turn = int(given["turn"])
+        self.bot.store.choose(visitor.session, turn, int(given["number"]))
+        self.bot.store.judge(visitor.session, turn, 1)
+        return self.apart(visitor, kept, given)
+
+    def apart(self, visitor: Visitor, kept: Any, given: Mapping[str, Any]) -> Screen:
+        """End the comparison; both replies stay as versions."""
+        visitor.beside = (0, 0, 0)
+        visitor.look()
         return self.handlers.show(visitor)
 
     def undo(self, visitor: Visitor, kept: Any, given: Mapping[str, Any]) -> Screen:
         """Take the last exchange back; its message returns to the box."""
         last = self.handlers.exchanges(visitor, 1)
         self.bot.store.undo(visitor.session)
-        visitor.looked_at = 0
+        visitor.look()
+        visitor.beside = (0, 0, 0)
         return self.handlers.show(visitor, box=last[-1].typed if last else gr.skip(), order=self._order("focus"))
 
     def edit(self, visitor: Visitor, kept: Any, given: Mapping[str, Any]) -> Screen:

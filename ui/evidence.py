@@ -57,8 +57,8 @@ class Bar:
     answered: bool
 
 
-def evidence_html(reply: Reply | None, specs: Mapping[str, SkillSpec], turn: int = 0) -> str:
-    """Everything that led to `reply`. Drafts that were not taken can be: `turn` is the position of its exchange."""
+def evidence_html(reply: Reply | None, specs: Mapping[str, SkillSpec], turn: int = 0, number: int = 0) -> str:
+    """Everything that led to `reply`, the version `number` of the exchange at `turn`: its other drafts can be taken."""
     if reply is None:
         return f'<p class="ab-empty">{words.NO_REPLY}</p>'
     spec = specs.get(reply.skill)
@@ -71,7 +71,7 @@ def evidence_html(reply: Reply | None, specs: Mapping[str, SkillSpec], turn: int
         ("Why", f'<p class="ab-routed">{ROUTED.get(reply.routed_by, "")}</p>{why}'),
         ("Facts used", facts_html(reply.facts) or f'<p class="ab-empty">{words.NO_FACTS}</p>'),
         ("Scores", bars_html(bars(reply.scores, reply.skill))),
-        ("Drafts", drafts_html(reply.drafts, reply.text, turn) if len(reply.drafts) > 1 else ""),
+        ("Drafts", drafts_html(reply.drafts, reply.text, turn, number) if len(reply.drafts) > 1 else ""),
         ("Notes", "".join(f"<p>{safe(note)}</p>" for note in notes)),
         ("Timings", timings_html(reply.timings, reply.seed)),
     ]
@@ -174,13 +174,12 @@ def timings_html(timings: Mapping[str, float], seed: int | None = None) -> str:
     return '<dl class="ab-times">' + "".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in rows) + "</dl>"
 
 
-def drafts_html(drafts: Sequence[Draft], told: str, turn: int) -> str:
+def drafts_html(drafts: Sequence[Draft], told: str, turn: int, number: int = 0) -> str:
     """The sampled replies among which the best was chosen; any other can be taken in its place."""
     lines = list[str]()
     for index, draft in enumerate(drafts):
-        take = (
-            button("take", words.TAKE, text=words.TAKE, turn=turn, draft=index) if draft.text != told and turn else ""
-        )
+        where = {"turn": turn, "number": number, "draft": index}
+        take = button("take", words.TAKE, text=words.TAKE, **where) if draft.text != told and turn else ""
         lines.append(f'<li><span dir="auto">{safe(draft.text)}</span> <small>{draft.score:.2f}</small>{take}</li>')
     count = f"<summary>best of {len(drafts)}</summary>"
     return f'<details class="ab-drafts">{count}<ol>{"".join(lines)}</ol></details>'

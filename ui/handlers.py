@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gradio as gr
@@ -19,7 +20,7 @@ from adapterbot.ui.evidence import evidence_html
 from adapterbot.ui.line import Line
 from adapterbot.ui.lists import deleted_html, list_html
 from adapterbot.ui.markup import safe
-from adapterbot.ui.talk import empty_html, examples, growing_html, talk_html
+from adapterbot.ui.talk import GROUPS, compared_html, empty_html, examples, growing_html, talk_html
 from adapterbot.ui.visitor import SLIDERS, Visitor, Wishes, wishes
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 Stream = Generator[str, None, Reply]
 LOOK = 0.25  # seconds between two looks at the line
 BEAT = 1.0  # seconds after which a page is told that nothing is new, so that a closed one is noticed
+LIKELY = 0.05  # a score from which on a skill is offered before all others
 
 
 class Screen(NamedTuple):
@@ -46,6 +48,32 @@ class Screen(NamedTuple):
     send: Any = gr.skip()
     stop: Any = gr.skip()
     order: Any = gr.skip()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a visitor wants answered, and how.
+
+    With `former` the reply is another version of that exchange, and `beside` names the skill whose reply is shown
+    beside it. `box` is what goes back into the box when there is no reply; None leaves the box alone.
+    """
+
+    message: str
+    inputs: tuple[Any, ...]
+    former: Exchange | None = None
+    beside: str = ""
+    box: str | None = None
+
+    def wished(self) -> Wishes:
+        """How it is to be answered; raises SettingError."""
+        wished = wishes(*self.inputs)
+        return wished._replace(skill=self.beside, settings={}) if self.beside else wished
+
+    def growing(self, said: str = "", note: str = "") -> str:
+        """The turn as long as its reply is being made."""
+        if self.former and self.beside:
+            return compared_html(self.former, said, note)
+        return growing_html(self.message, said, note)
 
 
 class Handlers:
@@ -67,10 +95,15 @@ class Handlers:
             gr.Warning(safe(str(error)))
             exchanges, listed = [], []
         shown = exchanges[-visitor.shown :]
-        looked = next((each for each in shown if each.position == visitor.looked_at), shown[-1] if shown else None)
+        looked = self._looked(visitor, shown)
         begin = empty_html(examples(self.bot.specs, self.bot.skills))
         talk = talk_html(
-            shown, more=len(exchanges) > len(shown), busy=visitor.busy, looked_at=looked.position if looked else 0
+            shown,
+            more=len(exchanges) > len(shown),
+            busy=visitor.busy,
+            looked_at=looked.position if looked else 0,
+            beside=self._beside(visitor),
+            others=self.others(shown[-1].reply) if shown else (),
         )
         screen = Screen(
             visitor=visitor,
@@ -78,7 +111,9 @@ class Handlers:
             deleted=deleted_html(visitor.deleted[1]),
             talk=talk or begin,
             now="",
-            evidence=evidence_html(looked.reply if looked else None, self.bot.specs, looked.position if looked else 0),
+            evidence=evidence_html(looked.reply, self.bot.specs, looked.position, looked.number)
+            if looked
+            else evidence_html(None, self.bot.specs),
             editing=gr.update(visible=visitor.editing),
             send=gr.update(visible=not visitor.busy, interactive=True),
             stop=gr.update(visible=visitor.busy),
@@ -88,6 +123,28 @@ class Handlers:
     def exchanges(self, visitor: Visitor, most: int | None = None) -> list[Exchange]:
         """What was said in the open conversation."""
         return self.bot.store.exchanges(visitor.session, most) if visitor.session else []
+
+    def _looked(self, visitor: Visitor, shown: Sequence[Exchange]) -> Exchange | None:
+        """The exchange whose evidence is to be seen, in the version that was clicked."""
+        found = next((each for each in shown if each.position == visitor.looked_at), shown[-1] if shown else None)
+        if found and visitor.version not in (0, found.number) and found.position == visitor.looked_at:
+            versions = self.bot.store.versions(visitor.session, found.position)
+            return next((each for each in versions if each.number == visitor.version), found)
+        return found
+
+    def _beside(self, visitor: Visitor) -> list[Exchange]:
+        """The versions that stand side by side, none where one of them is gone."""
+        position, *numbers = visitor.beside
+        versions = self.bot.store.versions(visitor.session, position) if position and visitor.session else []
+        found = [each for number in numbers for each in versions if each.number == number]
+        return found if len(found) == len(numbers) else []
+
+    def others(self, reply: Reply) -> list[str]:
+        """The skills that did not make this reply, those that the manager found likeliest first, styles last."""
+        order = {group: place for place, group in enumerate(GROUPS)}
+        likely = {name: score for name, score in reply.scores.items() if score >= LIKELY}
+        rest = [name for name in self.bot.skills if name != reply.skill]
+        return sorted(rest, key=lambda n: (-likely.get(n, 0.0), order.get(self.bot.specs[n].group, 0), n))
 
     def show_settings(self, skill: str | None, own: bool) -> list[Any]:
         """The sliders: locked at the skill's own table, or free from where they stand."""
@@ -101,17 +158,22 @@ class Handlers:
 
     def send(self, visitor: Visitor, kept: Any, message: str, *inputs: Any) -> Iterator[Screen]:
         """Answer `message`; when that fails it goes back into the box. As after `ask`, the page calls `idle` then."""
-        yield from self._turn(visitor, kept, message, inputs, again=visitor.editing, box=message)
+        former = self._last(visitor) if visitor.editing else None
+        yield from self._turn(visitor, kept, Asked(message, inputs, former, box=message))
 
     def ask(self, event: gr.EventData, visitor: Visitor, kept: Any, *inputs: Any) -> Iterator[Screen]:
-        """Answer the example that was clicked, or the last message again."""
+        """Answer the example that was clicked, or the last message again, be it by another skill and side by side."""
         asked = event._data or {}
         if asked.get("do") == "example":
-            yield from self._turn(visitor, kept, str(asked.get("message", "")), inputs, again=False, box="")
+            yield from self._turn(visitor, kept, Asked(str(asked.get("message", "")), inputs, box=""))
             return
-        last = self.exchanges(visitor, 1)
-        if last:
-            yield from self._turn(visitor, kept, last[-1].typed, inputs, again=True, box=None)
+        last = self._last(visitor)
+        other = asked.get("skill") if asked.get("do") == "compare" else ""
+        if last and other in ("", *self.bot.skills):
+            yield from self._turn(visitor, kept, Asked(last.typed, inputs, last, beside=str(other)))
+
+    def _last(self, visitor: Visitor) -> Exchange | None:
+        return next(iter(self.exchanges(visitor, 1)), None)
 
     def stop(self, visitor: Visitor) -> None:
         """End the running generation after the token it is at; what was said so far stays."""
@@ -121,33 +183,33 @@ class Handlers:
         """The buttons to go on with, once a turn's event is over: earlier, its end would paint over what they start."""
         return self.show(visitor)
 
-    def _turn(
-        self, visitor: Visitor, kept: Any, message: str, inputs: tuple[Any, ...], *, again: bool, box: str | None
-    ) -> Iterator[Screen]:
-        """Answer `message`, with `again` in place of the last exchange; the store changes when there is a reply."""
+    def _turn(self, visitor: Visitor, kept: Any, asked: Asked) -> Iterator[Screen]:
+        """Answer what was asked; the store changes when there is a reply."""
         if visitor.busy:
             return
-        visitor.busy, visitor.stopping, visitor.editing = True, False, False
-        former = self.exchanges(visitor, visitor.shown)
+        visitor.busy, visitor.stopping, visitor.editing, visitor.beside = True, False, False, (0, 0, 0)
+        before = self.exchanges(visitor, visitor.shown)
         yield self.show(visitor)._replace(
-            talk=talk_html(former[:-1] if again else former, busy=True),
-            now=growing_html(message, ""),
-            box=gr.skip() if box is None else "",
+            talk=talk_html(before[:-1] if asked.former else before, busy=True),
+            now=asked.growing(),
+            box=gr.skip() if asked.box is None else "",
         )
-        failed = gr.skip() if box is None else box
+        failed = gr.skip() if asked.box is None else asked.box
         try:
             with self.line.place() as place:
-                yield from self._wait(visitor, place, message)
-                said, reply = yield from self._answer(visitor, message, wishes(*inputs), again=again)
+                yield from self._wait(visitor, place, asked)
+                said, reply = yield from self._answer(visitor, asked)
             if not reply and said.strip():
-                self._keep_stopped(visitor, message, said, wishes(*inputs).skill, again=again)
-            visitor.looked_at = 0
+                self._keep_stopped(visitor, said, asked)
+            visitor.look()
+            if asked.beside and (reply or said.strip()):
+                self._put_beside(visitor, asked)
             lost = next((note for note in reply.warnings if "was not saved" in note), "") if reply else ""
             done = {} if reply or said.strip() else {"box": failed}
             shown = self.show(visitor, kept=kept_with(kept, visitor), **done)
             if lost and reply:
                 gr.Warning(safe(lost))
-                shown = shown._replace(now=growing_html(message, reply.text, lost))
+                shown = shown._replace(now=asked.growing(reply.text, lost))
             yield shown
         except AdapterbotError as error:
             gr.Warning(safe(str(error)))
@@ -159,21 +221,19 @@ class Handlers:
         finally:
             visitor.busy = False
 
-    def _wait(self, visitor: Visitor, place: int, message: str) -> Iterator[Screen]:
+    def _wait(self, visitor: Visitor, place: int, asked: Asked) -> Iterator[Screen]:
         """Show how many are served before."""
         while (before := self.line.before(place)) and not visitor.stopping:
-            yield Screen(now=growing_html(message, "", words.before_you(before)))
+            yield Screen(now=asked.growing("", words.before_you(before)))
             time.sleep(LOOK)
 
-    def _answer(
-        self, visitor: Visitor, message: str, wished: Wishes, *, again: bool
-    ) -> Generator[Screen, None, tuple[str, Reply | None]]:
+    def _answer(self, visitor: Visitor, asked: Asked) -> Generator[Screen, None, tuple[str, Reply | None]]:
         """Show the reply as it grows; return its text, and the Reply unless Stop was pressed."""
         owned = self.bot.store.of(visitor.owner)
         session = visitor.session or owned.new_id()
         said = ""
         seen = time.monotonic()
-        with contextlib.closing(self._stream(visitor, session, message, wished, again=again)) as pieces:
+        with contextlib.closing(self._stream(visitor, session, asked)) as pieces:
             while not visitor.stopping:
                 try:
                     piece = next(pieces)
@@ -181,33 +241,41 @@ class Handlers:
                     return end.value.text, end.value
                 if not visitor.session:  # the message can be answered
                     with contextlib.suppress(StoreError):  # the reply says so
-                        owned.begin(session, message)
+                        owned.begin(session, asked.message)
                     visitor.session = session
                 said += piece
                 if piece or time.monotonic() - seen > BEAT:
                     seen = time.monotonic()
-                    yield Screen(now=growing_html(message, said))
+                    yield Screen(now=asked.growing(said))
         return said, None
 
-    def _stream(self, visitor: Visitor, session: str, message: str, wished: Wishes, *, again: bool) -> Stream:
+    def _stream(self, visitor: Visitor, session: str, asked: Asked) -> Stream:
         talk = self.bot.session(session)
+        wished = asked.wished()
         request: dict[str, Any] = {
             "skill": wished.skill or None,
-            "facts": self._facts(message, visitor, wished),
+            "facts": self._facts(asked.message, visitor, wished),
             "region": visitor.region or None,
             "beats": True,
             **wished.settings,
         }
-        return talk.again(message, **request) if again else talk.stream(message, **request)
+        return talk.again(asked.message, **request) if asked.former else talk.stream(asked.message, **request)
 
-    def _keep_stopped(self, visitor: Visitor, message: str, said: str, skill: str, *, again: bool) -> None:
+    def _keep_stopped(self, visitor: Visitor, said: str, asked: Asked) -> None:
         """Store what was said before Stop was pressed."""
-        reply = Reply(said, skill, warnings=(words.STOPPED,), history=History().add_user(message).add_bot(said))
-        last = self.exchanges(visitor, 1)
-        if again and last:
-            self.bot.store.add_version(visitor.session, last[-1].position, message, reply)
+        history = History().add_user(asked.message).add_bot(said)
+        reply = Reply(said, asked.wished().skill, warnings=(words.STOPPED,), history=history)
+        if asked.former:
+            self.bot.store.add_version(visitor.session, asked.former.position, asked.message, reply)
         else:
-            self.bot.store.append(visitor.session, message, reply)
+            self.bot.store.append(visitor.session, asked.message, reply)
+
+    def _put_beside(self, visitor: Visitor, asked: Asked) -> None:
+        """Show the reply that was just made beside the former one, which stays what was said until one is taken."""
+        last = self._last(visitor)
+        if asked.former and last and last.position == asked.former.position:
+            visitor.beside = (last.position, asked.former.number, last.number)
+            self.bot.store.choose(visitor.session, last.position, asked.former.number)
 
     # -- the persona -------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ PATHS = {
     "close": "M6 6l12 12M18 6L6 18",
     "theme": "M12 3v18a9 9 0 0 0 0-18zM12 3a9 9 0 0 0 0 18",
     "panel": "M4 5h16v14H4zM15 5v14",
+    "beside": "M4 5h7v14H4zM13 5h7v14h-7z",
     "more": "M5 12h.01M12 12h.01M19 12h.01",
 }
 

@@ -1,6 +1,6 @@
 // What the page does by itself: it passes clicks on to the handlers, opens panels, copies, downloads, remembers.
 
-const abAsking = new Set(['retry', 'example']);
+const abAsking = new Set(['retry', 'example', 'compare']);
 
 // The buttons of one component. `act` and `ask` send what a button has as data to the handlers.
 window.abHear = (element, act, ask) => {
@@ -24,6 +24,11 @@ window.abHear = (element, act, ask) => {
     if (!row) return;
     if (event.key === 'Enter') act({do: 'save', id: row.dataset.id, text: event.target.value});
     if (event.key === 'Escape') { event.stopPropagation(); act({do: 'rename', id: ''}); }
+  });
+  element.addEventListener('change', event => {
+    if (!event.target.matches('.ab-compare') || !event.target.value) return;
+    ask({do: 'compare', skill: event.target.value});
+    event.target.value = '';
   });
   let typing;
   element.addEventListener('input', event => {

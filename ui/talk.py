@@ -20,20 +20,40 @@ PHONE = re.compile(r"(?<![\w#&])\d(?:[ -]?\d){2,}(?!\w)")
 ADDRESS = re.compile(r"\b(?:[a-z-]+\.)+(?:com|org|ch|ca)\b")
 
 
-def talk_html(exchanges: Sequence[Exchange], *, more: bool = False, busy: bool = False, looked_at: int = 0) -> str:
-    """The turns, oldest first; `more` offers earlier ones, and while `busy` nothing can be changed."""
+def talk_html(
+    exchanges: Sequence[Exchange],
+    *,
+    more: bool = False,
+    busy: bool = False,
+    looked_at: int = 0,
+    beside: Sequence[Exchange] = (),
+    others: Sequence[str] = (),
+) -> str:
+    """The turns, oldest first; `more` offers earlier ones, and while `busy` nothing can be changed.
+
+    Versions `beside` each other take the place of the turn that they are of; `others` are skills that may answer the
+    last message as well, the likeliest first.
+    """
     older = button("older", words.OLDER, text=words.OLDER, kind="ab-older") if more else ""
     last = exchanges[-1].position if exchanges else 0
     turns = (
-        _turn(exchange, last=exchange.position == last, busy=busy, chosen=exchange.position == (looked_at or last))
+        beside_html(beside, busy=busy)
+        if beside and exchange.position == beside[0].position
+        else _turn(
+            exchange,
+            last=exchange.position == last,
+            busy=busy,
+            chosen=exchange.position == (looked_at or last),
+            others=others,
+        )
         for exchange in exchanges
     )
     return older + "".join(turns)
 
 
-def _turn(exchange: Exchange, *, last: bool, busy: bool, chosen: bool) -> str:
+def _turn(exchange: Exchange, *, last: bool, busy: bool, chosen: bool, others: Sequence[str]) -> str:
     mark = " ab-chosen" if chosen else ""
-    actions = "" if busy else _actions(exchange, last=last)
+    actions = "" if busy else _actions(exchange, last=last, others=others)
     return (
         f'<article class="ab-turn{mark}">{said_html(exchange.typed, edit=last and not busy)}'
         f'<div class="ab-bot">{_told(exchange.reply)}'
@@ -49,11 +69,34 @@ def said_html(message: str, *, edit: bool = False) -> str:
 
 def growing_html(message: str, said: str, note: str = "") -> str:
     """The turn that is being answered: what was said so far, or that it is thought about."""
-    dots = f'<span class="ab-dots" aria-label="{words.WAITING}"><i></i><i></i><i></i></span>'
+    return f'<article class="ab-turn ab-growing">{said_html(message)}{_growing(said, note)}</article>'
+
+
+def _growing(said: str, note: str) -> str:
+    dots = f'<span class="ab-dots" role="img" aria-label="{words.WAITING}"><i></i><i></i><i></i></span>'
     text = safe(said) if said.strip() else dots
     about = f'<p class="ab-note" role="status">{safe(note)}</p>' if note else ""
-    told = f'<div class="ab-bot"><div class="ab-text" dir="auto">{text}</div>{about}</div>'
-    return f'<article class="ab-turn ab-growing">{said_html(message)}{told}</article>'
+    return f'<div class="ab-bot"><div class="ab-text" dir="auto">{text}</div>{about}</div>'
+
+
+def beside_html(versions: Sequence[Exchange], growing: str = "", *, busy: bool = False) -> str:
+    """Two replies to one message, of which one can be taken; `growing` is the picture of one that is being made."""
+    columns = "".join(f'<div class="ab-bot">{_told(each.reply)}{_choice(each, busy=busy)}</div>' for each in versions)
+    close = "" if busy else button("apart", words.APART, "close", text=words.APART)
+    said = said_html(versions[0].typed)
+    return f'<article class="ab-turn">{said}<div class="ab-beside">{columns}{growing}</div>{close}</article>'
+
+
+def _choice(version: Exchange, *, busy: bool) -> str:
+    """What one of two replies is, and that it can be taken."""
+    where = {"turn": version.position, "number": version.number}
+    take = "" if busy else button("prefer", words.TAKE, text=words.TAKE, kind="ab-prefer", **where)
+    return f'<div class="ab-under">{strip_html(version)}{take}</div>'
+
+
+def compared_html(former: Exchange, said: str, note: str = "") -> str:
+    """A reply and, beside it, the one of another skill that is being made."""
+    return beside_html([former], _growing(said, note), busy=True).replace("ab-turn", "ab-turn ab-growing", 1)
 
 
 def _told(reply: Reply) -> str:
@@ -70,7 +113,8 @@ def care_card(text: str) -> str:
 def strip_html(exchange: Exchange) -> str:
     """*skill · confidence · time*: opens what led to the reply."""
     said = " · ".join(strip(exchange.reply))
-    return button("inspect", f"{words.EVIDENCE}: {said}", text=said, kind="ab-strip", turn=exchange.position)
+    where = {"turn": exchange.position, "number": exchange.number}
+    return button("inspect", f"{words.EVIDENCE}: {said}", text=said, kind="ab-strip", **where)
 
 
 def strip(reply: Reply) -> list[str]:
@@ -94,7 +138,7 @@ def percent(share: float) -> str:
     return "< 1 %" if 0 < share < 0.01 else f"{share:.0%}".replace("%", " %")
 
 
-def _actions(exchange: Exchange, *, last: bool) -> str:
+def _actions(exchange: Exchange, *, last: bool, others: Sequence[str]) -> str:
     """Versions, copy, opinion, and what only the last turn allows."""
     here: dict[str, Any] = {"turn": exchange.position}
     shown = [_versions(exchange), button("copy", words.COPY, "copy")]
@@ -105,6 +149,14 @@ def _actions(exchange: Exchange, *, last: bool) -> str:
         ]
     if last:
         shown += [button("retry", words.RETRY, "retry"), button("undo", words.TAKE_BACK, "undo")]
+    if last and others and not exchange.reply.care:
+        label = words.compare(others[0])
+        shown.append(button("compare", label, "beside", text=label, skill=others[0]))
+        options = "".join(f'<option value="{safe(name)}">{safe(name)}</option>' for name in others[1:])
+        shown.append(
+            f'<select class="ab-compare" aria-label="{words.COMPARE_WITH}"><option value="">{words.ELSE}</option>'
+            f"{options}</select>"
+        )
     return "".join(shown)
 
 

@@ -26,6 +26,8 @@ class Visitor:
     region: str = ""
     shown: int = SHOWN
     looked_at: int = 0  # position of the exchange whose evidence is shown; 0 is the last
+    version: int = 0  # its version; 0 is the one that is shown
+    beside: tuple[int, int, int] = (0, 0, 0)  # where two versions stand side by side, and their numbers
     search: str = ""
     renaming: str = ""  # the conversation whose title is being written
     deleted: tuple[str, str] = ("", "")  # id and title of what can be brought back
@@ -37,9 +39,15 @@ class Visitor:
         """Go to another conversation, or with none to a new one."""
         self.session = session
         self.shown = SHOWN
-        self.looked_at = 0
+        self.look()
+        self.beside = (0, 0, 0)
         self.renaming = ""
         self.editing = False
+
+    def look(self, position: int = 0, version: int = 0) -> None:
+        """Show what led to that version of a reply, or to the last one."""
+        self.looked_at = position
+        self.version = version
 
 
 class Wishes(NamedTuple):

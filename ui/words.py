@@ -42,6 +42,9 @@ EARLIER = "Former version"
 LATER = "Next version"
 OLDER = "Show earlier turns"
 TAKE = "Use this"
+COMPARE_WITH = "Compare with another skill"
+ELSE = "or with…"
+APART = "Close the comparison"
 
 EVIDENCE = "Evidence"
 PERSONA = "Persona"
@@ -61,6 +64,11 @@ GONE = "That is not there any more."
 def deleted(title: str) -> str:
     """The line after a conversation was deleted."""
     return f"Deleted “{title}”."
+
+
+def compare(skill: str) -> str:
+    """The button that has the same message answered by another skill as well."""
+    return f"Compare with {skill}"
 
 
 def before_you(people: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwr
 from adapterbot.bot import Bot
 from adapterbot.facts import Passage
 from adapterbot.history import History
+from adapterbot.storage.feedback import liked_dialogues
 from adapterbot.turn import Reply
 from adapterbot.ui import app
 from adapterbot.ui.visitor import SLIDERS
@@ -286,6 +288,29 @@ def test_versions_edit_opinion_and_copy(visit: Callable[..., Page]) -> None:
     expect(page.locator(".ab-versions")).to_contain_text("3 / 3")
     expect(page.locator("#ab-said .ab-user")).to_contain_text("I came home.")
     answered(page, 1)
+
+
+def test_another_skill_answers_beside_and_a_draft_can_be_taken(visit: Callable[..., Page], tiny_bot: Bot) -> None:
+    page = visit()
+    pick(page, "empathetic")
+    say(page, "I moved away.")
+    answered(page, 1)
+    page.get_by_role("combobox", name="Compare with another skill").select_option("wiki")
+    sides = page.locator("#ab-said .ab-beside .ab-bot")
+    expect(sides).to_have_count(2)
+    expect(sides.locator(".ab-strip").nth(1)).to_contain_text("wiki")
+    other = sides.nth(1).locator(".ab-text").inner_text()
+    sides.nth(1).get_by_role("button", name="Use this").click()
+    expect(sides).to_have_count(0)
+    expect(page.locator(TOLD)).to_have_text(other)
+    expect(page.get_by_role("button", name="Good reply")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name=re.compile("^Compare with ")).click()
+    expect(sides).to_have_count(2)
+    page.get_by_role("button", name="Close the comparison").click()
+    page.locator("#ab-evidence summary", has_text="best of").click()
+    page.locator("#ab-evidence .ab-drafts").get_by_role("button", name="Use this").first.click()
+    expect(page.locator(".ab-versions")).to_contain_text("4 / 4")
+    assert [turn["rejected"] for turn in list(liked_dialogues(tiny_bot.store))[-1]["turns"] if "rejected" in turn]
 
 
 @pytest.mark.parametrize(("width", "height", "colours"), [(1280, 800, "light"), (390, 844, "dark")])

@@ -269,9 +269,9 @@ def test_examples_are_the_first_of_each_usable_skill() -> None:
 
 def test_a_draft_that_was_not_taken_can_be() -> None:
     reply = replace(REPLY, text="one", drafts=(Draft("one"), Draft("two")))
-    text = evidence.evidence_html(reply, {}, 3)
+    text = evidence.evidence_html(reply, {}, 3, 2)
     assert text.count('data-do="take"') == 1
-    assert 'data-turn="3" data-draft="1"' in text
+    assert 'data-turn="3" data-number="2" data-draft="1"' in text
     assert 'data-do="take"' not in evidence.evidence_html(reply, {})
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from adapterbot.bot import Bot
 from adapterbot.errors import StoreError
+from adapterbot.storage.feedback import liked_dialogues
 from adapterbot.turn import Decode, Reply
 from adapterbot.ui import words
 from adapterbot.ui.acts import Acts
@@ -210,11 +211,56 @@ def test_another_draft_can_be_taken(acts: Acts) -> None:
     say(acts, visitor, "one", max_tokens=6, drafts=4, temperature=1.5)
     (told,) = acts.bot.store.exchanges(visitor.session)
     other = next(i for i, draft in enumerate(told.reply.drafts) if draft.text != told.reply.text)
-    click(acts, visitor, "take", turn="1", draft=str(other))
+    click(acts, visitor, "take", turn="1", number="1", draft=str(other))
     (now,) = acts.bot.store.exchanges(visitor.session)
     assert (now.reply.text, now.opinion, now.numbers) == (told.reply.drafts[other].text, 1, (1, 2))
     with pytest.warns(UserWarning, match=words.GONE):
-        click(acts, visitor, "take", turn="9", draft="0")
+        click(acts, visitor, "take", turn="9", number="1", draft="0")
+
+
+def compared(acts: Acts, skill: str) -> tuple[Visitor, Screen]:
+    """A conversation whose only message was answered by `empathetic` and then, beside that, by `skill`."""
+    visitor, _ = arrived(acts)
+    say(acts, visitor, "I moved away.")
+    screens = list(acts.handlers.ask(clicked("compare", skill=skill), visitor, {}, *inputs(acts.handlers)))
+    assert all("ab-beside" in screen.now for screen in screens[:-1])
+    return visitor, screens[-1]
+
+
+def test_another_skill_answers_beside_and_what_is_preferred_is_feedback(acts: Acts) -> None:
+    visitor, last = compared(acts, "wiki")
+    one, other = acts.bot.store.versions(visitor.session, 1)
+    assert (one.reply.skill, other.reply.skill) == ("empathetic", "wiki")
+    assert said(acts, visitor)[1] == one.reply.text, "nothing changes until one is taken"
+    assert last.talk.count('data-do="prefer"') == 0, "not while the turn ends"
+    assert acts.handlers.idle(visitor).talk.count('data-do="prefer"') == 2
+    assert "wiki" in click(acts, visitor, "inspect", turn="1", number="2").evidence
+    taken = click(acts, visitor, "prefer", turn="1", number="2")
+    assert "ab-beside" not in taken.talk
+    assert said(acts, visitor)[1] == other.reply.text
+    (dialogue,) = liked_dialogues(acts.bot.store)
+    assert dialogue["domain"] == "wiki"
+    assert dialogue["turns"][1]["text"] == other.reply.text
+    assert dialogue["turns"][1].get("rejected", [one.reply.text]) == [one.reply.text]
+
+
+def test_a_comparison_ends_without_a_choice(acts: Acts) -> None:
+    visitor, _ = compared(acts, "chitchat")
+    assert "1 / 2" in click(acts, visitor, "apart").talk
+    assert list(liked_dialogues(acts.bot.store)) == []
+
+
+@pytest.mark.parametrize("skill", ["no such skill", "", None, 3])
+def test_nobody_is_compared_with_a_skill_that_there_is_not(acts: Acts, skill: Any) -> None:
+    visitor, _ = arrived(acts)
+    say(acts, visitor, "one")
+    list(acts.handlers.ask(clicked("compare", skill=skill), visitor, {}, *inputs(acts.handlers)))
+    assert visitor.beside == (0, 0, 0)
+
+
+def test_the_skill_offered_beside_is_the_runner_up(acts: Acts) -> None:
+    reply = Reply("Yes.", "wiki", {"wiki": 0.7, "weather": 0.2, "graph": 0.01}, "manager")
+    assert acts.handlers.others(reply)[:2] == ["weather", "chitchat"]
 
 
 def test_undo_gives_the_message_back(acts: Acts) -> None:
