@@ -16,6 +16,7 @@ from adapterbot.cli.options import Backbone, Corpora, CorporaOrSamples, Data, Dr
 from adapterbot.cli.output import say, warn
 from adapterbot.cli.requirements import requires
 from adapterbot.cli.stopping import resumable
+from adapterbot.spec.adapters import ADAPTERS
 
 app = typer.Typer()
 
@@ -51,6 +52,9 @@ def train_skill(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of skills to write into; left out, the user's home.")] = None,
+    type: Annotated[
+        str | None, typer.Option(help=f"Type of adapter: {', '.join(ADAPTERS)}; left out, what skill.toml says.")
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a trained adapter even by one of the few samples that ship.")
     ] = False,
@@ -70,6 +74,8 @@ def train_skill(
     home = Home.at()
     folders = SkillFolders(home)
     spec = folders.load(name)
+    if type is not None:
+        spec = spec.of_type(type)
     if out is None and not force:
         check_replaced(spec, folders.adapter_file(name), data)
     from adapterbot.network.backbone import load_backbone

@@ -112,7 +112,8 @@ def _prefill(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request])
     skills = [request.adapter for request in requests]
     on_prompts = bank.on_prompts(skills)
     most = max(len(request.ids) for request in requests)
-    cache = Cache(backbone.shape, len(requests), most, device=backbone.device, dtype=backbone.dtype)
+    layers = bank.layers(skills)
+    cache = Cache(backbone.shape, len(requests), most, device=backbone.device, dtype=backbone.dtype, layers=layers)
     starts = [0 if on_prompts == skills else request.reply for request in requests]
     if any(starts):
         ids, lengths = _padded(backbone, [request.ids[:start] for request, start in zip(requests, starts, strict=True)])

@@ -32,6 +32,10 @@ class Trunk:
         kept = self.kv[layer - self.first]
         return (torch.cat([kept[0], keys], 2), torch.cat([kept[1], values], 2)) if kept.shape[3] else (keys, values)
 
+    def append_beside(self, place: int, keys: Tensor, values: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+        """Those of an adapter, as they are: one with attention of its own acts on all tokens, so that none is below."""
+        return keys, values
+
 
 class Recorder:
     """A cache that notes what each layer appends, and returns it as it is."""
@@ -42,6 +46,10 @@ class Recorder:
     def append(self, layer: int, keys: Tensor, values: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         """Keys and values [B, K, T, w] of a layer."""
         self.kv.append(torch.stack([keys, values]))
+        return keys, values
+
+    def append_beside(self, place: int, keys: Tensor, values: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+        """No adapter acts on a trunk."""
         return keys, values
 
 

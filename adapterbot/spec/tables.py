@@ -10,14 +10,18 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from adapterbot.data.attributes import ATTRIBUTES
-from adapterbot.errors import nearest
+from adapterbot.errors import SpecError, nearest
 from adapterbot.history import History
+from adapterbot.spec.adapters import ADAPTERS
 from adapterbot.turn import Decode
 
 FALLBACK = "chitchat"
+
+SIZES = ("bottleneck", "rank", "length")
+LATER = ("rank", "scale", "targets", "length", "norm", "heads", "blocks", "depth")  # see `SkillSpec.digest`
 
 Group = Literal["conversation", "knowledge", "task", "style"]
 
@@ -47,12 +51,58 @@ class DataTable(Table):
 
 
 class AdapterTable(Table):
-    """Shape of the adapter (Houlsby et al. 2019; Madotto et al. 2020, section 3.2)."""
+    """What kind of adapter a skill has, and its size (one paper each: see `network.adapters`).
 
-    type: Literal["residual"] = "residual"
-    bottleneck: int = Field(64, ge=1, le=4096)
+    A type reads those settings alone that ADAPTERS says; another one is refused, unless it is as if left out.
+    """
+
+    type: str = "residual"
+    bottleneck: int = Field(64, ge=1, le=4096)  # width of the small space; of a prefix, where it is learnt
     first_layer: int | float = Field(0, ge=0, le=256)  # the lowest block that has one; below 1: a share of all blocks
     on: Literal["all", "reply"] = "all"  # tokens that it acts on: all, or not the conversation's
+    rank: int = Field(8, ge=1, le=1024)
+    scale: float | None = Field(None, gt=0, le=1024)  # times what is added (LoRA: alpha / rank); None: the paper's
+    targets: tuple[str, ...] = ("q", "k", "v", "o", "mlp")  # projections of a block
+    length: int = Field(16, ge=1, le=4096)  # tokens of a prefix
+    norm: bool = False  # a LayerNorm of its own before the bottleneck
+    heads: int = Field(4, ge=1, le=64)  # of attention in the small space
+    blocks: tuple[int, ...] = ()  # beside which it stands; none named: the first, the middle and the last
+    depth: int = Field(2, ge=1, le=16)  # transformer layers beside each of them
+
+    @field_validator("type")
+    @classmethod
+    def _known_type(cls, value: str) -> str:
+        if value not in ADAPTERS:
+            raise ValueError(f"no adapter is of this type; {nearest(value, ADAPTERS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _read_by_the_type(self) -> AdapterTable:
+        read = ADAPTERS[self.type]
+        for name, info in type(self).model_fields.items():
+            if name not in ("type", *read) and getattr(self, name) != info.default:
+                raise ValueError(f"{self.type!r} reads no `{name}`; it reads: {', '.join(read)}")
+        return self
+
+    def retyped(self, type: str) -> AdapterTable:
+        """A table of another type, with those of these settings that it reads.
+
+        Raises:
+            SpecError: there is no such type; the nearest are told.
+        """
+        if type not in ADAPTERS:
+            raise SpecError(f"adapter type {type!r} is not known; {nearest(type, ADAPTERS)}")
+        kept = {name: getattr(self, name) for name in ADAPTERS[type]} if type != self.type else self.model_dump()
+        return AdapterTable(**{**kept, "type": type})
+
+    @property
+    def told(self) -> str:
+        """Type and sizes, for people."""
+        usual = {name: field.default for name, field in AdapterTable.model_fields.items()}
+        names = [name for name in ADAPTERS[self.type] if name not in ("first_layer", "on")]
+        given = {n: getattr(self, n) for n in names if n in SIZES or getattr(self, n) != usual[n]}
+        shown = (f"{n} {', '.join(map(str, v)) if isinstance(v, tuple) else v}" for n, v in given.items())
+        return ", ".join([self.type, *shown])
 
     @field_validator("first_layer")
     @classmethod
@@ -153,9 +203,23 @@ class SkillSpec(Table):
         """False for a skill that is the bare backbone."""
         return self.adapter is not None
 
+    def of_type(self, type: str) -> SkillSpec:
+        """This skill with another type of adapter, and those of its settings that it reads.
+
+        Raises:
+            SpecError: there is no such type, or the skill is the backbone alone.
+        """
+        if self.adapter is None:
+            raise SpecError(f"skill {self.name!r} is the backbone alone (adapter = false): it has no adapter of a type")
+        return self.model_copy(update={"adapter": self.adapter.retyped(type)})
+
     @property
     def digest(self) -> str:
         """Hash over everything that training depends on; an adapter carries it."""
-        parts = [t.model_dump() for t in (self.data, self.adapter or Table(), self.train)]
+        adapter = self.adapter.model_dump() if self.adapter else {}
+        for name in LATER:  # settings that came later change no digest where they are as they were
+            if name in adapter and adapter[name] == AdapterTable.model_fields[name].default:
+                del adapter[name]
+        parts = [self.data.model_dump(), adapter, self.train.model_dump()]
         text = json.dumps([self.name, self.turns, *parts], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

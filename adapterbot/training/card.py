@@ -22,7 +22,7 @@ CARD = """# {name}
 
 | | |
 |---|---|
-| adapter | {kind}, bottleneck {bottleneck}, from {first} |
+| adapter | {kind}, from {first} |
 | parameters | {parameters:,} ({share:.1%} of the backbone's) |
 | backbone | `{backbone}`, fingerprint `{fingerprint}` |
 | trained on | {origin}; {epochs} epochs |
@@ -98,8 +98,7 @@ def write_card(
     text = CARD.format(
         name=spec.name,
         summary=spec.summary,
-        kind=adapter.type,
-        bottleneck=adapter.bottleneck,
+        kind=adapter.told,
         first=f"layer {first}" if first >= 1 or not first else f"{first:.0%} of the layers",
         fingerprint=fingerprint[:16],
         origin=origin,

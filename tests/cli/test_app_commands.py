@@ -199,6 +199,7 @@ ERRORS: list[tuple[list[str], str]] = [
     (["respond", "Hi", "--backbone", "microsoft/DialoGPT-small"], "connect to the hub once"),
     (["train-skill", "wheather"], "did you mean 'weather'"),
     (["train-skill", "../wiki"], "cannot name a skill"),
+    (["train-skill", "wiki", "--type", "lorra"], "'lorra' is not known; did you mean 'lora'"),
     (["train-skill", "wiki", "--data", "gone.jsonl"], "gone.jsonl does not exist"),
     (["train-skill", "wiki", "--data", "bad.json"], "bad.json:1: not JSON"),
     (["train-skill", "wiki", "--data", "hub:facebook/empathetic_dialogues"], "give files by --data"),

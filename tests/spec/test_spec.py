@@ -64,7 +64,7 @@ def test_an_adapter_begins_at_a_block_or_at_a_share_of_them(home: Home, first: s
         (MINIMAL + "[decode]\ntop_p = 0", r"\[decode\] top_p=0 is outside 0.01 to 1"),
         (MINIMAL + "decode = 3", "`decode`"),
         (MINIMAL + "[adapter]\nbottleneck = 0", "`adapter.bottleneck`: .*greater than or equal to 1"),
-        (MINIMAL + '[adapter]\ntype = "lora"', "`adapter.type`: Input should be 'residual'"),
+        (MINIMAL + '[adapter]\ntype = "lorra"', "`adapter.type`: no adapter is of this type; did you mean .lora."),
         (MINIMAL + "adapter = true", "`adapter`"),
         (MINIMAL + "turns = 0", "`turns`"),
         (MINIMAL + "strength = 0", "`strength`: .*greater than 0"),

@@ -201,3 +201,14 @@ def test_the_bare_backbone_cannot_be_trained(tiny: Backbone, home: Home) -> None
     bare = spec.model_copy(update={"adapter": None})
     with pytest.raises(SpecError, match="'haiku' is the backbone alone"):
         train(bare, tiny, home)
+
+
+@pytest.mark.parametrize("type", ["lora", "prefix", "mam", "pals", "full"])
+def test_other_types_learn_and_answer(type: str, tiny: Backbone, home: Home) -> None:
+    spec = write_skill(home).of_type(type)
+    trained = train(spec, tiny, home, epochs=1)
+    assert trained.after < trained.before
+    assert len(trained.replies) == 2
+    file = load_adapter(trained.folder / "adapter.safetensors", tiny.shape, tiny.fingerprint)
+    assert (file.type, file.parameters >= trained.parameters > 0) == (type, True)
+    assert f"| adapter | {type}" in (trained.folder / "README.md").read_text(encoding="utf-8")

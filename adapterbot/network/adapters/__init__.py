@@ -1,20 +1,21 @@
 """What a skill adds to the frozen model: the contract of a kind of adapter, and one file per kind.
 
-To add a kind: one file here with a class that derives from `AdapterKind`, and `KIND = <the class>` in it; and its name
-among the types that `adapter.type` of skill.toml takes (spec/tables.py).
+To add a kind: one file here with a class that derives from `AdapterKind` (or from `Stacked`, which lays its tensors
+out), and `KIND = <the class>` in it; and its name and settings among those of spec/adapters.py.
 G adapters, B rows, T tokens, S tokens in all, P prefix tokens, d width, H heads.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from adapterbot.network.architectures import Prefix
+from adapterbot.network.architectures.cache import Layout
 from adapterbot.network.architectures.shape import Shape
 from adapterbot.spec.tables import AdapterTable
 
@@ -41,6 +42,7 @@ class Rows:
         self._members = torch.tensor(members, device=device)
         self._places = torch.tensor([place[row] for row in members], device=device)
         self.seen = torch.tensor([adapter is not None for adapter in adapters], device=device)  # [B]
+        self.adapters = torch.tensor([adapter or 0 for adapter in adapters], device=device)  # [B]; 0 as well where none
 
     def gather(self, x: Tensor) -> Tensor:
         """x [B, T, d] -> the tokens by adapter [G, most * T, d]; x itself where all rows are alike."""
@@ -59,7 +61,7 @@ class Rows:
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """x [B, T, in] times the weight [G, in, out] of each row's adapter [B, T, out]; 0 where a row has none."""
         if self.alike:
-            return x @ weight[0] if bias is None else x @ weight[0] + bias[0]
+            return x @ weight.squeeze(0) if bias is None else x @ weight.squeeze(0) + bias.squeeze(0)
         y = self.gather(x) @ weight
         y = y if bias is None else y + bias[:, None]
         return self.scatter(y.new_zeros(self.count, x.shape[1], y.shape[2]), y)
@@ -74,7 +76,9 @@ class AdapterKind(ABC):
 
     name: ClassVar[str]  # `adapter.type` in skill.toml, `type` in the metadata of the file
     sites: ClassVar[frozenset[str]]
+    fixed: ClassVar[frozenset[str]] = frozenset()  # tensors that are no weights: nothing of them is learnt
     first_layer: int = 0  # the lowest block that is changed
+    place: int = 0  # the first of the cache's layers that are its own (see `memory`)
 
     @abstractmethod
     def __init__(self, weights: Sequence[Mapping[str, Tensor]], shape: Shape) -> None:
@@ -104,6 +108,21 @@ class AdapterKind(ABC):
         return ()
 
     @classmethod
+    def folded(cls, learnt: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What a file holds of the tensors that `init` gave, in the state that training has brought them to."""
+        return learnt
+
+    @classmethod
+    def group(cls, tensors: Mapping[str, Tensor]) -> Hashable:
+        """Adapters of a kind are laid out side by side where this is the same of what their files hold."""
+        return ()
+
+    @classmethod
+    def memory(cls, tensors: Mapping[str, Tensor], shape: Shape) -> int:
+        """Layers of a cache that hold keys and values of its own, by what its file holds."""
+        return 0
+
+    @classmethod
     def scaled(cls, tensors: Mapping[str, Tensor], strength: float) -> Mapping[str, Tensor]:
         """All that is added to the states times `strength`, as task vectors are scaled (Ilharco et al. 2023)."""
         return tensors
@@ -116,46 +135,67 @@ class AdapterKind(ABC):
         """What the MLP of a block adds [B, T, d], changed."""
         raise NotImplementedError
 
+    def beside_mlp(self, layer: int, x: Tensor, rows: Rows) -> Tensor | float:
+        """What is added to the MLP's output, given its input [B, T, d], the normalised states; 0.0 for nothing."""
+        raise NotImplementedError
+
     def after_block(self, layer: int, x: Tensor, rows: Rows) -> Tensor:
         """The hidden states after a block [B, T, d], changed."""
+        raise NotImplementedError
+
+    def around_block(self, layer: int, before: Tensor, x: Tensor, rows: Rows, layout: Layout) -> Tensor:
+        """The hidden states x after a block [B, T, d], changed, given those `before` it."""
         raise NotImplementedError
 
     def delta(self, linear: str, layer: int, x: Tensor, rows: Rows) -> Tensor | float:
         """What is added to a linear map (`Architecture.linears`) of its input x [B, T, in]; 0.0 where nothing is."""
         raise NotImplementedError
 
-    def prefix(self, layer: int, rows: Rows) -> Prefix:
+    def prefix(self, layer: int, rows: Rows) -> Prefix | None:
         """Keys and values before those of the tokens."""
         raise NotImplementedError
 
 
-class BatchAdapters:
-    """What the rows of a batch have of adapters: an argument of the forward pass, never a state of the model."""
+Parts = Sequence[tuple[AdapterKind, Rows]]
 
-    def __init__(self, parts: Sequence[tuple[AdapterKind, Rows]], replies_only: bool = False) -> None:
-        self.parts = parts
+
+class BatchAdapters:
+    """What the rows of a batch have of adapters: an argument of the forward pass, never a state of the model.
+
+    Each of the `parts` reads what those before it have made; the `averaged` ones all read the same.
+    """
+
+    def __init__(self, parts: Parts, replies_only: bool = False, averaged: Parts = ()) -> None:
+        self.parts = [*parts, *averaged]
         self.replies_only = replies_only  # of all rows: they act on the tokens of replies alone
-        self.sites = frozenset(site for kind, _ in parts for site in kind.sites)
-        self.first_layer = min((kind.first_layer for kind, _ in parts), default=0)
-        self._at = {site: [part for part in parts if site in part[0].sites] for site in self.sites}
+        self.sites = frozenset(site for kind, _ in self.parts for site in kind.sites)
+        self.first_layer = min((kind.first_layer for kind, _ in self.parts), default=0)
+        self._stacked = {site: [part for part in parts if site in part[0].sites] for site in self.sites}
+        self._averaged = {site: [part for part in averaged if site in part[0].sites] for site in self.sites}
+        self._at = {site: [part for part in self.parts if site in part[0].sites] for site in self.sites}
 
     def after_attention(self, layer: int, x: Tensor) -> Tensor:
         """See `AdapterKind`."""
-        for kind, rows in self._at["after_attention"]:
-            x = kind.after_attention(layer, x, rows)
-        return x
+        return self._changed("after_attention", x, lambda kind, x, rows: kind.after_attention(layer, x, rows))
 
     def after_mlp(self, layer: int, x: Tensor) -> Tensor:
         """See `AdapterKind`."""
-        for kind, rows in self._at["after_mlp"]:
-            x = kind.after_mlp(layer, x, rows)
-        return x
+        return self._changed("after_mlp", x, lambda kind, x, rows: kind.after_mlp(layer, x, rows))
+
+    def beside_mlp(self, layer: int, x: Tensor) -> Tensor | float:
+        """See `AdapterKind`."""
+        total: Tensor | float = 0.0
+        for kind, rows in self._at["beside_mlp"]:
+            total = total + kind.beside_mlp(layer, x, rows)
+        return total
 
     def after_block(self, layer: int, x: Tensor) -> Tensor:
         """See `AdapterKind`."""
-        for kind, rows in self._at["after_block"]:
-            x = kind.after_block(layer, x, rows)
-        return x
+        return self._changed("after_block", x, lambda kind, x, rows: kind.after_block(layer, x, rows))
+
+    def around_block(self, layer: int, before: Tensor, x: Tensor, layout: Layout) -> Tensor:
+        """See `AdapterKind`."""
+        return self._changed("around_block", x, lambda kind, x, rows: kind.around_block(layer, before, x, rows, layout))
 
     def delta(self, linear: str, layer: int, x: Tensor) -> Tensor | float:
         """See `AdapterKind`."""
@@ -166,8 +206,19 @@ class BatchAdapters:
 
     def prefix(self, layer: int) -> Prefix | None:
         """See `AdapterKind`."""
-        prefixes = [kind.prefix(layer, rows) for kind, rows in self._at["prefix"]]
-        if not prefixes:
-            return None
-        keys, values, seen = zip(*prefixes, strict=True)
-        return Prefix(torch.cat(keys, 2), torch.cat(values, 2), torch.cat(seen, 1))
+        prefixes = [p for kind, rows in self._at["prefix"] if (p := kind.prefix(layer, rows)) is not None]
+        if len(prefixes) < 2:
+            return prefixes[0] if prefixes else None
+        most = max(len(p.keys) for p in prefixes)
+        keys, values = (torch.cat([p[i].expand(most, -1, -1, -1) for p in prefixes], 2) for i in range(2))
+        seen = [p.seen.expand(most, -1) for p in prefixes]
+        if len({s.dtype for s in seen}) > 1:
+            seen = [s if s.dtype != torch.bool else torch.where(s, 0.0, -torch.inf).to(keys.dtype) for s in seen]
+        return Prefix(keys, values, torch.cat(seen, 1))
+
+    def _changed(self, site: str, x: Tensor, change: Callable[[AdapterKind, Tensor, Rows], Tensor]) -> Tensor:
+        """x [B, T, d], changed by all parts at a site."""
+        for kind, rows in self._stacked[site]:
+            x = change(kind, x, rows)
+        added = [change(kind, x, rows) - x for kind, rows in self._averaged[site]]
+        return x if not added else x + torch.stack(added).sum(0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -12,10 +13,36 @@ from adapterbot.network.adapters import AdapterKind, BatchAdapters, Rows
 from adapterbot.network.adapters.file import AdapterFile
 from adapterbot.network.adapters.kinds import kind_of
 from adapterbot.network.backbone import Backbone
+from adapterbot.spec.mixing import Part, name_of, parts_of
+
+
+class _Layout(NamedTuple):
+    """What is laid out together: adapters of a kind and group, that stand at the same place in the names of rows."""
+
+    depth: int
+    averaged: bool
+    kind: type[AdapterKind]
+    group: Hashable
+
+
+@dataclass(slots=True)
+class _Members:
+    """The adapters of a layout, each with how often it counts, and which of them a row has."""
+
+    adapters: list[Part] = field(default_factory=list)
+    rows: dict[int, int] = field(default_factory=dict)  # row -> index of its adapter
+
+    def add(self, row: int, part: Part) -> None:
+        if part not in self.adapters:
+            self.adapters.append(part)
+        self.rows[row] = self.adapters.index(part)
 
 
 class AdapterBank:
-    """All loaded skills' weights, as their files hold them, where the backbone is. Read-only after it is made."""
+    """All loaded skills' weights, as their files hold them, where the backbone is. Read-only after it is made.
+
+    Wherever a skill is named, so may be a stack or an average of several (see `spec.mixing`).
+    """
 
     def __init__(self, backbone: Backbone, adapters: Mapping[str, AdapterFile] | None = None) -> None:
         self._backbone = backbone
@@ -24,6 +51,14 @@ class AdapterBank:
             for name, file in (adapters or {}).items()
         }
         self.rows = {name: i for i, name in enumerate(self._files, 1)}
+        self._groups = {name: kind_of(file.type).group(file.stored) for name, file in self._files.items()}
+        self._places: dict[tuple[type[AdapterKind], Hashable], int] = {}  # of what has layers of the cache of its own
+        self._memory = 0  # how many these are in all, for one adapter a row
+        for name, file in self._files.items():
+            kind = kind_of(file.type)
+            if (kind, self._groups[name]) not in self._places and (memory := kind.memory(file.stored, backbone.shape)):
+                self._places[kind, self._groups[name]] = self._memory
+                self._memory += memory
 
     @property
     def nbytes(self) -> int:
@@ -32,11 +67,25 @@ class AdapterBank:
 
     def parameters(self, skill: str) -> int:
         """How many weights the skill's adapter has; 0 where it has none."""
-        return self._files[skill].parameters if skill in self._files else 0
+        return sum(self._files[part.skill].parameters for part in parts_of(skill) if part.skill in self._files)
+
+    def layers(self, skills: Sequence[str | None]) -> int:
+        """Layers of a cache for rows with these adapters: some keep keys and values of their own."""
+        depth = max((len(parts_of(skill)) for skill in skills if skill is not None), default=0)
+        return self._backbone.shape.layers + self._memory * depth
+
+    def known(self, skill: str) -> str | None:
+        """The name with those of its skills alone that have an adapter; None where none has."""
+        return name_of(part for part in parts_of(skill) if part.skill in self._files)
 
     def on_prompts(self, skills: Sequence[str | None]) -> list[str | None]:
         """Which of these adapters act on the tokens of a prompt as well; None for those that act on replies alone."""
-        return [skill if skill in self._files and not self._files[skill].replies_only else None for skill in skills]
+        return [
+            None
+            if skill is None
+            else name_of(p for p in parts_of(skill) if p.skill in self._files and not self._files[p.skill].replies_only)
+            for skill in skills
+        ]
 
     def select(self, skills: Sequence[str | None]) -> BatchAdapters | None:
         """Weights for a batch whose row b has the adapter `skills[b]` (None: the backbone alone).
@@ -47,24 +96,29 @@ class AdapterBank:
         Raises:
             UnknownNameError: an adapter that is not in the bank; never silently none.
         """
-        for skill in skills:
-            if skill is not None and skill not in self._files:
-                raise UnknownNameError("adapter", skill, self._files)
-        by_skill: dict[type[AdapterKind], dict[str, dict[str, Tensor]]] = {}
-        for skill in dict.fromkeys(skill for skill in skills if skill is not None):
-            file = self._files[skill]
-            kind = kind_of(file.type)
-            by_skill.setdefault(kind, {})[skill] = self._weights(kind, file)
-        parts = []
-        for kind, weights in by_skill.items():
-            number = {skill: g for g, skill in enumerate(weights)}
-            rows = Rows([None if skill is None else number.get(skill) for skill in skills], self._backbone.device)
-            parts.append((kind(list(weights.values()), self._backbone.shape), rows))
+        layouts: dict[_Layout, _Members] = {}
+        for row, skill in enumerate(skills):
+            for depth, part in enumerate(() if skill is None else parts_of(skill)):
+                if part.skill not in self._files:
+                    raise UnknownNameError("adapter", part.skill, self._files)
+                kind = kind_of(self._files[part.skill].type)
+                layout = _Layout(depth, part.weight is not None, kind, self._groups[part.skill])
+                layouts.setdefault(layout, _Members()).add(row, part)
+        parts = {True: list[tuple[AdapterKind, Rows]](), False: list[tuple[AdapterKind, Rows]]()}
+        for layout in sorted(layouts, key=lambda layout: layout.depth):
+            members = layouts[layout]
+            adapters = layout.kind([self._weights(part) for part in members.adapters], self._backbone.shape)
+            place = self._places.get((layout.kind, layout.group), 0)
+            adapters.place = self._backbone.shape.layers + self._memory * layout.depth + place
+            rows = Rows([members.rows.get(row) for row in range(len(skills))], self._backbone.device)
+            parts[layout.averaged].append((adapters, rows))
         replies_only = not any(self.on_prompts(skills))
-        return BatchAdapters(parts, replies_only) if parts else None
+        return BatchAdapters(parts[False], replies_only, parts[True]) if layouts else None
 
-    def _weights(self, kind: type[AdapterKind], file: AdapterFile) -> dict[str, Tensor]:
+    def _weights(self, part: Part) -> dict[str, Tensor]:
         """One adapter's tensors as they are used."""
+        file = self._files[part.skill]
         tensors = file.tensors
-        scaled = tensors if file.strength == 1 else kind.scaled(tensors, file.strength)
+        strength = file.strength * (1.0 if part.weight is None else part.weight)
+        scaled = tensors if strength == 1 else kind_of(file.type).scaled(tensors, strength)
         return {n: t.to(self._backbone.device, self._backbone.dtype) for n, t in scaled.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from adapterbot.errors import AdapterError
+from adapterbot.errors import AdapterError, nearest
 from adapterbot.network import adapters
 from adapterbot.network.adapters import AdapterKind
 from adapterbot.network.discovery import exports
@@ -18,7 +18,7 @@ def kind_of(name: Any) -> type[AdapterKind]:
         AdapterError: no file in this folder has it.
     """
     if not isinstance(name, str) or name not in _kinds():
-        raise AdapterError(f"adapter type {name!r} is not {' or '.join(map(repr, sorted(_kinds())))}")
+        raise AdapterError(f"adapter type {name!r} is not known; {nearest(str(name), _kinds())}")
     return _kinds()[name]
 
 

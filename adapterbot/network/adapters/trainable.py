@@ -28,15 +28,22 @@ class Adapter(nn.Module):
         self.on = table.on
         draw = torch.Generator().manual_seed(seed)
         first = kind_of(table.type).init(shape, table, draw)
-        self.names = tuple(first)
-        for name, tensor in first.items():
-            self.register_parameter(_attribute(name), nn.Parameter(tensor))
+        self._learn(first)
+
+    def _learn(self, tensors: Mapping[str, Tensor]) -> None:
+        """Make these the weights; what is fixed of the kind's has no gradient."""
+        fixed = kind_of(self.kind).fixed
+        self._parameters.clear()
+        self.names = tuple(tensors)
+        for name, tensor in tensors.items():
+            self.register_parameter(_attribute(name), nn.Parameter(tensor, requires_grad=name not in fixed))
 
     def adapters(self, dtype: torch.dtype = torch.float32) -> BatchAdapters:
         """The weights as the decoder's argument, the same for all rows and of this type; gradients flow through."""
-        weights = {name: self.get_parameter(_attribute(name)).to(dtype) for name in self.names}
+        of_kind = kind_of(self.kind)
+        weights = {name: tensor.to(dtype) for name, tensor in of_kind.folded(self._weights()).items()}
         device = next(iter(weights.values())).device
-        kind = kind_of(self.kind)([weights], self.shape)
+        kind = of_kind([weights], self.shape)
         return BatchAdapters([(kind, Rows([0], device))], self.on == REPLY)
 
     @property
@@ -46,7 +53,10 @@ class Adapter(nn.Module):
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights by their names in adapter.safetensors."""
-        return {name: self.get_parameter(_attribute(name)).detach() for name in self.names}
+        return {name: t.detach() for name, t in kind_of(self.kind).folded(self._weights()).items()}
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: self.get_parameter(_attribute(name)) for name in self.names}
 
     def file(self) -> AdapterFile:
         """A copy of the weights as adapter.safetensors would hold them."""
@@ -54,14 +64,21 @@ class Adapter(nn.Module):
 
     @torch.no_grad()
     def take(self, tensors: Mapping[str, Tensor]) -> None:
-        """Overwrite the weights by tensors named as in adapter.safetensors."""
+        """Overwrite the weights by tensors named as in adapter.safetensors.
+
+        Of a kind whose file holds what its weights make, these are learnt themselves from then on.
+        """
+        if tensors.keys() != set(self.names):
+            device = next(self.parameters()).device
+            self._learn({name: tensor.to(device, torch.float32, copy=True) for name, tensor in tensors.items()})
         for name in self.names:
             self.get_parameter(_attribute(name)).copy_(tensors[name])
 
     @property
     def parameter_count(self) -> int:
-        """Number of trained weights."""
-        return sum(p.numel() for p in self.parameters())
+        """Number of weights that a file holds, what is fixed of them left out."""
+        fixed = kind_of(self.kind).fixed
+        return sum(tensor.numel() for name, tensor in self.tensors().items() if name not in fixed)
 
 
 def _attribute(name: str) -> str:

@@ -20,11 +20,21 @@ from adapterbot.network.architectures.shape import Shape
 
 
 class Prefix(NamedTuple):
-    """Keys and values that stand before those of a layer's tokens, and which of them a row has."""
+    """Keys and values that stand before those of a layer's tokens, and which of them a row has; B may be 1: all rows
+    have the same."""
 
     keys: Tensor  # [B, K, P, w]
     values: Tensor  # [B, K, P, w]
-    seen: Tensor  # [B, P] bool
+    seen: Tensor  # [B, P] bool, or what is added to the scores: 0, -inf where a row has none
+
+
+class Projection(NamedTuple):
+    """A projection of a block: the linear map (`Architecture.linears`) that computes it, and which of its outputs."""
+
+    linear: str
+    inputs: int
+    start: int
+    outputs: int
 
 
 class Adapters(Protocol):
@@ -48,8 +58,16 @@ class Adapters(Protocol):
         """What the MLP of a block adds to its input [B, T, d], changed."""
         ...
 
+    def beside_mlp(self, layer: int, x: Tensor) -> Tensor | float:
+        """What is added to the MLP's output, given its input, the normalised states x [B, T, d]."""
+        ...
+
     def after_block(self, layer: int, x: Tensor) -> Tensor:
         """The hidden states [B, T, d] after a block, changed."""
+        ...
+
+    def around_block(self, layer: int, before: Tensor, x: Tensor, layout: Layout) -> Tensor:
+        """The hidden states x [B, T, d] after a block, changed, given those `before` it."""
         ...
 
     def delta(self, linear: str, layer: int, x: Tensor) -> Tensor | float:
@@ -75,6 +93,12 @@ class Architecture(nn.Module, ABC):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
+
+    @classmethod
+    @abstractmethod
+    def projections(cls, shape: Shape) -> Mapping[str, Projection]:
+        """What a block computes by its linear maps: q, k, v, o, and the parts of its MLP, gate (where there is one), up
+        and down; and those of its linear maps that compute several of them."""
 
     @classmethod
     @abstractmethod

@@ -28,8 +28,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, layer: int, layout: Layout, adapters
     mask = layout.mask
     if adapters is not None and "prefix" in adapters.sites and (prefix := adapters.prefix(layer)) is not None:
         mask = _seen_with(prefix, mask, q, k.shape[2])
-        k = torch.cat([prefix.keys, k], 2)
-        v = torch.cat([prefix.values, v], 2)
+        k, v = (torch.cat([p.expand(len(x), -1, -1, -1), x], 2) for p, x in ((prefix.keys, k), (prefix.values, v)))
     if q.shape[2] == 1:  # it may look at everything; the heads that share keys are queries of one head (6 x in bf16)
         shared = q.reshape(q.shape[0], k.shape[1], -1, q.shape[3])  # [B, K, H / K, w]
         return F.scaled_dot_product_attention(shared, k, v, attn_mask=mask).reshape(q.shape[0], 1, -1)
@@ -85,5 +84,30 @@ def _seen_with(prefix: Prefix, mask: Tensor | None, q: Tensor, keys: int) -> Ten
     rows, _, length, _ = q.shape
     if mask is None:
         mask = torch.ones(length, keys, dtype=torch.bool, device=q.device).tril(keys - length)[None, None]
-    seen = prefix.seen[:, None, None].expand(-1, -1, length, -1)  # [B, 1, T, P]
+    seen = prefix.seen[:, None, None].expand(rows, -1, length, -1)  # [B, 1, T, P]
+    if seen.dtype != mask.dtype:
+        seen, mask = _added(seen, q.dtype), _added(mask, q.dtype)
     return torch.cat([seen, mask.expand(rows, -1, -1, -1)], -1)
+
+
+def _added(seen: Tensor, dtype: torch.dtype) -> Tensor:
+    """A mask as what is added to scores."""
+    if seen.dtype != torch.bool:
+        return seen.to(dtype)
+    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -torch.inf)
+
+
+def attend_beside(q: Tensor, k: Tensor, v: Tensor, heads: int, place: int, layout: Layout) -> Tensor:
+    """Attention of an adapter's own: queries, keys and values [B, T, s] in `heads` heads -> what they read [B, T, s].
+
+    In the cache they are those of further layers, from `place` on (see `layers_beside`).
+    """
+    length, mask = q.shape[1], layout.mask
+    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))  # [B, heads, T, s / heads]
+    if layout.packing is not None:
+        q, k, v = (layout.packing.rows(x) for x in (q, k, v))
+    if layout.cache is not None:
+        k, v = layout.cache.append_beside(place, k, v, layout)
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and length > 1)
+    y = y.transpose(1, 2).flatten(2)
+    return y if layout.packing is None else layout.packing.sequence(y)

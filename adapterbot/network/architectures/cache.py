@@ -5,11 +5,13 @@ B rows, T new tokens, S tokens in all, K heads of keys and values, w width of a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from adapterbot.network.architectures.shape import Shape
@@ -20,6 +22,11 @@ class KeyValues(Protocol):
 
     def append(self, layer: int, keys: Tensor, values: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         """Take keys and values [B, K, T, w] of a layer; returns those of all S tokens [B, K, S, w]."""
+        ...
+
+    def append_beside(self, place: int, keys: Tensor, values: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+        """`append` for an adapter's own attention, whose heads may be of another number and width; they take
+        `layers_beside` layers from `place` on."""
         ...
 
 
@@ -70,6 +77,7 @@ class Layout:
     cache: KeyValues | None = None
     columns: Tensor | None = None  # [B, T] of the cache, where rows differ
     packing: Packing | None = None  # the hidden states are one sequence [1, N, d], and so are the positions [1, N]
+    carried: dict[Any, Tensor] = field(default_factory=dict)  # what adapters carry from block to block of this pass
 
     @classmethod
     def of(cls, ids: Tensor) -> Layout:
@@ -91,9 +99,11 @@ class Cache:
         *,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        layers: int | None = None,
     ) -> None:
+        """`layers`: the model's, and those that adapters ask for (`AdapterBank.layers`); None: the model's alone."""
         # Zeros, as what is not seen is still multiplied, by 0. One column more takes the padding of unequal rows.
-        size = (shape.layers, 2, rows, shape.kv_heads, capacity + 1, shape.head_width)
+        size = (layers or shape.layers, 2, rows, shape.kv_heads, capacity + 1, shape.head_width)
         self.kv = torch.zeros(size, device=device, dtype=dtype)  # [L, 2, B, K, capacity + 1, w]
         self.shape = shape
         self.capacity = capacity
@@ -107,7 +117,8 @@ class Cache:
         """
         lengths = [self.lengths[row] for row in rows]
         longest = max(lengths)
-        other = Cache(self.shape, len(rows), longest + room, device=self.kv.device, dtype=self.kv.dtype)
+        kv = self.kv
+        other = Cache(self.shape, len(rows), longest + room, device=kv.device, dtype=kv.dtype, layers=len(kv))
         index = torch.tensor(rows, device=self.kv.device)
         for ours, theirs in zip(self.kv, other.kv, strict=True):  # a layer at a time: no third copy of all
             theirs[..., :longest, :] = ours[..., :longest, :].index_select(1, index)
@@ -161,6 +172,21 @@ class Cache:
             kept_values[rows, :, layout.columns] = values.transpose(1, 2).to(kept_values.dtype)
         return kept_keys[:, :, :end], kept_values[:, :, :end]
 
+    def append_beside(self, place: int, keys: Tensor, values: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+        """Store keys and values [B, h, T, s / h] of an adapter; returns those of all S tokens [B, h, S, s / h].
+
+        Side by side, and filled up with zeros, they are as wide as those of some layers.
+        """
+        width = self.shape.kv_heads * self.shape.head_width
+        s = keys.shape[1] * keys.shape[3]
+        wide = torch.stack([keys, values]).transpose(2, 3).flatten(3)  # [2, B, T, s]
+        wide = F.pad(wide, (0, -s % width)).unflatten(-1, (-1, self.shape.kv_heads, self.shape.head_width))
+        parts = wide.permute(3, 0, 1, 4, 2, 5)  # [layers, 2, B, K, T, w]
+        kept = torch.stack([torch.stack(self.append(place + i, k, v, layout)) for i, (k, v) in enumerate(parts)])
+        kept = kept.permute(1, 2, 4, 0, 3, 5).flatten(3)[..., :s]  # [2, B, S, s]
+        all_keys, all_values = kept.unflatten(-1, (keys.shape[1], -1)).transpose(2, 3)
+        return all_keys, all_values
+
     def advance(self, new: int, lengths: Sequence[int] | None = None) -> None:
         """Count the tokens of a forward pass that has gone through all layers."""
         self.lengths = [length + more for length, more in zip(self.lengths, self._real(new, lengths), strict=True)]
@@ -171,6 +197,11 @@ class Cache:
     def _positions(self, columns: Tensor) -> Tensor:
         """Padding, and what follows a reply that has ended while other rows go on, may lie beyond the last position."""
         return columns.clamp(max=self.shape.positions - 1)
+
+
+def layers_beside(shape: Shape, width: int) -> int:
+    """How many layers of a cache the keys and values of an adapter's attention of this width take."""
+    return math.ceil(width / (shape.kv_heads * shape.head_width))
 
 
 def _seen(columns: Tensor, keys: int) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 from adapterbot.errors import BackboneError
 from adapterbot.network import architectures
 from adapterbot.network.architectures import Architecture
+from adapterbot.network.architectures.shape import Shape
 from adapterbot.network.discovery import exports
 
 
@@ -21,6 +22,11 @@ def family_of(model_type: Any) -> type[Architecture]:
     if not isinstance(model_type, str) or model_type not in known:
         raise BackboneError(f"model_type {model_type!r} is not supported; there are: {', '.join(sorted(known))}")
     return known[model_type]
+
+
+def family_with(shape: Shape) -> type[Architecture]:
+    """The architecture that computes a model with these numbers: rotary embeddings or not tell them apart."""
+    return family_of("gpt2" if shape.rope is None else "llama")
 
 
 @cache

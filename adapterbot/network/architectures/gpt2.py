@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapterbot.errors import BackboneError, shorten
-from adapterbot.network.architectures import Adapters, Architecture, residual_std
+from adapterbot.network.architectures import Adapters, Architecture, Projection, residual_std
 from adapterbot.network.architectures.attention import attend, linear
 from adapterbot.network.architectures.cache import Layout
 from adapterbot.network.architectures.embeddings import Embeddings
@@ -40,16 +40,24 @@ class Block(nn.Module):
     def forward(self, x: Tensor, layer: int, layout: Layout, adapters: Adapters | None = None) -> Tensor:
         """x [B, T, d] -> [B, T, d]."""
         sites = adapters.sites if adapters is not None else frozenset()
+        before = x
         y = self._attention(self.ln_1(x), layer, layout, adapters)
         if adapters is not None and "after_attention" in sites:
             y = adapters.after_attention(layer, y)
         x = x + y
-        y = F.gelu(linear(self.c_fc, "c_fc", self.ln_2(x), layer, adapters), approximate=self.approximate)
+        normal = self.ln_2(x)
+        y = F.gelu(linear(self.c_fc, "c_fc", normal, layer, adapters), approximate=self.approximate)
         y = linear(self.mlp_proj, "mlp_proj", y, layer, adapters)
+        if adapters is not None and "beside_mlp" in sites:
+            y = y + adapters.beside_mlp(layer, normal)
         if adapters is not None and "after_mlp" in sites:
             y = adapters.after_mlp(layer, y)
         x = x + y
-        return adapters.after_block(layer, x) if adapters is not None and "after_block" in sites else x
+        if adapters is not None and "after_block" in sites:
+            x = adapters.after_block(layer, x)
+        if adapters is not None and "around_block" in sites:
+            x = adapters.around_block(layer, before, x, layout)
+        return x
 
     def _attention(self, x: Tensor, layer: int, layout: Layout, adapters: Adapters | None) -> Tensor:
         """Normalised states x [B, T, d] -> what attention adds to the states [B, T, d]."""
@@ -73,6 +81,18 @@ class GPT2(Architecture):
         self.h = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.ln_f = nn.LayerNorm(shape.width, shape.epsilon)
         self.lm_head = None if shape.tied else nn.Linear(shape.width, shape.vocab, bias=False)
+
+    @classmethod
+    def projections(cls, shape: Shape) -> dict[str, Projection]:
+        """Queries, keys and values are one map, `qkv`."""
+        d = shape.width
+        parts = {name: Projection("c_attn", d, i * d, d) for i, name in enumerate("qkv")}
+        return parts | {
+            "qkv": Projection("c_attn", d, 0, 3 * d),
+            "o": Projection("c_proj", d, 0, d),
+            "up": Projection("c_fc", d, 0, shape.inner),
+            "down": Projection("mlp_proj", shape.inner, 0, d),
+        }
 
     @classmethod
     def read_config(cls, config: Mapping[str, Any]) -> Shape:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapterbot.errors import BackboneError
-from adapterbot.network.architectures import Adapters, Architecture, residual_std
+from adapterbot.network.architectures import Adapters, Architecture, Projection, residual_std
 from adapterbot.network.architectures.attention import attend, linear
 from adapterbot.network.architectures.cache import Layout
 from adapterbot.network.architectures.embeddings import Embeddings
@@ -55,15 +55,23 @@ class Block(nn.Module):
     def forward(self, x: Tensor, turn: Turn, layer: int, layout: Layout, adapters: Adapters | None = None) -> Tensor:
         """x [B, T, d] -> [B, T, d]."""
         sites = adapters.sites if adapters is not None else frozenset()
+        before = x
         y = self._attention(self.input_norm(x), turn, layer, layout, adapters)
         if adapters is not None and "after_attention" in sites:
             y = adapters.after_attention(layer, y)
         x = x + y
-        y = self._mlp(self.mlp_norm(x), layer, adapters)
+        normal = self.mlp_norm(x)
+        y = self._mlp(normal, layer, adapters)
+        if adapters is not None and "beside_mlp" in sites:
+            y = y + adapters.beside_mlp(layer, normal)
         if adapters is not None and "after_mlp" in sites:
             y = adapters.after_mlp(layer, y)
         x = x + y
-        return adapters.after_block(layer, x) if adapters is not None and "after_block" in sites else x
+        if adapters is not None and "after_block" in sites:
+            x = adapters.after_block(layer, x)
+        if adapters is not None and "around_block" in sites:
+            x = adapters.around_block(layer, before, x, layout)
+        return x
 
     def _attention(self, x: Tensor, turn: Turn, layer: int, layout: Layout, adapters: Adapters | None) -> Tensor:
         """Normalised states x [B, T, d] -> what attention adds to the states [B, T, d]."""
@@ -99,6 +107,23 @@ class Llama(Architecture):
         self.layers = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.final_norm = nn.RMSNorm(shape.width, shape.epsilon)
         self.lm_head = None if shape.tied else nn.Linear(shape.width, shape.vocab, bias=False)
+
+    @classmethod
+    def projections(cls, shape: Shape) -> dict[str, Projection]:
+        """Queries, keys and values are one map, and so are gate and up."""
+        d, inner, w = shape.width, shape.inner, shape.head_width
+        q, kv = shape.heads * w, shape.kv_heads * w
+        return {
+            "q": Projection("qkv_proj", d, 0, q),
+            "k": Projection("qkv_proj", d, q, kv),
+            "v": Projection("qkv_proj", d, q + kv, kv),
+            "qkv": Projection("qkv_proj", d, 0, q + 2 * kv),
+            "o": Projection("o_proj", q, 0, d),
+            "gate": Projection("gate_up_proj", d, 0, inner),
+            "up": Projection("gate_up_proj", d, inner, inner),
+            "gate_up": Projection("gate_up_proj", d, 0, 2 * inner),
+            "down": Projection("down_proj", inner, 0, d),
+        }
 
     @classmethod
     def read_config(cls, config: Mapping[str, Any]) -> Shape:

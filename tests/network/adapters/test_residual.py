@@ -279,8 +279,8 @@ def test_another_backbones_adapter_is_refused(tiny: Backbone, good: Path) -> Non
 
 
 def test_another_type_of_adapter_is_refused(tiny: Backbone, good: Path) -> None:
-    rewritten(good, lambda _: None, type="lora")
-    with pytest.raises(AdapterError, match="'lora' is not 'residual'"):
+    rewritten(good, lambda _: None, type="residul")
+    with pytest.raises(AdapterError, match="'residul' is not known; did you mean 'residual'"):
         load_adapter(good, tiny.shape, tiny.fingerprint)
 
 
