@@ -30,6 +30,7 @@ from adapterbot.reply.answer import Answer, Prepared, Responder
 from adapterbot.reply.care import region_here, region_named
 from adapterbot.reply.features import Relevance
 from adapterbot.reply.safety import Guard
+from adapterbot.reply.stops import Stops, cut_answer, stops_of, until
 from adapterbot.roster import Roster
 from adapterbot.session import Session
 from adapterbot.spec.tables import FALLBACK, SkillSpec
@@ -38,7 +39,8 @@ from adapterbot.turn import Choice, Reply
 if TYPE_CHECKING:
     from adapterbot.storage.conversations import Store
 
-REQUEST = ("message", "history", "skill", "seed", "facts", "region")  # of one turn; any other name is a decode setting
+# Of one turn; any other name is a decode setting.
+REQUEST = ("message", "history", "skill", "seed", "facts", "region", "stop")
 Past = History | Sequence[object] | None
 
 
@@ -51,6 +53,12 @@ class Turn:
     prepared: Prepared | Answer  # an Answer where a message got care
     warnings: tuple[str, ...]
     timings: dict[str, float] = field(default_factory=dict)
+    stops: tuple[str, ...] = ()
+
+    @property
+    def ends_early(self) -> bool:
+        """Whether its only draft need not be made to its end."""
+        return bool(self.stops) and isinstance(self.prepared, Prepared) and self.prepared.request.decode.drafts == 1
 
 
 class Bot:
@@ -132,21 +140,23 @@ class Bot:
         seed: int | None = None,
         facts: Sequence[str | Fact] | None = None,
         region: str | None = None,
+        stop: Stops = None,
         **decode: Any,
     ) -> Reply:
         """Answer `message`, said after `history`, with the named skill or the one that the manager picks.
 
         `facts` replace retrieval; `decode` overrides the skill's settings (see `turn.DECODE_SETTINGS`). A message that
         speaks of suicide, violence, an emergency and the like gets a fixed answer with the numbers of `region`, or else
-        of the bot's, whatever the skill: see `Reply.care`.
+        of the bot's, whatever the skill: see `Reply.care`. A reply ends before the first of the texts `stop`, but for
+        such a fixed answer.
 
         Raises:
             InputError: the message is empty or not text, or the history is not one.
             UnknownNameError: no such skill. AdapterError, SpecError: the skill cannot answer, and why.
             SettingError: a decode setting that does not exist or is out of range.
         """
-        turn = self._prepare(message, history, skill, seed, facts, region, decode)
-        return self._replies([turn])[0]
+        turn = self._prepare(message, history, skill, seed, facts, region, decode, stop)
+        return _drained(self._stream(turn)) if turn.ends_early else self._replies([turn])[0]
 
     def stream(
         self,
@@ -157,6 +167,7 @@ class Bot:
         seed: int | None = None,
         facts: Sequence[str | Fact] | None = None,
         region: str | None = None,
+        stop: Stops = None,
         beats: bool = False,
         **decode: Any,
     ) -> Generator[str, None, Reply]:
@@ -165,7 +176,7 @@ class Bot:
         Closing the generator stops the work. With `beats` there are empty pieces as well, one for each token that
         changes nothing to be seen, so that a reader can close it while drafts are made.
         """
-        turn = self._prepare(message, history, skill, seed, facts, region, decode)
+        turn = self._prepare(message, history, skill, seed, facts, region, decode, stop)
         stream = self._stream(turn)
         return stream if beats else _without_beats(stream)
 
@@ -215,6 +226,7 @@ class Bot:
         facts: Sequence[str | Fact] | None,
         region: str | None,
         decode: Mapping[str, Any],
+        stop: Stops = None,
     ) -> Turn:
         """Stages 1 to 4."""
         clock = _Clock()
@@ -241,7 +253,7 @@ class Bot:
         clock.note("knowledge")
         prepared = self.responder.prepare(spec, now, found, settings)
         clock.note("prompt")
-        return Turn(past.add_user(text), choice, prepared, warnings, clock.seconds)
+        return Turn(past.add_user(text), choice, prepared, warnings, clock.seconds, stops_of(stop))
 
     def _try_prepare(self, request: Mapping[str, Any]) -> Turn | AdapterbotError:
         try:
@@ -273,13 +285,17 @@ class Bot:
     def _replies(self, turns: Sequence[Turn]) -> list[Reply]:
         """Stages 5 to 7 for several turns in one batch."""
         answers = iter(self.responder.answer([t.prepared for t in turns if isinstance(t.prepared, Prepared)]))
-        return [_reply(t, t.prepared if isinstance(t.prepared, Answer) else next(answers)) for t in turns]
+        return [
+            _reply(t, t.prepared if isinstance(t.prepared, Answer) else cut_answer(next(answers), t.stops))
+            for t in turns
+        ]
 
     def _stream(self, turn: Turn) -> Generator[str, None, Reply]:
         if isinstance(turn.prepared, Answer):
             yield turn.prepared.text
             return _reply(turn, turn.prepared)
-        answer = yield from self.responder.stream(turn.prepared)
+        stream = self.responder.stream(turn.prepared)
+        answer = yield from (until(stream, turn.stops) if turn.stops else stream)
         return _reply(turn, answer)
 
     # -- what it has ------------------------------------------------------------------------------------------------
@@ -346,6 +362,16 @@ class Bot:
     def _ranker(self) -> Relevance | None:
         """What chooses among drafts, where there is one."""
         return self.manager.ranker if self.manager else None
+
+
+def _drained(stream: Generator[str, None, Reply]) -> Reply:
+    """What a stream returns."""
+    while True:
+        try:
+            next(stream)
+        except StopIteration as end:
+            reply: Reply = end.value
+            return reply
 
 
 def _without_beats(stream: Generator[str, None, Reply]) -> Generator[str, None, Reply]:

@@ -34,6 +34,9 @@ def serve(
     line: Annotated[
         int, typer.Option("--queue", help="Requests that wait; those beyond get 503.", min=0, max=10_000)
     ] = 64,
+    keep: Annotated[
+        float | None, typer.Option(metavar="DAYS", help="Delete sessions that nobody used for so many days.", min=0)
+    ] = None,
     no_app: Annotated[bool, typer.Option("--no-app", help="The API alone, without the chat app.")] = False,
     backbone: Backbone = None,
     no_log: NoLog = False,
@@ -49,7 +52,7 @@ def serve(
 
     store = _keys()
     http.check_host(host, store)
-    settings = http.Settings(host, tuple(allow_host or ()), tuple(allow_origin or ()))
+    settings = http.Settings(host, tuple(allow_host or ()), tuple(allow_origin or ()), keep)
     with listen(host, port, http.PORT) as opened:
         from adapterbot.bot import Bot
         from adapterbot.pool import Pool

@@ -58,10 +58,21 @@ def export(
 
 
 @app.command("rm")
-def remove(name: Name) -> None:
-    """Delete one conversation."""
-    _store().remove(name)
-    say(f"removed {name}")
+def remove(
+    name: Annotated[str | None, typer.Argument(help="The conversation's name; left out with --unused.")] = None,
+    unused: Annotated[
+        float | None, typer.Option(metavar="DAYS", help="All in which nothing was said for so many days.")
+    ] = None,
+) -> None:
+    """Delete one conversation; or, with --unused, all that nobody used for some days."""
+    if (unused is None) == (name is None):
+        raise InputError("name one conversation, or give --unused DAYS for all that nobody used for so long")
+    if name is not None:
+        _store().remove(name)
+        say(f"removed {name}")
+    elif unused is not None:
+        count = _store().forget_unused(days=unused)
+        say(f"removed {count} conversation{'' if count == 1 else 's'}")
 
 
 def _store() -> Store:

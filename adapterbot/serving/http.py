@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import signal
@@ -20,28 +21,34 @@ from starlette.responses import Response
 
 from adapterbot import __version__
 from adapterbot.bot import Bot
-from adapterbot.errors import SettingError
+from adapterbot.errors import SettingError, StoreError
 from adapterbot.serving import login, native
 from adapterbot.serving.gate import Doors, Gate
 from adapterbot.serving.keys import Access
 from adapterbot.serving.listening import is_local
 from adapterbot.serving.metrics import Metrics
-from adapterbot.serving.openai import chat, models
+from adapterbot.serving.openai import chat, completions, embeddings, models, responses
 from adapterbot.serving.refusals import Answer, ApiError, tell_all
 from adapterbot.serving.turns import Turns
 from adapterbot.storage.keys import KeyStore
 
 PORT = 8000
+TIDIED = 3600  # seconds between two looks for sessions that are to go
 GRACE = 60  # seconds that running replies get when the server is told to stop
+log = structlog.get_logger("adapterbot.serving")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a server is reached: the address it listens on, other names it goes by, other sites that may ask it."""
+    """How a server is reached: the address it listens on, other names it goes by, other sites that may ask it.
+
+    Sessions that nobody used for `keep` days are deleted; None: never.
+    """
 
     host: str = "127.0.0.1"
     hosts: Sequence[str] = ()
     origins: Sequence[str] = ()
+    keep: float | None = None
 
 
 def api(bot: Bot, keys: KeyStore, settings: Settings | None = None, page: FastAPI | None = None) -> FastAPI:
@@ -53,7 +60,9 @@ def api(bot: Bot, keys: KeyStore, settings: Settings | None = None, page: FastAP
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         async with page.router.lifespan_context(page) if page else contextlib.nullcontext():
+            tidying = asyncio.create_task(_tidy(bot, settings.keep))
             yield
+            tidying.cancel()
 
     app = FastAPI(
         title="adapterbot",
@@ -65,9 +74,11 @@ def api(bot: Bot, keys: KeyStore, settings: Settings | None = None, page: FastAP
     app.state.turns = Turns(bot, metrics)
     app.state.metrics = metrics
     app.state.access = access
+    app.state.kept = responses.Kept()
     app.state.stopping = False
     tell_all(app)
-    for routes in (health, chat.routes, models.routes, native.routes, login.routes):
+    openai = (chat, completions, responses, embeddings, models)
+    for routes in (health, *(module.routes for module in openai), native.routes, login.routes):
         app.include_router(routes)
     doors = Doors.of(settings.host, settings.hosts, settings.origins)
     app.add_middleware(Gate, access=access, doors=doors, metrics=metrics, page=page)
@@ -76,6 +87,17 @@ def api(bot: Bot, keys: KeyStore, settings: Settings | None = None, page: FastAP
             CORSMiddleware, allow_origins=list(settings.origins), allow_methods=["*"], allow_headers=["*"]
         )
     return app
+
+
+async def _tidy(bot: Bot, keep: float | None) -> None:
+    """Delete the sessions that nobody used for `keep` days, now and every hour; a store that fails is tried again."""
+    while keep is not None:
+        try:
+            if count := await asyncio.to_thread(bot.store.forget_unused, days=keep):
+                log.info("sessions_deleted", count=count)
+        except StoreError as error:
+            log.warning("store_failed", error=type(error).__name__)
+        await asyncio.sleep(TIDIED)
 
 
 health = APIRouter(tags=["health"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -82,6 +82,10 @@ class Turns:
             await begun.aclose()
             raise
         return pieces
+
+    async def work(self, work: Callable[[], T]) -> T:
+        """What `work` returns or raises, after what stands in line before it."""
+        return await self.bot.pool.run(work)
 
     def tokens(self, text: str) -> int:
         """How many tokens `text` has."""

@@ -17,6 +17,7 @@ from adapterbot.history import MOST_TEXT, History, Utterance
 from adapterbot.storage.database import Database, now
 from adapterbot.storage.owners import Owned
 from adapterbot.storage.replies import reply_of
+from adapterbot.storage.retention import before, forget_unused_since
 from adapterbot.storage.schema import COLUMNS, CONVERSATION, TURN, VERSION
 from adapterbot.storage.schema import MIGRATIONS as MIGRATIONS
 from adapterbot.turn import Reply
@@ -192,6 +193,15 @@ class Store:
 
         if not self._database.write(forget, create=False):
             raise self._unknown(session_id)
+
+    def forget_unused(self, *, days: float) -> int:
+        """Forget the sessions in which nothing was said for so many days; returns how many they were.
+
+        Raises:
+            SettingError: no number of days.
+        """
+        moment = before(days)
+        return self._database.write(lambda connection: forget_unused_since(connection, moment), create=False) or 0
 
     def export(self, session_id: str) -> dict[str, Any]:
         """A session as JSON: `{"session", "turns": [{"message", "reply", "skill", "scores", "facts", ...}]}`.

@@ -11,7 +11,6 @@ import pytest
 from conftest import TRAINED
 
 from adapterbot.bot import Bot
-from adapterbot.serving.openai.stops import Stopper, cut
 
 HELLO: list[Any] = [{"role": "user", "content": "Hello there"}]
 TALK: list[Any] = [
@@ -139,16 +138,6 @@ def test_a_reply_ends_before_a_stop(client: openai.OpenAI) -> None:
     assert done.choices[0].finish_reason == "stop"
     chunks = client.chat.completions.create(stop=stop, stream=True, **asked)
     assert "".join(c.choices[0].delta.content or "" for c in chunks) == whole[: whole.find(stop)]
-
-
-def test_stops_across_pieces() -> None:
-    for pieces in (["ab", "cde", "f"], ["a", "b", "c", "d", "e", "f"], ["abcdef"]):
-        stopper = Stopper(["cd"])
-        assert "".join(map(stopper.more, pieces)) + stopper.rest() == "ab"
-        assert stopper.stopped
-    stopper = Stopper(["xyz", "fgh"])
-    assert [stopper.more("abc"), stopper.more("def"), stopper.rest()] == ["abc", "de", "f"]
-    assert cut("one. two.", ["two", "."]) == ("one", True)
 
 
 def test_null_is_absent_and_unknown_fields_are_passed_over(web: httpx.Client) -> None:

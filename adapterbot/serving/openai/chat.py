@@ -6,16 +6,16 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
-from adapterbot.serving.openai.stops import Stopper
+from adapterbot.serving.openai.tasks import Told, task_of
 from adapterbot.serving.openai.wire import (
     AUTO,
     MOST_MESSAGES,
     Sampling,
+    StreamOptions,
     conversation,
-    cut_text,
     events,
     finish_reason,
     identifier,
@@ -29,13 +29,6 @@ from adapterbot.serving.turns import Ask, Pieces, Turns, all_replies, while_ther
 from adapterbot.turn import Reply
 
 routes = APIRouter(prefix="/v1", tags=["openai"], responses=REFUSALS)
-
-
-class StreamOptions(BaseModel):
-    """How a stream tells its usage; members that other servers know are passed over."""
-
-    model_config = ConfigDict(extra="ignore")
-    include_usage: bool | None = None
 
 
 class ChatRequest(Sampling):
@@ -82,13 +75,15 @@ async def chat(body: ChatRequest, request: Request) -> Response:
     body.check()
     message, history = conversation(body.messages)
     asks = body.asks(turns.bot, message, history)
-    stops = body.stops()
     writing = Writing(turns, body)
+    if task := task_of(message):
+        told = await while_there(request, turns.work(lambda: task.reply(turns.bot)))
+        return events(writing.chunks(Told(told), asks[:1])) if body.stream else Answer(writing.whole([told]))
     if body.stream:
         first = await while_there(request, turns.stream(asks[0]))
-        return events(writing.chunks(first, asks, stops))
+        return events(writing.chunks(first, asks))
     replies = await while_there(request, all_replies(turns, asks))
-    return Answer(writing.whole(replies, stops))
+    return Answer(writing.whole(replies))
 
 
 class Writing:
@@ -105,56 +100,46 @@ class Writing:
             "system_fingerprint": f"fp_{turns.bot.backbone.fingerprint[:16]}",
         }
 
-    def whole(self, replies: list[Reply], stops: tuple[str, ...]) -> dict[str, Any]:
+    def whole(self, replies: list[Reply]) -> dict[str, Any]:
         """All choices at once."""
-        cuts = [cut_text(reply, stops) for reply in replies]
         choices: list[dict[str, Any]] = [
             {
                 "index": index,
-                "message": {"role": "assistant", "content": text, "refusal": None, "annotations": []},
+                "message": {"role": "assistant", "content": reply.text, "refusal": None, "annotations": []},
                 "logprobs": None,
-                "finish_reason": finish_reason(reply, stopped),
+                "finish_reason": finish_reason(reply),
                 **({"adapterbot": inside(reply, self._notes)} if len(replies) > 1 else {}),
             }
-            for index, (reply, (text, stopped)) in enumerate(zip(replies, cuts, strict=True))
+            for index, reply in enumerate(replies)
         ]
         return self._head | {
             "object": "chat.completion",
             "choices": choices,
-            "usage": usage(self._turns, replies, [text for text, _ in cuts]),
+            "usage": usage(self._turns, replies),
             "adapterbot": inside(replies[0], self._notes),
         }
 
-    async def chunks(self, first: Pieces, asks: list[Ask], stops: tuple[str, ...]) -> AsyncGenerator[dict[str, Any]]:
+    async def chunks(self, first: Pieces | Told, asks: list[Ask]) -> AsyncGenerator[dict[str, Any]]:
         """The choices one after the other, each with its role first and its reason to finish last; then the usage."""
         replies: list[Reply] = []
-        texts: list[str] = []
         for index, ask in enumerate(asks):
             pieces = await self._turns.stream(ask) if index else first
-            stopper = Stopper(stops)
-            text = ""
             try:
                 yield self._chunk(index, {"role": "assistant", "content": ""})
                 async for piece in pieces:
-                    if shown := stopper.more(piece):
-                        text += shown
-                        yield self._chunk(index, {"content": shown})
-                if rest := stopper.rest():
-                    text += rest
-                    yield self._chunk(index, {"content": rest})
+                    yield self._chunk(index, {"content": piece})
             finally:
                 await pieces.close()
             assert pieces.reply is not None
             replies.append(pieces.reply)
-            texts.append(text)
-            yield self._chunk(index, {}, finish_reason(pieces.reply, stopper.stopped)) | {
+            yield self._chunk(index, {}, finish_reason(pieces.reply)) | {
                 "adapterbot": inside(pieces.reply, self._notes)
             }
         if self._counts:
             yield self._head | {
                 "object": "chat.completion.chunk",
                 "choices": [],
-                "usage": usage(self._turns, replies, texts),
+                "usage": usage(self._turns, replies),
             }
 
     def _chunk(self, index: int, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:

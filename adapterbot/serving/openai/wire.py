@@ -15,7 +15,7 @@ from starlette.datastructures import State
 from adapterbot.bot import Bot
 from adapterbot.errors import InputError, UnknownNameError
 from adapterbot.history import History
-from adapterbot.serving.openai.stops import cut
+from adapterbot.reply.stops import MOST as MOST_STOPS
 from adapterbot.serving.refusals import ApiError, json_bytes, told
 from adapterbot.serving.turns import Ask, Turns
 from adapterbot.turn import DECODE_SETTINGS, Reply
@@ -23,7 +23,6 @@ from adapterbot.turn import DECODE_SETTINGS, Reply
 AUTO = "adapterbot"  # the model for which the manager chooses
 MOST_MESSAGES = 4096  # of one request
 MOST_CHOICES = 8
-MOST_STOPS = 16
 MOST_TOKENS = int(DECODE_SETTINGS["max_tokens"][2])
 LOWEST_TOP_P = DECODE_SETTINGS["top_p"][1]
 OWN = ("top_k", "repetition_penalty", "no_repeat_ngram", "min_tokens", "drafts")
@@ -34,6 +33,13 @@ class Extra(BaseModel):
 
     facts: list[str] | None = Field(None, max_length=64)
     region: str | None = None
+
+
+class StreamOptions(BaseModel):
+    """How a stream tells its usage; members that other servers know are passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+    include_usage: bool | None = None
 
 
 class Sampling(BaseModel):
@@ -101,7 +107,12 @@ class Sampling(BaseModel):
     def asks(self, bot: Bot, message: str, history: History) -> list[Ask]:
         """What the bot is asked, once per choice."""
         extra = self.adapterbot or Extra()
-        request = {"skill": skill_of(bot, self.model), "facts": extra.facts, "region": extra.region}
+        request = {
+            "skill": skill_of(bot, self.model),
+            "facts": extra.facts,
+            "region": extra.region,
+            "stop": self.stops(),
+        }
         return [Ask(message, history, request=request | self.decode(i)) for i in range(self.choices())]
 
 
@@ -118,6 +129,16 @@ def skill_of(bot: Bot, model: str | None) -> str | None:
         known = [AUTO, *(f"{AUTO}/{name}" for name in bot.skills)]
         raise ApiError(404, str(UnknownNameError("model", model, known)), param="model", code="model_not_found")
     return skill
+
+
+def adapter_of(bot: Bot, model: str | None) -> str | None:
+    """The adapter that a model's name means where no turn is made; None: the bare backbone.
+
+    Raises:
+        ApiError: as `skill_of`. SpecError, AdapterError: what keeps the skill from answering.
+    """
+    skill = skill_of(bot, model)
+    return None if skill is None or bot.roster.spec(skill).name not in bot.bank.rows else skill
 
 
 def conversation(messages: Sequence[Any]) -> tuple[str, History]:
@@ -145,16 +166,16 @@ def now() -> int:
     return int(time.time())
 
 
-def finish_reason(reply: Reply, stopped: bool) -> str:
+def finish_reason(reply: Reply) -> str:
     """`length` where the limit on tokens cut the reply, else `stop`."""
     chosen = next((draft for draft in reply.drafts if draft.text == reply.text), None)
-    return "length" if chosen is not None and not chosen.finished and not stopped else "stop"
+    return "length" if chosen is not None and not chosen.finished else "stop"
 
 
-def usage(turns: Turns, replies: Sequence[Reply], texts: Sequence[str]) -> dict[str, int]:
-    """Tokens that were read (of one of several choices: they read the same) and that the texts given back have."""
+def usage(turns: Turns, replies: Sequence[Reply]) -> dict[str, int]:
+    """Tokens that were read (of one of several choices: they read the same) and that the replies have."""
     prompt = max((reply.prompt_tokens for reply in replies), default=0)
-    completion = sum(turns.tokens(text) for text in texts)
+    completion = sum(turns.tokens(reply.text) for reply in replies)
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
@@ -171,11 +192,6 @@ def inside(reply: Reply, notes: Sequence[str] = ()) -> dict[str, Any]:
         "warnings": [*reply.warnings, *notes],
         "timings": dict(reply.timings),
     }
-
-
-def cut_text(reply: Reply, stops: Sequence[str]) -> tuple[str, bool]:
-    """A reply's text up to the first of `stops`, and whether one was there."""
-    return cut(reply.text, stops)
 
 
 def events(lines: AsyncGenerator[dict[str, Any]], *, done: bool = True) -> EventSourceResponse:
