@@ -77,6 +77,11 @@ class Home:
         return self.root / "backbones"
 
     @property
+    def query(self) -> Path:
+        """The user's own adapter that writes queries."""
+        return self.root / "queries"
+
+    @property
     def training(self) -> Path:
         """Checkpoints of trainings that have not ended."""
         return self.root / "training"

@@ -13,7 +13,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from adapterbot.cli.console import console
-from adapterbot.cli.formats import CARE_MESSAGES, CORPORA, MESSAGES, REPLIES
+from adapterbot.cli.formats import CARE_MESSAGES, CORPORA, MESSAGES, REPLIES, STATES
 from adapterbot.cli.names import check_data, check_targets
 from adapterbot.cli.output import say
 from adapterbot.cli.requirements import requires
@@ -69,6 +69,8 @@ def check_request(names: Sequence[str], data: str | None, html: Path | None) -> 
         from adapterbot.spec.folders import SkillFolders
 
         read_labelled_replies(Path(data).expanduser(), SkillFolders(Home.at()).load_all())
+    if "understanding" in names and (data is None or not Path(data).expanduser().is_dir()):
+        raise AdapterbotError(f"evaluate understanding needs --data FOLDER. {STATES}")
     for name in ("styles", "claims"):
         if name in names and not (name == "claims" and _wordings(data)):
             _folder(name, data)
@@ -171,7 +173,7 @@ def _figures(report: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     for key, value in report.items():
         if not isinstance(value, dict | list):
             yield key, value
-        elif isinstance(value, dict) and all(isinstance(figure, float) for figure in value.values()):
+        elif isinstance(value, dict) and all(isinstance(figure, int | float) for figure in value.values()):
             yield from ((f"{key}, {name}", figure) for name, figure in value.items())
 
 
@@ -238,6 +240,19 @@ def _safety_report(asked: Scoring) -> dict[str, Any]:
     return evaluate_safety(asked.bot, messages, folder, most=asked.most, seed=asked.seed, advance=asked.advance)
 
 
+def _understanding_report(asked: Scoring) -> dict[str, Any]:
+    """How well the queries that are written hold what the user wants, on belief states."""
+    from adapterbot.evaluation.understanding import evaluate_understanding
+    from adapterbot.reply.query_writer import load_writer
+
+    assert asked.data is not None, "see check_request"
+    writer, fault = load_writer(asked.bot.backbone, asked.bot.home)
+    if writer is None:
+        raise AdapterbotError(fault)
+    folder = Path(asked.data).expanduser()
+    return evaluate_understanding(writer, folder, most=asked.most, seed=asked.seed, advance=asked.advance)
+
+
 def _folder(name: str, data: str | None) -> Path:
     from adapterbot.data.corpora import corpora_folder
 
@@ -254,6 +269,7 @@ SPECIAL: dict[str, Callable[[Scoring], dict[str, Any]]] = {
     "claims": _claims_report,
     "grounding": _grounding_report,
     "safety": _safety_report,
+    "understanding": _understanding_report,
 }
 FILES = {
     "manager": MESSAGES,

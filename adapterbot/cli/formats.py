@@ -28,6 +28,12 @@ CARE_MESSAGES = (
     'A file of messages that need care or do not (JSONL) has one a line: {"message": "...", "history": ["user", "bot", '
     '...], "label": "none" | "crisis" | "abuse" | "emergency" | "danger" | "minor" | "sexual" | "hate" | "insult"}.'
 )
+STATES = (
+    "A folder of belief states has a folder for each set (multiwoz, camrest, woz, sgd, ...) with train.jsonl.gz and "
+    'valid.jsonl.gz, one user turn a line: {"id": "1", "turn": 2, "domain": "hotel", "history": ["...", "..."], '
+    '"user": "...", "state": {"hotel": {"area": "north"}}, "requested": ["phone"], "changed": {"area": [null, '
+    '"north"]}}.'
+)
 HISTORY = (
     'A history is a JSON list, oldest first: [{"speaker": "user" | "bot", "text": "..."}, ...]; {"role": "user" | '
     '"assistant", "content": "..."} is read too.'

@@ -257,6 +257,35 @@ def train_care(
     show_scores("care", report)
 
 
+@app.command("train-query", epilog=formats.paragraphs(formats.STATES, formats.MORE))
+def train_query(
+    data: Annotated[
+        Path | None, typer.Option(help="A folder of belief states; left out, our own lines alone are learnt.")
+    ] = None,
+    backbone: Backbone = None,
+    epochs: Annotated[int, typer.Option(help="Passes over lines and states.", min=1, max=100)] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order and schemas.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write adapter.safetensors into; left out, the user's home.")
+    ] = None,
+) -> None:
+    """Train the adapter that writes queries from what the user says. A run that was killed goes on where it stopped."""
+    check_backbone(backbone)
+    check_data(None if data is None else str(data))
+    from adapterbot.home import Home
+    from adapterbot.network.backbone import load_backbone
+    from adapterbot.network.device import training_type
+    from adapterbot.training.query import train_query as train
+
+    model = load_backbone(backbone, dtype=training_type())
+    with resumable():
+        done = train(model, home=Home.at(), states=data, epochs=epochs, seed=seed, out=out)
+    say(
+        f"{done.ending}; perplexity of validation queries {done.before:.2f} before, {done.after:.2f} after; "
+        f"{done.tokens_per_second:,.0f} tokens/s, {done.origin}; written to {done.path}"
+    )
+
+
 @app.command(
     epilog=formats.paragraphs(
         "Every F1 stands beside what is to be beaten. The macro-F1 of the manager is over the skills that the file has "
@@ -266,6 +295,7 @@ def train_care(
         "For grounding: " + formats.REPLIES,
         "For claims: " + formats.WORDINGS,
         "For safety: " + formats.CARE_MESSAGES,
+        "For understanding: " + formats.STATES,
         formats.CORPORA,
         formats.MORE,
     )
@@ -273,7 +303,7 @@ def train_care(
 def evaluate(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Skills, manager, styles, claims, grounding, safety; left out, all trained skills."),
+        typer.Argument(help="Skills, manager, styles, claims, grounding, safety, understanding; left out, all skills."),
     ] = None,
     data: Data = None,
     as_json: Annotated[
@@ -299,7 +329,7 @@ def evaluate(
 
     Accuracy for the manager; for grounding, how the check of replies against their facts decides on replies labelled
     by hand; for claims, how often verdicts are right; for safety, which messages get care and how many replies are
-    flagged."""
+    flagged; for understanding, how well queries hold what the user wants."""
     from adapterbot.cli.evaluate import check_request, evaluate_all
 
     check_backbone(backbone)

@@ -30,7 +30,7 @@ def sample(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -
     rows = [s for drafts in samples for s in drafts]  # B
     owners = [i for i, drafts in enumerate(samples) for _ in drafts]
     with torch.inference_mode():
-        logits, prompts = _prefill(backbone, bank, requests)
+        logits, prompts = prefill(backbone, bank, requests)
         cache = prompts.fork(owners, max(s.limit for s in rows))
         logits = logits[torch.tensor(owners)]
         adapters = bank.select([s.request.adapter for s in rows])
@@ -104,7 +104,7 @@ def _drop_stragglers(drafts: Sequence[Sample]) -> None:
             straggler.limit = min(straggler.limit, len(straggler.ids))
 
 
-def _prefill(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -> tuple[Tensor, Cache]:
+def prefill(backbone: Backbone, bank: AdapterBank, requests: Sequence[Request]) -> tuple[Tensor, Cache]:
     """Logits [R, V] after each prompt, on the processor, and the cache of all prompts.
 
     Where a row's adapter acts on replies alone, the prompts go without it up to where they open the reply.

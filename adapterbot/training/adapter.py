@@ -18,9 +18,8 @@ from adapterbot.network.backbone import Backbone, fingerprint_of
 from adapterbot.network.checkpoint import Checkpoint, checkpoint_of, remove_checkpoint, save_checkpoint
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import AdapterTable, SkillSpec
-from adapterbot.training.corpus import Corpus
 from adapterbot.training.loop import LoopState, TrainingLoop
-from adapterbot.training.objective import Objective, Scores
+from adapterbot.training.objective import Objective, Scores, Trees
 from adapterbot.training.progress import training_bar
 from adapterbot.training.schedule import VALIDATION_REPLIES
 
@@ -47,7 +46,7 @@ class AdapterTraining:
         cls,
         spec: SkillSpec,
         backbone: Backbone,
-        corpus: Corpus,
+        trees: Trees,
         folder: Path,
         epochs: int,
         seed: int,
@@ -60,7 +59,7 @@ class AdapterTraining:
             adapter.take(start.tensors)
         key = {
             "spec": spec.digest,
-            "corpus": corpus.digest,
+            "corpus": trees.digest,
             "backbone": backbone.fingerprint,
             "epochs": epochs,
             "seed": seed,
@@ -70,7 +69,7 @@ class AdapterTraining:
         if not checkpoint.key:
             remove_checkpoint(folder)
         checkpoint.restore_weights(adapter)
-        aim = Objective(spec, backbone, adapter, corpus, seed, folder, epochs)
+        aim = Objective(spec, backbone, adapter, trees, folder, epochs)
         probe = aim.valid[:: max(1, len(aim.valid) // VALIDATION_REPLIES)]
         optimizer = torch.optim.AdamW(adapter.parameters(), lr=spec.train.lr, betas=BETAS, weight_decay=DECAY)
         loop = TrainingLoop(

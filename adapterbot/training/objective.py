@@ -15,11 +15,16 @@ from adapterbot.network.backbone import Backbone
 from adapterbot.network.likelihood import perplexity_of, total_tree_nats, tree_nats
 from adapterbot.network.tree import Tree
 from adapterbot.spec.tables import AdapterTable, SkillSpec
-from adapterbot.training.corpus import Corpus
 from adapterbot.training.trunk_store import TrunkStore
-from adapterbot.training.windows import training_trees, validation_trees
 
-REPORT_REPLIES = 300  # scored before and after for the report
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """Conversations to learn and to validate on, and a hash over their texts: a checkpoint goes on with the same."""
+
+    train: list[Tree]
+    valid: list[Tree]
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +57,13 @@ class Objective:
         spec: SkillSpec,
         backbone: Backbone,
         adapter: Adapter,
-        corpus: Corpus,
-        seed: int,
+        trees: Trees,
         folder: Path,
         epochs: int,
     ) -> None:
         self.backbone = backbone
         self.adapter = adapter
-        tokenizer, positions = backbone.tokenizer, backbone.positions
-        self.train = training_trees(corpus, spec, tokenizer, positions, seed)
-        self.valid = validation_trees(corpus.valid, spec, tokenizer, positions, REPORT_REPLIES)
+        self.train, self.valid = trees.train, trees.valid
         first = (spec.adapter or AdapterTable()).first_block(backbone.shape.layers)
         again = [*self.valid, *(self.train if epochs > 1 else ())]  # what is computed more often than once
         self.trunks = TrunkStore(folder / "trunks", backbone, again, first)

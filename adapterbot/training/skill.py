@@ -27,8 +27,11 @@ from adapterbot.training.adapter import AdapterTraining, start_of
 from adapterbot.training.card import write_card
 from adapterbot.training.corpus import Corpus, load_corpus
 from adapterbot.training.logistic import by_meaning
+from adapterbot.training.objective import Trees
+from adapterbot.training.windows import training_trees, validation_trees
 
 CHECKPOINT_SECONDS = 30.0
+REPORT_REPLIES = 300  # scored before and after for the report
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,13 @@ def train_skill(
     corpus = load_corpus(spec, data, by_meaning)
     start = spec.train.start if start is None else start
     started = start_of(spec, backbone, home, start)
-    training = AdapterTraining.prepare(spec, backbone, corpus, home.training / spec.name, epochs, seed, started)
+    tokenizer, positions = backbone.tokenizer, backbone.positions
+    trees = Trees(
+        training_trees(corpus, spec, tokenizer, positions, seed),
+        validation_trees(corpus.valid, spec, tokenizer, positions, REPORT_REPLIES),
+        corpus.digest,
+    )
+    training = AdapterTraining.prepare(spec, backbone, trees, home.training / spec.name, epochs, seed, started)
     announce(corpus, len(training.loop.rows), training.objective.tokens(training.loop.rows)[0])
     resumed_at = training.loop.state.step
     with on_fastest(backbone.decoder, training.adapter):
