@@ -84,15 +84,9 @@ class Bot:
         self.region = region_here() if region is None else region_named(region)
         self.roster = Roster.load(backbone, home)
         self.guard = guard or Guard()
-        self.responder = Responder(
-            backbone,
-            self.bank,
-            ranker=self._ranker,
-            heads=self.roster.heads,
-            weights=self.roster.weights,
-            guard=self.guard,
-        )
+        self.responder = self._responder(self.roster)
         self.pool = Pool()  # of the turns that asyncio programs wait for
+        self._roster_lock = threading.Lock()  # over changes of the roster
         self._lock = threading.Lock()  # over the registers below, never held while something is opened
         self._manager_lock = threading.Lock()
         self._manager: list[tuple[Manager | None, str]] = []  # with what is wrong with it, once it has been read
@@ -346,6 +340,29 @@ class Bot:
                 self._store = Store(self.home.database if self.log else ":memory:")
             return self._store
 
+    def load_skill(self, name: str) -> SkillSpec:
+        """Read a skill anew from its folder, which may have come since; replies that are being made end as they began.
+
+        Raises:
+            UnknownNameError, SpecError, AdapterError, KnowledgeError: it cannot answer, and all stays as it was.
+        """
+        with self._roster_lock:
+            known = name in self.specs
+            roster = self.roster.renewed(name, self.backbone, self.home)
+            self.responder = self._responder(roster)  # before the roster: no turn may miss its adapter
+            self.roster = roster
+            with self._lock:
+                self._sources.pop(name, None)
+            if not known:
+                with self._manager_lock:
+                    self._manager.clear()  # it reads the examples of skills that are new to it
+            return roster.specs[name]
+
+    def unload_skill(self, name: str) -> None:
+        """Let a skill answer no more, until it is loaded again; raises as `Roster.without`."""
+        with self._roster_lock:
+            self.roster = self.roster.without(name)
+
     def source(self, skill: str) -> Source:
         """The knowledge source of a skill, opened when it is first needed."""
         with self._lock:
@@ -358,6 +375,17 @@ class Bot:
                     similarity = self.manager.sentences if compares and self.manager else None
                     self._sources[skill] = open_source(Opening(spec, self.home, similarity, self.demo, self.place))
             return self._sources[skill]
+
+    def _responder(self, roster: Roster) -> Responder:
+        """What answers by the skills of a roster."""
+        return Responder(
+            self.backbone,
+            roster.bank,
+            ranker=self._ranker,
+            heads=roster.heads,
+            weights=roster.weights,
+            guard=self.guard,
+        )
 
     def _ranker(self) -> Relevance | None:
         """What chooses among drafts, where there is one."""

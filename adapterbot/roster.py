@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from adapterbot.errors import (
     AdapterbotError,
     AdapterError,
     InputError,
     OtherBackboneError,
+    SpecError,
     UnknownNameError,
     WeightsError,
     kept_to,
@@ -56,13 +57,8 @@ class Roster:
         others = []
         for name, spec in specs.items():
             try:
-                with kept_to(f"skill {name!r}", AdapterError):
-                    if spec.knowledge.source not in kinds():
-                        raise UnknownNameError("knowledge source", spec.knowledge.source, kinds())
-                    if spec.knowledge.file:
-                        skill_file(spec)
-                    if spec.trainable and (file := _adapter(folders, name, backbone)) is not None:
-                        adapters[name] = file.scaled(spec.strength)
+                if (file := _adapter_of(spec, folders, backbone)) is not None:
+                    adapters[name] = file
             except OtherBackboneError as error:
                 others.append(name)
                 problems |= {name: error} if name != FALLBACK else {}
@@ -72,6 +68,33 @@ class Roster:
         notes += (_of_others(others, backbone),) if others else ()
         heads, weights, faults = _choosing(home)
         return cls(specs, problems, AdapterBank(backbone, adapters), (*notes, *faults), heads, tuple(others), weights)
+
+    def renewed(self, name: str, backbone: Backbone, home: Home) -> Roster:
+        """This roster with one skill as it lies in its folder now.
+
+        Raises:
+            UnknownNameError, SpecError, AdapterError, KnowledgeError: what would keep it from answering.
+        """
+        folders = SkillFolders(home)
+        spec = folders.load(name)
+        file = _adapter_of(spec, folders, backbone)
+        if file is None and name in self.bank.rows:  # a reply may be in the making with it
+            raise AdapterError(f"skill {name!r} has no adapter any more; start anew to let it answer without")
+        bank = self.bank if file is None else self.bank.with_adapter(name, file)
+        problems = {other: error for other, error in self.problems.items() if other != name}
+        return replace(self, specs=dict(sorted({**self.specs, name: spec}.items())), problems=problems, bank=bank)
+
+    def without(self, name: str) -> Roster:
+        """This roster, where a skill doesn't answer until it is loaded again.
+
+        Raises:
+            UnknownNameError: no such skill. InputError: it is the fallback, which always answers.
+        """
+        if name not in self.specs:
+            raise UnknownNameError("skill", name, self.specs)
+        if name == FALLBACK:
+            raise InputError(f"{FALLBACK!r} cannot be unloaded: it answers where no other skill does")
+        return replace(self, problems={**self.problems, name: SpecError(f"skill {name!r} was unloaded; load it again")})
 
     @property
     def skills(self) -> list[str]:
@@ -118,6 +141,17 @@ def _choosing(home: Home) -> tuple[StyleHeads | None, RankWeights, list[str]]:
     except AdapterbotError as error:
         faults.append(str(error))
     return heads, weights, faults
+
+
+def _adapter_of(spec: SkillSpec, folders: SkillFolders, backbone: Backbone) -> AdapterFile | None:
+    """A sound skill's adapter, as strong as its spec says; None where it has none. Raises what keeps it out."""
+    with kept_to(f"skill {spec.name!r}", AdapterError):
+        if spec.knowledge.source not in kinds():
+            raise UnknownNameError("knowledge source", spec.knowledge.source, kinds())
+        if spec.knowledge.file:
+            skill_file(spec)
+        file = _adapter(folders, spec.name, backbone) if spec.trainable else None
+        return None if file is None else file.scaled(spec.strength)
 
 
 def _adapter(folders: SkillFolders, name: str, backbone: Backbone) -> AdapterFile | None:

@@ -8,11 +8,12 @@ import dataclasses
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import structlog
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from adapterbot.errors import UnknownNameError, shorten
+from adapterbot.errors import StoreError, UnknownNameError, shorten
 from adapterbot.history import History
 from adapterbot.serving.keys import Caller
 from adapterbot.serving.openai.wire import MOST_MESSAGES, events, turns_of
@@ -22,6 +23,7 @@ from adapterbot.storage.conversations import Store, check_session_id
 from adapterbot.storage.owners import Owned
 from adapterbot.turn import DECODE_SETTINGS
 
+log = structlog.get_logger("adapterbot.serving")
 MOST_TURNS = 1000  # of a session in one answer
 
 routes = APIRouter(prefix="/v1", tags=["adapterbot"], responses=REFUSALS)
@@ -86,6 +88,24 @@ async def skills(request: Request) -> Response:
     )
 
 
+@routes.post("/skills/{skill}/load", response_model=None)
+async def load_skill(skill: str, request: Request) -> Response:
+    """Read a skill anew from the skills folder, with its adapter; for admin keys."""
+    _check_admin(request)
+    spec = await asyncio.to_thread(turns_of(request.app.state).bot.load_skill, skill)
+    log.info("skill_loaded", skill=spec.name)
+    return Answer({"name": spec.name, "summary": spec.summary, "answers": True})
+
+
+@routes.post("/skills/{skill}/unload", response_model=None)
+async def unload_skill(skill: str, request: Request) -> Response:
+    """Let a skill answer no more, until it is loaded again or the server is started anew; for admin keys."""
+    _check_admin(request)
+    await asyncio.to_thread(turns_of(request.app.state).bot.unload_skill, skill)
+    log.info("skill_unloaded", skill=skill)
+    return Answer({"name": skill, "answers": False})
+
+
 @routes.post("/sessions", status_code=201, response_model=None)
 async def begin_session(request: Request) -> Response:
     """Begin a session of one's own, which its first message names."""
@@ -106,7 +126,8 @@ async def list_sessions(request: Request) -> Response:
 async def say(session: str, body: Message, request: Request) -> Response:
     """Answer a message in a session. The exchange is stored before its reply is acknowledged."""
     if not await _check(request, session):
-        await asyncio.to_thread(_owned(request).rename, session, body.message)
+        with contextlib.suppress(StoreError):  # a disk that is full costs the title, not the reply
+            await asyncio.to_thread(_owned(request).rename, session, body.message)
     return await _answer(request, Ask(body.message, session=session, request=body.request()), body.stream)
 
 
@@ -155,6 +176,14 @@ async def _told(pieces: Pieces) -> AsyncGenerator[dict[str, Any]]:
         await pieces.close()
     assert pieces.reply is not None
     yield {"type": "reply", "reply": pieces.reply.to_dict()}
+
+
+def _check_admin(request: Request) -> None:
+    """Raises ApiError (403) for a caller without an admin key, on this machine as well."""
+    caller: Caller = request.state.caller
+    if not caller.admin:
+        text = "this takes an admin key; make one: adapterbot keys new --admin"
+        raise ApiError(403, text, code="admin_key_needed")
 
 
 def _store(request: Request) -> Store:

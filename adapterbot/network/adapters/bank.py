@@ -74,6 +74,10 @@ class AdapterBank:
         depth = max((len(parts_of(skill)) for skill in skills if skill is not None), default=0)
         return self._backbone.shape.layers + self._memory * depth
 
+    def with_adapter(self, name: str, file: AdapterFile) -> AdapterBank:
+        """This bank with one adapter more, or with another in its place; this one stays as it is."""
+        return AdapterBank(self._backbone, {**self._files, name: file})
+
     def known(self, skill: str) -> str | None:
         """The name with those of its skills alone that have an adapter; None where none has."""
         return name_of(part for part in parts_of(skill) if part.skill in self._files)
