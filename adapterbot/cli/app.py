@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapterbot import __version__
-from adapterbot.cli import formats, input, knowledge, models, serving, sessions
+from adapterbot.cli import adapters, formats, input, knowledge, models, serving, sessions
 from adapterbot.cli.names import check_backbone, check_session, check_skill
 from adapterbot.cli.options import Backbone, DecodeSettings, Demo, NoLog, Place, Region, Skill, with_decode_settings
 from adapterbot.cli.output import say, say_json, warn
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(knowledge.app, name="knowledge")
+app.add_typer(adapters.app, name="adapters")
 app.add_typer(serving.app)  # serve, keys
 app.add_typer(models.app)  # train-skill, train-manager, ..., pretrain, build, evaluate
 

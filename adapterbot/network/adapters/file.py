@@ -66,10 +66,13 @@ class AdapterFile:
         return replace(self, strength=self.strength * strength)
 
 
-def save_adapter(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write adapter.safetensors by rename: matrices as int8 with a scale for each row, all else as fp16."""
+def save_adapter(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], *, rounded: bool = True
+) -> None:
+    """Write adapter.safetensors by rename: matrices as int8 with a scale for each row, all else as fp16; all as it is
+    where it is not to be `rounded`."""
     with written_by_rename(path) as temporary:
-        save_file(packed(tensors), temporary, dict(metadata))
+        save_file(packed(tensors) if rounded else dict(tensors), temporary, dict(metadata))
 
 
 def packed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

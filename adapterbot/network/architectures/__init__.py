@@ -89,6 +89,7 @@ class Architecture(nn.Module, ABC):
     model_types: ClassVar[tuple[str, ...]]  # of config.json
     linears: ClassVar[tuple[str, ...]]  # of each block: where `Adapters.delta` is asked
     embeddings: ClassVar[str]  # the module that embeds tokens
+    published: ClassVar[tuple[str, Mapping[str, str]]]  # `transformers`: where blocks lie, and its names of projections
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

@@ -73,6 +73,10 @@ class GPT2(Architecture):
     model_types = ("gpt2",)
     linears = ("c_attn", "c_proj", "c_fc", "mlp_proj")
     embeddings = "wte"
+    published = (
+        "transformer.h",
+        {"qkv": "attn.c_attn", "o": "attn.c_proj", "up": "mlp.c_fc", "down": "mlp.c_proj"},
+    )
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)

@@ -97,6 +97,10 @@ class Llama(Architecture):
     model_types = ("llama", "mistral", "qwen2", "qwen3")
     linears = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")
     embeddings = "embed_tokens"
+    published = (
+        "model.layers",
+        {n: f"self_attn.{n}_proj" for n in ("q", "k", "v", "o")} | {n: f"mlp.{n}_proj" for n in ("gate", "up", "down")},
+    )
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
