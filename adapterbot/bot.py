@@ -33,6 +33,7 @@ from adapterbot.reply.safety import Guard
 from adapterbot.reply.stops import Stops, cut_answer, stops_of, until
 from adapterbot.roster import Roster
 from adapterbot.session import Session
+from adapterbot.spec.mixing import name_of, parts_of
 from adapterbot.spec.tables import FALLBACK, SkillSpec
 from adapterbot.turn import Choice, Reply
 
@@ -137,7 +138,8 @@ class Bot:
         stop: Stops = None,
         **decode: Any,
     ) -> Reply:
-        """Answer `message`, said after `history`, with the named skill or the one that the manager picks.
+        """Answer `message`, said after `history`, with the named skill or the one that the manager picks. A stack
+        (`empathetic+joy`) and a weighted average (`0.7*empathetic+0.3*joy`) are named like a skill.
 
         `facts` replace retrieval; `decode` overrides the skill's settings (see `turn.DECODE_SETTINGS`). A message that
         speaks of suicide, violence, an emergency and the like gets a fixed answer with the numbers of `region`, or else
@@ -245,7 +247,7 @@ class Bot:
         clock.note("route")
         found = self.source(spec.name).retrieve(now) if facts is None else given_facts(facts, spec)
         clock.note("knowledge")
-        prepared = self.responder.prepare(spec, now, found, settings)
+        prepared = self.responder.prepare(spec, now, found, settings, choice.skill)
         clock.note("prompt")
         return Turn(past.add_user(text), choice, prepared, warnings, clock.seconds, stops_of(stop))
 
@@ -271,7 +273,8 @@ class Bot:
     def _choose(self, message: str, history: History, skill: str | None) -> Choice:
         """Stage 2: the caller's skill always wins, then the manager's choice, then the fallback."""
         if skill is not None:
-            return Choice(self.roster.spec(skill).name, {}, "forced", "the caller asked for it")
+            self.roster.spec(skill)  # raises where it cannot answer
+            return Choice(name_of(parts_of(skill)) or skill, {}, "forced", "the caller asked for it")
         if self.manager is None:
             return Choice(FALLBACK, dict.fromkeys(self.routable, 0.0), "only", self.manager_fault)
         return self.manager.pick(message, history, self.routable)

@@ -74,7 +74,9 @@ class History:
         for utterance in self.utterances:
             waiting.append(utterance)
             if utterance.speaker == "bot":
-                kept += waiting if utterance.skill in ("", skill) else ()
+                # Of a stack or an average (`weather+joy`, `0.7*weather+0.3*joy`) the first answers.
+                answered = utterance.skill.partition("+")[0].rpartition("*")[2]
+                kept += waiting if answered in ("", skill) else ()
                 waiting = []
         return replace(self, utterances=(*kept, *waiting))
 

@@ -26,6 +26,7 @@ from adapterbot.network.names import DEFAULT
 from adapterbot.reply.style_heads import StyleHeads, load_heads
 from adapterbot.reply.weights import RankWeights, load_weights
 from adapterbot.spec.folders import SkillFolders
+from adapterbot.spec.mixing import parts_of
 from adapterbot.spec.tables import FALLBACK, SkillSpec
 
 SHOWN = 5  # names in one note
@@ -102,14 +103,22 @@ class Roster:
         return [name for name in self.specs if name not in self.problems]
 
     def spec(self, name: str) -> SkillSpec:
-        """The spec of a skill that can answer.
+        """The spec of a skill that can answer; of a stack or an average the first one's, with the most drafts of all
+        and the first style that any of them chooses by.
 
         Raises:
             UnknownNameError: no such skill; the message lists the nearest. InputError: not even a name.
+            SettingError: a stack or an average that makes no sense (see `spec.mixing`).
             SpecError, AdapterError, KnowledgeError: what keeps it from answering.
         """
         if not isinstance(name, str):
             raise InputError(f"a skill is named by text (str), not {type(name).__name__}")
+        parts = parts_of(name)
+        if len(parts) > 1 or parts[0].weight is not None:
+            specs = [self.spec(part.skill) for part in parts]
+            decode = specs[0].decode.override({"drafts": max(spec.decode.drafts for spec in specs)})
+            rerank = next((spec.rerank for spec in specs if spec.rerank), "")
+            return specs[0].model_copy(update={"decode": decode, "rerank": rerank})
         if name in self.problems:
             raise self.problems[name].with_traceback(None)  # raised before, it would drag all its old frames along
         if name not in self.specs:

@@ -10,7 +10,7 @@ import typer
 
 from adapterbot import __version__
 from adapterbot.cli import adapters, formats, input, knowledge, models, serving, sessions
-from adapterbot.cli.names import check_backbone, check_session, check_skill
+from adapterbot.cli.names import check_answering, check_backbone, check_session
 from adapterbot.cli.options import Backbone, DecodeSettings, Demo, NoLog, Place, Region, Skill, with_decode_settings
 from adapterbot.cli.output import say, say_json, warn
 from adapterbot.cli.requirements import requires
@@ -113,7 +113,7 @@ def respond(
     message = input.message(text)
     past = input.history(history)
     input.check_decode(decode)
-    check_skill(skill)
+    check_answering(skill)
     bot = _bot(backbone, log=False, demo=demo, place=place, region=region)
     reply = bot.respond(message, past, skill=skill, facts=fact, **decode)
     if as_json:
@@ -142,7 +142,7 @@ def chat(
     """Talk in the terminal. /skill NAME, /auto, /undo and /quit are understood."""
     check_session(session)
     input.check_decode(decode)
-    check_skill(skill)
+    check_answering(skill)
     bot = _bot(backbone, log=session is not None and not no_log, demo=demo, place=place, region=region)
     from adapterbot.cli.talk import talk
 

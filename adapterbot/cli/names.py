@@ -16,6 +16,15 @@ def check_skill(name: str | None) -> None:
         SkillFolders(Home.at()).folder(name)
 
 
+def check_answering(name: str | None) -> None:
+    """Raises as `check_skill` for a part of a stack or an average, and SettingError for one that makes no sense."""
+    if name is not None:
+        from adapterbot.spec.mixing import parts_of
+
+        for part in parts_of(name):
+            check_skill(part.skill)
+
+
 def check_targets(names: list[str], others: list[str]) -> None:
     """Raises as `check_skill` for a name that is neither a skill nor one of `others`, which are offered as well."""
     from adapterbot.spec.folders import SkillFolders

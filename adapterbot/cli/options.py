@@ -12,7 +12,13 @@ import typer
 
 from adapterbot.turn import DECODE_SETTINGS
 
-Skill = Annotated[str | None, typer.Option(help="Answer with this skill; left out, the manager picks.")]
+Skill = Annotated[
+    str | None,
+    typer.Option(
+        help="Answer with this skill, or a stack (empathetic+joy) or average (0.7*wiki+0.3*joy) of several; left out, "
+        "the manager picks."
+    ),
+]
 Backbone = Annotated[
     str | None, typer.Option(help="smollm2 (the default), dialogpt-medium, ..., a folder, a GGUF file or a hub id.")
 ]

@@ -46,7 +46,8 @@ def _chosen(bot: Bot, name: str, before: str | None) -> str | None:
     if not name:
         return None
     try:
-        return bot.roster.spec(name).name
+        bot.roster.spec(name)
+        return name
     except AdapterbotError as error:
         console.print(str(error), style="red")
         return before

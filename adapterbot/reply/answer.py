@@ -103,11 +103,17 @@ class Responder:
         )
 
     def prepare(
-        self, spec: SkillSpec, history: History, facts: Iterable[Fact], decode: Decode | None = None
+        self,
+        spec: SkillSpec,
+        history: History,
+        facts: Iterable[Fact],
+        decode: Decode | None = None,
+        adapter: str | None = None,
     ) -> Prepared:
         """Stage 4: the prompt for a reply to `history`, and what the engine is asked.
 
-        `decode` are the settings, else those of the skill; without a seed one is drawn.
+        `decode` are the settings, else those of the skill; without a seed one is drawn. `adapter` is the skill's, or a
+        stack or an average (see `spec.mixing`).
         """
         facts = tuple(facts)
         decode = decode or spec.decode
@@ -121,7 +127,7 @@ class Responder:
         prompt = encode(tokenizer, [fact.line for fact in facts], texts, positions=positions, reserve=reserve)
         request = Request(
             ids=prompt.ids,
-            adapter=spec.name if spec.name in self.bank.rows else None,
+            adapter=self.bank.known(adapter or spec.name),
             decode=decode,
             seed=secrets.randbelow(2**31) if decode.seed is None else decode.seed,
             reply=prompt.reply,

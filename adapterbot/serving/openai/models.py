@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from adapterbot.bot import Bot
 from adapterbot.serving.openai.wire import AUTO, now, skill_of, turns_of
 from adapterbot.serving.refusals import REFUSALS, Answer
+from adapterbot.spec.mixing import parts_of
 
 routes = APIRouter(prefix="/v1", tags=["openai"], responses=REFUSALS)
 STARTED = now()
@@ -32,6 +33,10 @@ async def model(model: str, request: Request) -> Answer:
 
 def _entry(model: str, bot: Bot) -> dict[str, Any]:
     skill = model.partition("/")[2]
-    about = bot.specs[skill].summary if skill else "The manager picks the skill for every message."
+    about = (
+        " ".join(bot.specs[part.skill].summary for part in parts_of(skill))
+        if skill
+        else "The manager picks the skill for every message."
+    )
     entry = {"id": model, "object": "model", "created": STARTED, "owned_by": AUTO, "name": model, "description": about}
     return entry | ({"root": AUTO, "parent": AUTO} if skill else {"root": AUTO, "parent": None})

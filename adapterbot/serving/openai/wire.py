@@ -18,6 +18,7 @@ from adapterbot.history import History
 from adapterbot.reply.stops import MOST as MOST_STOPS
 from adapterbot.serving.refusals import ApiError, json_bytes, told
 from adapterbot.serving.turns import Ask, Turns
+from adapterbot.spec.mixing import parts_of
 from adapterbot.turn import DECODE_SETTINGS, Reply
 
 AUTO = "adapterbot"  # the model for which the manager chooses
@@ -125,7 +126,7 @@ def skill_of(bot: Bot, model: str | None) -> str | None:
     if not model or model == AUTO:
         return None
     prefix, _, skill = model.partition("/")
-    if prefix != AUTO or skill not in bot.specs:
+    if prefix != AUTO or any(part.skill not in bot.specs for part in parts_of(skill)):
         known = [AUTO, *(f"{AUTO}/{name}" for name in bot.skills)]
         raise ApiError(404, str(UnknownNameError("model", model, known)), param="model", code="model_not_found")
     return skill
