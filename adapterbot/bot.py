@@ -390,6 +390,11 @@ class Bot:
             guard=self.guard,
         )
 
+    def reopen(self) -> None:
+        """Have every source opened anew when it is next needed: the user's files have changed."""
+        with self._lock:
+            self._sources.clear()
+
     def _ranker(self) -> Relevance | None:
         """What chooses among drafts, where there is one."""
         return self.manager.ranker if self.manager else None

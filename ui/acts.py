@@ -15,12 +15,14 @@ from adapterbot.errors import AdapterbotError, InputError
 from adapterbot.reply.care import region_of
 from adapterbot.storage.markdown import markdown
 from adapterbot.ui import words
+from adapterbot.ui.file_routes import is_here
 from adapterbot.ui.handlers import Handlers, Screen, kept_with
+from adapterbot.ui.lists import own_html
 from adapterbot.ui.markup import safe
 from adapterbot.ui.visitor import SHOWN, Visitor
 
 OWNER = re.compile(r"[A-Za-z0-9_-]{16,100}")
-WHILE_BUSY = {"inspect", "search", "export-md", "export-json"}
+WHILE_BUSY = {"own", "inspect", "search", "export-md", "export-json"}
 
 
 class Acts:
@@ -50,6 +52,8 @@ class Acts:
             "undo": self.undo,
             "edit": self.edit,
             "cancel": self.cancel,
+            "own": self.own,
+            "own-remove": self.own_remove,
         }
 
     def arrive(self, visitor: Visitor, kept: Any, request: gr.Request) -> Screen:
@@ -57,6 +61,7 @@ class Acts:
         kept = kept if isinstance(kept, dict) else {}
         languages = request.headers.get("accept-language", "")
         visitor.region = region_of(languages.partition(",")[0].partition(";")[0])
+        visitor.here = is_here(request.client.host if request.client else None)
         known = str(kept.get("id", ""))
         visitor.owner = known if OWNER.fullmatch(known) else secrets.token_urlsafe(18)
         try:
@@ -64,7 +69,7 @@ class Acts:
             visitor.session = str(kept["session"])
         except AdapterbotError:
             visitor.session = ""
-        return self.handlers.show(visitor, kept=kept_with(kept, visitor))
+        return self.handlers.show(visitor, kept=kept_with(kept, visitor), own=self._own(visitor))
 
     def act(self, event: gr.EventData, visitor: Visitor, kept: Any) -> Screen:
         """Do what was clicked; what cannot be done is said in one line, and the page is shown as it is."""
@@ -207,6 +212,23 @@ class Acts:
         """Leave the last message as it is."""
         visitor.editing = False
         return self.handlers.show(visitor, box="")
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def own(self, visitor: Visitor, kept: Any, given: Mapping[str, Any]) -> Screen:
+        """List the user's own files: one was added."""
+        return Screen(own=self._own(visitor))
+
+    def own_remove(self, visitor: Visitor, kept: Any, given: Mapping[str, Any]) -> Screen:
+        """Take a file away again."""
+        if visitor.here:
+            gr.Info(
+                safe(f"{given['name']}: {self.handlers.files.remove(str(given['name']), str(given.get('file', '')))}")
+            )
+        return self.own(visitor, kept, given)
+
+    def _own(self, visitor: Visitor) -> str:
+        return own_html(self.handlers.files.own(), here=visitor.here)
 
     def _order(self, do: str, **what: Any) -> dict[str, Any]:
         """Something for the page's script to do, once; the number tells two equal ones apart."""

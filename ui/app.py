@@ -18,14 +18,16 @@ import gradio
 import uvicorn
 
 from adapterbot.serving import listening
+from adapterbot.ui.file_routes import add_file_routes
 from adapterbot.ui.guard import StayHere
+from adapterbot.ui.handlers import Handlers
 from adapterbot.ui.page import SCRIPT, build, theme
 
 if TYPE_CHECKING:
     from adapterbot.bot import Bot
 
 PORT = 7860
-UPLOAD = 1  # bytes: the page has nothing to upload, so nothing is taken
+UPLOAD = 1  # bytes: files go by `file_routes`, so gradio takes nothing
 CSS = Path(__file__).parent / "theme.css"
 
 
@@ -36,9 +38,11 @@ def web_app(bot: Bot, host: str | None = None) -> fastapi.FastAPI:
     """
     outer = fastapi.FastAPI(openapi_url=None)
     outer.add_middleware(StayHere, host=host)
+    handlers = Handlers(bot)
+    add_file_routes(outer, handlers.files)
     gradio.mount_gradio_app(
         outer,
-        build(bot),
+        build(handlers),
         path="/",
         app_kwargs={"openapi_url": None},
         footer_links=[],

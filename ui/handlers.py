@@ -17,6 +17,7 @@ from adapterbot.storage.conversations import Exchange
 from adapterbot.turn import Decode, Reply
 from adapterbot.ui import words
 from adapterbot.ui.evidence import evidence_html
+from adapterbot.ui.files import Files
 from adapterbot.ui.line import Line
 from adapterbot.ui.lists import deleted_html, list_html
 from adapterbot.ui.markup import safe
@@ -47,6 +48,7 @@ class Screen(NamedTuple):
     editing: Any = gr.skip()
     send: Any = gr.skip()
     stop: Any = gr.skip()
+    own: Any = gr.skip()
     order: Any = gr.skip()
 
 
@@ -82,6 +84,7 @@ class Handlers:
     def __init__(self, bot: Bot) -> None:
         self.bot = bot
         self.line = Line()
+        self.files = Files(bot)
         self.persona = self._own_persona()
 
     # -- the page ----------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.storage.owners import Conversation
 from adapterbot.ui import words
+from adapterbot.ui.files import Own
 from adapterbot.ui.markup import button, safe
 from adapterbot.ui.talk import GROUPS
 
@@ -42,6 +43,22 @@ def _row(each: Conversation, *, current: bool, renaming: bool) -> str:
     )
     menu = button("menu", f"{words.MORE}: {each.title}", "more", kind="ab-more", id=each.id)
     return f'<li{mark}>{open_it}{menu}<div class="ab-menu" hidden>{choices}</div></li>'
+
+
+def own_html(own: Sequence[Own], *, here: bool) -> str:
+    """What the user brought, each with a button that removes it; `here` is whether they sit at this machine."""
+    rows = "".join(_own_row(each, here=here) for each in own)
+    shown = f'<ul class="ab-own">{rows}</ul>' if rows else f'<p class="ab-empty">{words.NO_FILES}</p>'
+    choose = button("attach", words.ADD_FILE, "attach", text=words.ADD_FILE, kind="ab-example")
+    how = f"{choose}<p class='ab-empty'>{words.DROP}</p>" if here else f'<p class="ab-empty">{words.ONLY_HERE}</p>'
+    return f"{how}{shown}"
+
+
+def _own_row(each: Own, *, here: bool) -> str:
+    title = f"<b>{safe(each.file or each.name)}</b><small>{safe(each.what)} · {safe(each.name)}</small>"
+    label = f"{words.REMOVE} {each.file or each.name}"
+    remove = button("own-remove", label, "delete", name=each.name, file=each.file) if here else ""
+    return f"<li><span>{title}</span>{remove}</li>"
 
 
 def deleted_html(title: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -11,24 +11,31 @@ from adapterbot.turn import DECODE_SETTINGS, Decode
 from adapterbot.ui import words
 from adapterbot.ui.acts import Acts
 from adapterbot.ui.evidence import evidence_html
+from adapterbot.ui.files import ENDINGS
 from adapterbot.ui.handlers import Handlers, Screen
 from adapterbot.ui.lists import list_html, picker_html
 from adapterbot.ui.markup import button
 from adapterbot.ui.talk import empty_html, examples
 from adapterbot.ui.visitor import SLIDERS, Visitor
 
-if TYPE_CHECKING:
-    from adapterbot.bot import Bot
-
 WIDEST = 1000  # a range wider than this is typed, not slid
 SCRIPT = Path(__file__).parent / "script.js"
 # What a component of the page runs when it is there; the functions are those of script.js.
 HEARS = "abHear(element, data => trigger('act', data), data => trigger('ask', data));"
+OFFERS = f"{HEARS} abFiles(element, data => trigger('act', data));"
 ORDERS = "watch('value', () => abObey(props.value));"
 PICKS = """element.querySelector('select').addEventListener('change', event => {
   props.value = event.target.value;
   trigger('input');
 });"""
+
+
+# Where a file that was chosen or dropped is offered to be added; the page's script fills it.
+OFFER = f"""<input type="file" accept="{",".join(ENDINGS)}" aria-label="{words.ADD_FILE}" tabindex="-1" hidden>
+<form class="ab-offer" hidden><p role="status"></p><select aria-label="{words.BECOMES}"></select>
+<progress aria-label="{words.PROGRESS}" hidden></progress><div>
+<button type="submit" class="ab-button ab-prefer">{words.ADD}</button>
+<button type="button" class="ab-button" data-close>{words.CLOSE}</button></div></form>"""
 
 
 class Talk(NamedTuple):
@@ -40,6 +47,7 @@ class Talk(NamedTuple):
     box: gr.Textbox
     send: gr.Button
     stop: gr.Button
+    offer: gr.HTML
 
 
 class Side(NamedTuple):
@@ -47,6 +55,7 @@ class Side(NamedTuple):
 
     evidence: gr.HTML
     persona: gr.Textbox
+    files: gr.HTML
     own: gr.Checkbox
     seed: gr.Textbox
     sliders: list[gr.Slider | gr.Number]
@@ -60,9 +69,9 @@ class Chats(NamedTuple):
     chats: gr.HTML
 
 
-def build(bot: Bot) -> gr.Blocks:
-    """The page over `bot`. What was said lies in the store; where a tab stands in it, in the tab's one `gr.State`."""
-    handlers = Handlers(bot)
+def build(handlers: Handlers) -> gr.Blocks:
+    """The page over a bot. What was said lies in the store; where a tab stands in it, in the tab's one `gr.State`."""
+    bot = handlers.bot
     page = gr.Blocks(title=words.NAME, analytics_enabled=False, fill_width=True)
     with page:
         visitor = gr.State(Visitor())
@@ -83,7 +92,7 @@ def build(bot: Bot) -> gr.Blocks:
                 side = _side(evidence_html(None, bot.specs), handlers.persona)
         screen = Screen(
             visitor, kept, chats.chats, chats.deleted, talk.talk, talk.now, side.evidence, talk.box, talk.editing,
-            talk.send, talk.stop, order,
+            talk.send, talk.stop, side.files, order,
         )  # fmt: skip
         _wire(handlers, screen, skill, talk, side, chats, page)
     page.queue(default_concurrency_limit=None, api_open=False)
@@ -142,7 +151,9 @@ def _talk(begin: str) -> Talk:
         now = gr.HTML("", js_on_load=None, elem_id="ab-now", apply_default_css=False)
     cancel = f"<span>{words.EDITING}</span>{button('cancel', words.CANCEL, text=words.CANCEL)}"
     editing = _hearing(cancel, "ab-editing", visible=False)
+    offer = gr.HTML(OFFER, js_on_load=OFFERS, elem_id="ab-offer", apply_default_css=False)
     with gr.Row(elem_id="ab-say"):
+        _hearing(button("attach", words.ADD_FILE, "attach"), "ab-attach")
         box = gr.Textbox(
             label=words.BOX,
             show_label=False,
@@ -156,7 +167,7 @@ def _talk(begin: str) -> Talk:
         # A click before the page has arrived would be lost.
         send = gr.Button(words.SEND, variant="primary", interactive=False, scale=0, min_width=88, elem_id="ab-send")
         stop = gr.Button(words.STOP, variant="stop", scale=0, min_width=88, visible=False, elem_id="ab-stop")
-    return Talk(talk, now, editing, box, send, stop)
+    return Talk(talk, now, editing, box, send, stop, offer)
 
 
 def _side(evidence: str, persona: str) -> Side:
@@ -175,12 +186,14 @@ def _side(evidence: str, persona: str) -> Side:
                 max_lines=16,
                 elem_id="ab-persona",
             )
+        with gr.Tab(words.FILES, id="files"):
+            files = _hearing("", "ab-files")
         with gr.Tab(words.SETTINGS, id="settings", elem_id="ab-settings"):
             own = gr.Checkbox(True, label=words.OWN_SETTINGS, elem_id="ab-own")
             sliders = [_slider(name) for name in SLIDERS]
             meaning = DECODE_SETTINGS["seed"][3]
             seed = gr.Textbox("", label="seed", info=meaning, placeholder=words.NEW_SEED, elem_id="ab-seed")
-    return Side(shown, editor, own, seed, sliders)
+    return Side(shown, editor, files, own, seed, sliders)
 
 
 def _slider(name: str) -> gr.Slider | gr.Number:
@@ -205,11 +218,11 @@ def _wire(
     page.load(acts.arrive, [visitor, kept], outputs, **quiet)
     turns = [
         gr.on([talk.box.submit, talk.send.click], handlers.send, [visitor, kept, talk.box, *inputs], outputs, **quiet),
-        talk.talk.ask(handlers.ask, [visitor, kept, *inputs], outputs, **quiet),
+        *(each.ask(handlers.ask, [visitor, kept, *inputs], outputs, **quiet) for each in (talk.talk, talk.offer)),
     ]
     for turn in turns:
         turn.then(handlers.idle, visitor, outputs, **quiet)
-    heard = (chats.bar, chats.deleted, chats.chats, talk.talk, talk.editing, side.evidence)
+    heard = (chats.bar, chats.deleted, chats.chats, talk.talk, talk.editing, talk.offer, side.evidence, side.files)
     for each in heard:
         each.act(acts.act, [visitor, kept], outputs, trigger_mode="multiple", **quiet)
     talk.stop.click(handlers.stop, visitor, queue=False, **quiet)

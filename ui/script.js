@@ -10,6 +10,7 @@ window.abHear = (element, act, ask) => {
     if (!button || button.disabled) return;
     const data = {...button.dataset};
     if (data.do === 'copy') return abCopy(button);
+    if (data.do === 'attach') return document.querySelector('#ab-offer input[type=file]').click();
     if (data.do === 'panel') return abPanel(data.panel);
     if (data.do === 'theme') return abTheme(!document.body.classList.contains('dark'));
     if (data.do === 'menu') return abMenu(button);
@@ -36,6 +37,84 @@ window.abHear = (element, act, ask) => {
     clearTimeout(typing);
     typing = setTimeout(() => act({do: 'search', text: event.target.value}), 250);
   });
+};
+
+// A file that was chosen or dropped: what it would become, then its way to the server, then what was made of it.
+window.abFiles = (element, act) => {
+  const input = element.querySelector('input[type=file]');
+  const form = element.querySelector('form');
+  const [said, select, progress] = ['p', 'select', 'progress'].map(name => form.querySelector(name));
+  const add = form.querySelector('[type=submit]');
+  let file;
+  const say = (text, asks = false) => {
+    form.hidden = false;
+    said.textContent = text;
+    add.hidden = select.hidden = !asks;
+    if (!asks) progress.hidden = true;
+  };
+  const where = (path, values) => `own/${path}?${new URLSearchParams(values)}`;
+  const offer = async chosen => {
+    if (!chosen || (file && !progress.hidden)) return;
+    file = chosen;
+    form.querySelector('.ab-example')?.remove();
+    try {
+      const answer = await fetch(where('look', {name: file.name}), {method: 'POST', body: file.slice(0, 65536)});
+      const {becomes, refused} = await answer.json();
+      if (!becomes) return say(refused ?? `${file.name}: refused (${answer.status})`);
+      select.replaceChildren(...becomes.map(each => new Option(each.text, each.name)));
+      say(`${file.name} becomes`, true);
+      add.focus();
+    } catch { say('The server cannot be reached.'); }
+  };
+  const send = () => {
+    const request = new XMLHttpRequest();
+    let last = {};
+    const read = () => {
+      const lines = request.responseText.split('\n').slice(0, -1);
+      if (!lines.length) return;
+      try { last = JSON.parse(lines.at(-1)); } catch { return; }
+      if (last.count) said.textContent = `${file.name}: ${last.count.toLocaleString()} read`;
+    };
+    request.upload.onprogress = event => {
+      progress.max = event.total;
+      progress.value = event.loaded;
+      if (event.loaded === event.total) progress.removeAttribute('value');
+    };
+    request.onprogress = read;
+    request.onerror = () => say('The server cannot be reached.');
+    request.onload = () => {
+      read();
+      if (!last.done) return say(last.refused ?? `${file.name}: refused (${request.status})`);
+      say(last.done);
+      const ask = document.createElement('button');
+      ask.type = 'button';
+      ask.className = 'ab-button ab-example';
+      ask.dataset.do = 'example';
+      ask.dataset.message = ask.textContent = last.question;
+      ask.addEventListener('click', () => { form.hidden = true; });
+      said.after(ask);
+      act({do: 'own'});
+    };
+    request.open('POST', where('add', {name: file.name, kind: select.value}));
+    say(file.name);
+    progress.hidden = false;
+    progress.removeAttribute('value');
+    request.send(file);
+  };
+  form.addEventListener('submit', event => { event.preventDefault(); send(); });
+  form.querySelector('[data-close]').addEventListener('click', () => { form.hidden = true; abBox()?.focus(); });
+  input.addEventListener('change', () => { offer(input.files[0]); input.value = ''; });
+  document.addEventListener('dragover', event => {
+    if (event.dataTransfer?.types.includes('Files')) { event.preventDefault(); abColumns().dataset.drop = ''; }
+  });
+  document.addEventListener('dragleave', event => { if (!event.relatedTarget) delete abColumns().dataset.drop; });
+  document.addEventListener('drop', event => {
+    delete abColumns().dataset.drop;
+    if (!event.dataTransfer?.files.length) return;
+    event.preventDefault();
+    event.stopPropagation();
+    offer(event.dataTransfer.files[0]);
+  }, true);
 };
 
 // What a handler tells the page to do.

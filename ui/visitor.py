@@ -24,6 +24,7 @@ class Visitor:
     owner: str = ""
     session: str = ""
     region: str = ""
+    here: bool = False  # whether the browser runs on this machine, where files may be added
     shown: int = SHOWN
     looked_at: int = 0  # position of the exchange whose evidence is shown; 0 is the last
     version: int = 0  # its version; 0 is the one that is shown

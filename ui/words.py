@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 NAME = "adapterbot"
 ABOUT = "One frozen language model, a small adapter per skill, and a manager that picks the skill for every turn."
 GREETING = "What would you like to talk about?"
@@ -69,6 +71,53 @@ def deleted(title: str) -> str:
 def compare(skill: str) -> str:
     """The button that has the same message answered by another skill as well."""
     return f"Compare with {skill}"
+
+
+FILES = "Files"
+ADD_FILE = "Add a file"
+ADD = "Add"
+REMOVE = "Remove"
+DROP = "Drop a .csv, .ics, .md, .txt or .tsv file anywhere, or choose one."
+NO_FILES = "Nothing of your own yet. A calendar, notes, a table or triples: replies are made from them as well."
+BECOMES = "What it becomes"
+PROGRESS = "Progress"
+ONLY_HERE = "Files are added at the computer that adapterbot runs on."
+ANOTHER_FILE = "another file is being added; wait for its end"
+ASK_CALENDAR = "What is next on my calendar?"
+ASK_ABOUT = "What do you know about {}?"
+ASK_CELL = "What is the {} of {}?"
+TOO_LARGE = "{}: larger than the {:,} MB that are taken"
+
+
+def as_calendar() -> str:
+    """What an .ics file becomes."""
+    return "your calendar, in place of the one before"
+
+
+def as_passages() -> str:
+    """What a text becomes."""
+    return "passages to answer from, beside those that are there"
+
+
+def as_graph() -> str:
+    """What lines of subject, relation and object become."""
+    return "triples to answer from, in place of your earlier ones"
+
+
+def as_table(skill: str) -> str:
+    """What rows become."""
+    return f"the table of the skill {skill}, in place of the one that is there"
+
+
+def no_table(name: str, header: Sequence[str], nearest: str, missing: Sequence[str]) -> str:
+    """That a table fits no skill."""
+    has = ", ".join(header[:8]) + ("…" if len(header) > 8 else "")
+    return f"{name}: its columns ({has}) are those of no table here; for {nearest} it lacks {', '.join(missing)}"
+
+
+def added(name: str, what: str) -> str:
+    """That a file was taken in."""
+    return f"{name}: {what}"
 
 
 def before_you(people: int) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from adapterbot.cli import formats
 from adapterbot.cli.output import say, say_json
-from adapterbot.errors import InputError, UnknownNameError
+from adapterbot.errors import InputError
 
 if TYPE_CHECKING:
     from adapterbot.knowledge import Source
@@ -59,9 +59,10 @@ def list_all(
 ) -> None:
     """What there is to answer from: what ships, and your own files with how much each holds."""
     from adapterbot.home import Home
+    from adapterbot.knowledge.own import taking_files
 
     home = Home.at()
-    sources = _sources() if name is None else {name: _source(name)}
+    sources = taking_files(home) if name is None else {name: _source(name)}
     found = {each: source.stock(home, each) for each, source in sources.items()}
     if as_json:
         say_json({each: [{"what": part.what, "own": part.own} for part in stock] for each, stock in found.items()})
@@ -85,25 +86,9 @@ def remove(
     say(f"{name}: {_source(name).remove(Home.at(), name, file.expanduser() if file else None)}")
 
 
-def _sources() -> dict[str, type[Source]]:
-    """What files can be added to: the kinds of source that take some, and the skills that have files of their own."""
-    from adapterbot.home import Home
-    from adapterbot.knowledge import kinds, source_class
-    from adapterbot.spec.folders import SkillFolders
-
-    shared = {kind: source for kind in kinds() if (source := source_class(kind)).files and not source.per_skill}
-    specs = SkillFolders(Home.at()).load_all()
-    of_skills = {skill: source_class(spec.knowledge.source) for skill, spec in specs.items()}
-    return shared | {skill: source for skill, source in of_skills.items() if source.per_skill}
-
-
 def _source(name: str) -> type[Source]:
-    """The source that `name` adds to.
+    """The source that `name` adds to; raises UnknownNameError for a name that takes no files."""
+    from adapterbot.home import Home
+    from adapterbot.knowledge.own import source_taking
 
-    Raises:
-        UnknownNameError: it is none that takes files, nor a skill that has files of its own.
-    """
-    sources = _sources()
-    if name not in sources:
-        raise UnknownNameError("knowledge", name, sources)
-    return sources[name]
+    return source_taking(Home.at(), name)

@@ -25,7 +25,7 @@ from adapterbot.errors import SettingError
 from adapterbot.serving import listening
 from adapterbot.turn import DECODE_SETTINGS, Decode
 from adapterbot.ui import app, page, words
-from adapterbot.ui.handlers import Screen
+from adapterbot.ui.handlers import Handlers, Screen
 from adapterbot.ui.visitor import SLIDERS, Visitor
 
 Built = TypeVar("Built")
@@ -39,7 +39,7 @@ async def in_a_loop(build: Callable[[Bot], Built], bot: Bot) -> Built:
 
 @pytest.fixture
 def blocks(tiny_bot: Bot) -> gr.Blocks:
-    return asyncio.run(in_a_loop(page.build, tiny_bot))
+    return asyncio.run(in_a_loop(lambda bot: page.build(Handlers(bot)), tiny_bot))
 
 
 def of(blocks: gr.Blocks, kind: type) -> list[Any]:
@@ -92,12 +92,12 @@ def test_events_are_wired_in_the_order_of_a_screen(blocks: gr.Blocks) -> None:
     for fn in whole:
         ids = [getattr(component, "elem_id", None) for component in fn.outputs]
         assert ids == [None, None, "ab-chats", "ab-deleted", "ab-said", "ab-now", "ab-evidence", "ab-box",
-                       "ab-editing", "ab-send", "ab-stop", "ab-order"]  # fmt: skip
+                       "ab-editing", "ab-send", "ab-stop", "ab-files", "ab-order"]  # fmt: skip
 
 
 def test_the_buttons_come_back_when_a_turns_event_is_over(blocks: gr.Blocks) -> None:
     before = [blocks.fns[fn.trigger_after].name for fn in blocks.fns.values() if fn.trigger_after is not None]
-    assert sorted(map(str, before)) == ["ask", "send"]
+    assert sorted(map(str, before)) == ["ask", "ask", "send"]
 
 
 def test_sliders_reach_the_handlers_in_their_order(blocks: gr.Blocks) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+from own_files import TAKEN
+from playwright.sync_api import Browser, FilePayload, Page, ViewportSize, expect, sync_playwright
 
 from adapterbot.bot import Bot
 from adapterbot.facts import Passage
@@ -311,6 +312,46 @@ def test_another_skill_answers_beside_and_a_draft_can_be_taken(visit: Callable[.
     page.locator("#ab-evidence .ab-drafts").get_by_role("button", name="Use this").first.click()
     expect(page.locator(".ab-versions")).to_contain_text("4 / 4")
     assert [turn["rejected"] for turn in list(liked_dialogues(tiny_bot.store))[-1]["turns"] if "rejected" in turn]
+
+
+def choose(page: Page, name: str, content: str) -> None:
+    """Choose a file, as by the button beside the message."""
+    file: FilePayload = {"name": name, "mimeType": "text/plain", "buffer": content.encode()}
+    page.locator("#ab-offer input[type=file]").set_input_files(file)
+
+
+def test_own_files_of_each_kind_are_added_listed_and_removed(visit: Callable[..., Page]) -> None:
+    page = visit()
+    with page.expect_file_chooser():
+        page.get_by_role("button", name="Add a file").click()
+    offer = page.locator("#ab-offer .ab-offer")
+    for name in ("mine.ics", "notes.md", "Quellmar.TXT", "people.tsv", "places.csv"):
+        content, becomes, question = TAKEN[name]
+        choose(page, name, content)
+        expect(offer).to_contain_text(f"{name} becomes")
+        expect(page.get_by_role("combobox", name="What it becomes")).to_have_value(becomes)
+        page.get_by_role("button", name="Add", exact=True).click()
+        expect(offer.get_by_role("button", name=question)).to_be_visible()
+    page.get_by_role("tab", name="Files").click()
+    expect(page.locator("#ab-files li")).to_have_count(5)
+    page.get_by_role("button", name="Remove notes.md").click()
+    expect(page.locator("#ab-files li")).to_have_count(4)
+    choose(page, "<img src=x onerror=window.hacked=1>.mp3", "ID3")
+    expect(offer).to_contain_text("<img src=x onerror=window.hacked=1>.mp3: files that end in")
+    choose(page, "broken.ics", "BEGIN:VCALENDAR")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(offer).to_contain_text("broken.ics")
+    dropped = page.evaluate_handle("""() => {
+        const files = new DataTransfer();
+        files.items.add(new File(['It is far.'], 'far.txt'));
+        return files;
+    }""")
+    page.dispatch_event("#ab-scroll", "drop", {"dataTransfer": dropped})
+    expect(offer).to_contain_text("far.txt becomes")
+    page.get_by_role("button", name="Add", exact=True).click()
+    offer.get_by_role("button", name="What do you know about far?").click()
+    answered(page, 1)
+    assert page.evaluate("window.hacked") is None
 
 
 @pytest.mark.parametrize(("width", "height", "colours"), [(1280, 800, "light"), (390, 844, "dark")])

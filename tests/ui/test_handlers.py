@@ -37,7 +37,7 @@ def acts(handlers: Handlers) -> Acts:
 
 def arrived(acts: Acts, kept: Any = None, language: str = "en-GB,en;q=0.9") -> tuple[Visitor, Screen]:
     visitor = Visitor()
-    request: Any = SimpleNamespace(headers={"accept-language": language})
+    request: Any = SimpleNamespace(headers={"accept-language": language}, client=SimpleNamespace(host="127.0.0.1"))
     return visitor, acts.arrive(visitor, kept, request)
 
 

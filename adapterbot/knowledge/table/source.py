@@ -89,17 +89,16 @@ class TableSource(Source):
         Raises:
             KnowledgeError: the file cannot be used, as `file:line: what is wrong`.
         """
-        shipped = SHIPPED / f"{check_name(name)}.csv"
-        like = []
-        needed = []
-        if shipped.is_file():
-            columns = Table(_filled(shipped, name)).columns
-            like = [column.name for column in columns]
-            needed = [column.name for column in columns if column.kind in ("entity", "value", "time")]
+        like = [column.name for column in _shipped_columns(name)]
         target = table_file(home, name)
-        count = import_rows(path, target, like, needed, advance)
+        count = import_rows(path, target, like, cls.needed(name), advance)
         columns = Table(_opened(target, name)).columns
         return f"{count:,} rows, {len(columns)} columns: {', '.join(column.name for column in columns)}"
+
+    @classmethod
+    def needed(cls, name: str) -> list[str]:
+        """The columns that a table of this skill has to have; none for a skill whose table does not ship."""
+        return [column.name for column in _shipped_columns(name) if column.kind in ("entity", "value", "time")]
 
     @classmethod
     def forget(cls, home: Home, name: str) -> bool:
@@ -259,6 +258,12 @@ def _where(wants: Mapping[str, Want]) -> tuple[str, list[Any]]:
 
 def _marks(values: Sequence[Any] | frozenset[Any]) -> str:
     return ", ".join("?" * len(values))
+
+
+def _shipped_columns(name: str) -> list[Column]:
+    """The columns of the table that ships for a skill, none where there is no such table."""
+    shipped = SHIPPED / f"{check_name(name)}.csv"
+    return Table(_filled(shipped, name)).columns if shipped.is_file() else []
 
 
 def _filled(path: Path, name: str) -> sqlite3.Connection:
