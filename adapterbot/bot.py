@@ -108,20 +108,24 @@ class Bot:
         place: str = "",
         region: str | None = None,
         announce: Callable[[str], None] = lambda line: None,
+        begun: Callable[[str], None] = lambda part: None,
     ) -> Bot:
         """A bot on the default backbone (or a known name, folder, GGUF file or hub id) with all skills that fit it.
 
         `home` is the user's folder (default $ADAPTERBOT_HOME, else ~/.adapterbot), `device` where it answers ("cuda";
         default the processor); `log=False`: nothing is stored; `demo`: a sample forecast and a sample calendar where
         there is nothing real; `place`: where the user is, as a name; `region`: the country whose emergency numbers are
-        named, as a code of two letters (default: the locale's); `announce` is told what takes time at a first start.
+        named, as a code of two letters (default: the locale's); `announce` is told what takes time at a first start,
+        `begun` which part is loaded next.
 
         Raises:
             BackboneError, MissingPartError, UnknownNameError: the backbone cannot be loaded (see `load_backbone`).
             SettingError: the region is no code of two letters.
         """
         root = Home.at(home)
+        begun("the language model")
         network = load_backbone(backbone, device, home=root, announce=announce)
+        begun("the skills")
         return cls(network, root, log=log, demo=demo, place=place, region=region)
 
     # -- one turn ---------------------------------------------------------------------------------------------------

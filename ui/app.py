@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING
 import fastapi
 import gradio
 import uvicorn
+from starlette.types import ASGIApp
 
 from adapterbot.serving import listening
+from adapterbot.ui import words
 from adapterbot.ui.file_routes import add_file_routes
 from adapterbot.ui.guard import StayHere
 from adapterbot.ui.handlers import Handlers
+from adapterbot.ui.head import Head
+from adapterbot.ui.opening import ICON, Note, Opening
 from adapterbot.ui.page import SCRIPT, build, theme
 
 if TYPE_CHECKING:
@@ -37,6 +41,7 @@ def web_app(bot: Bot, host: str | None = None) -> fastapi.FastAPI:
     With a `host`, the name or address listened on, it looks itself at who asks; without, its caller does.
     """
     outer = fastapi.FastAPI(openapi_url=None)
+    outer.add_middleware(Head)
     outer.add_middleware(StayHere, host=host)
     handlers = Handlers(bot)
     add_file_routes(outer, handlers.files)
@@ -53,6 +58,7 @@ def web_app(bot: Bot, host: str | None = None) -> fastapi.FastAPI:
         pwa=False,
         mcp_server=False,
         max_file_size=UPLOAD,
+        favicon_path=str(ICON),
         theme=theme(),
         css_paths=CSS,
         head=f"<script>{SCRIPT.read_text(encoding='utf-8')}</script>",
@@ -74,9 +80,9 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def server(bot: Bot, host: str = "127.0.0.1") -> Server:
-    """A server for `web_app`, to be run on a socket of `listen`."""
-    return Server(uvicorn.Config(web_app(bot, host), log_level="warning", ws="none", timeout_graceful_shutdown=1))
+def server(app: ASGIApp) -> Server:
+    """A server for an application, to be run on a socket of `listen`."""
+    return Server(uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=1))
 
 
 def has_display() -> bool:
@@ -86,22 +92,37 @@ def has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def main(load: Callable[[], Bot], host: str = "127.0.0.1", port: int | None = None, *, inbrowser: bool = False) -> None:
-    """Serve the app and print its address; returns after Ctrl-C. The port is claimed first: loading takes seconds.
+def main(
+    load: Callable[[Note], Bot], host: str = "127.0.0.1", port: int | None = None, *, inbrowser: bool = False
+) -> None:
+    """Print the address and serve the app there; returns after Ctrl-C. While `load` works the page says how far it is.
 
-    `inbrowser` opens the address in a browser as well, where there is a display.
+    `load` is given what is to be told what is loaded next. `inbrowser` opens the address in a browser as well, where
+    there is a display.
 
     Raises:
-        SettingError: see `listen`.
+        SettingError: see `listen`. Whatever `load` raises.
     """
+
+    def opened_app(note: Note) -> fastapi.FastAPI:
+        bot = load(note)
+        note(words.LOADING_MANAGER)
+        bot.manager  # noqa: B018  (read now, so that the first message does not wait for it)
+        note(words.LOADING_PAGE)
+        return web_app(bot, host)
+
     with listen(host, port) as opened:
         taken = opened.getsockname()[1]
         if port is None and taken != PORT:
             print(f"port {PORT} is taken by another program; using {taken}", flush=True)
-        ready = server(load(), host)
+        opening = Opening(opened_app, host)
+        ready = server(opening)
+        opening.on_fault = lambda: setattr(ready, "should_exit", True)
         address = f"http://{f'[{host}]' if ':' in host else host}:{taken}"
         print(f"adapterbot is at {address} (Ctrl-C stops it)", flush=True)
         if inbrowser and has_display():  # in a thread: some browsers return only when they are closed
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         with contextlib.suppress(KeyboardInterrupt):
             ready.run(sockets=[opened])
+        if opening.fault:
+            raise opening.fault

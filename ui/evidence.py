@@ -11,7 +11,7 @@ from adapterbot.turn import Draft, Reply, RoutedBy
 from adapterbot.ui import words
 from adapterbot.ui.graph_picture import picture
 from adapterbot.ui.markup import button, safe
-from adapterbot.ui.talk import percent
+from adapterbot.ui.talk import FIXED, percent
 
 ROUTED: dict[RoutedBy, str] = {
     "forced": "your choice",
@@ -65,10 +65,11 @@ def evidence_html(reply: Reply | None, specs: Mapping[str, SkillSpec], turn: int
     about = f"<p>{safe(spec.summary)}</p>" if spec else ""
     why = f"<p>{safe(reply.reason)}</p>" if reply.reason else ""
     head = f'<p class="ab-skill">{safe(reply.skill)}</p>{about}'
+    fixed = "care" if reply.care else words.NAME if reply.reason in FIXED else ""
     notes = [note for note in (*reply.warnings, *reply.dropped) if note != words.STOPPED]
     sections = [
-        ("Answered by", head if not reply.care else '<p class="ab-skill">care</p><p>A fixed text, by no model.</p>'),
-        ("Why", f'<p class="ab-routed">{ROUTED.get(reply.routed_by, "")}</p>{why}'),
+        ("Answered by", f'<p class="ab-skill">{fixed}</p><p>A fixed text, by no model.</p>' if fixed else head),
+        ("Why", why if fixed == words.NAME else f'<p class="ab-routed">{ROUTED.get(reply.routed_by, "")}</p>{why}'),
         ("Facts used", facts_html(reply.facts) or f'<p class="ab-empty">{words.NO_FACTS}</p>'),
         ("Scores", bars_html(bars(reply.scores, reply.skill))),
         ("Drafts", drafts_html(reply.drafts, reply.text, turn, number) if len(reply.drafts) > 1 else ""),

@@ -60,6 +60,11 @@ class Files:
     def _home(self) -> Home:
         return self._bot.home
 
+    @property
+    def calendar(self) -> bool:
+        """Whether there is a calendar of the user's own."""
+        return (self._home.knowledge / "calendar.ics").is_file()
+
     def becomes(self, name: str, head: bytes) -> list[Becomes]:
         """What a file of that name can become, the likeliest first; `head` are its first bytes, at most HEAD.
 

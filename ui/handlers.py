@@ -18,10 +18,13 @@ from adapterbot.turn import Decode, Reply
 from adapterbot.ui import words
 from adapterbot.ui.evidence import evidence_html
 from adapterbot.ui.files import Files
+from adapterbot.ui.fixed import fixed_answer
 from adapterbot.ui.line import Line
 from adapterbot.ui.lists import deleted_html, list_html
 from adapterbot.ui.markup import safe
-from adapterbot.ui.talk import GROUPS, compared_html, empty_html, examples, growing_html, talk_html
+from adapterbot.ui.overview import GROUPS, empty_html, overview_html
+from adapterbot.ui.personal import READ, Personal
+from adapterbot.ui.talk import Around, compared_html, growing_html, talk_html
 from adapterbot.ui.visitor import SLIDERS, Visitor, Wishes, wishes
 
 if TYPE_CHECKING:
@@ -56,20 +59,21 @@ class Screen(NamedTuple):
 class Asked:
     """What a visitor wants answered, and how.
 
-    With `former` the reply is another version of that exchange, and `beside` names the skill whose reply is shown
-    beside it. `box` is what goes back into the box when there is no reply; None leaves the box alone.
+    `skill` goes before the picker. With `former` the reply is another version of that exchange, and with `beside` it is
+    shown beside it. `box` is what goes back into the box when there is no reply; None leaves the box alone.
     """
 
     message: str
     inputs: tuple[Any, ...]
     former: Exchange | None = None
-    beside: str = ""
+    skill: str = ""
+    beside: bool = False
     box: str | None = None
 
     def wished(self) -> Wishes:
         """How it is to be answered; raises SettingError."""
         wished = wishes(*self.inputs)
-        return wished._replace(skill=self.beside, settings={}) if self.beside else wished
+        return wished._replace(skill=self.skill, settings={}) if self.skill else wished
 
     def growing(self, said: str = "", note: str = "") -> str:
         """The turn as long as its reply is being made."""
@@ -85,7 +89,7 @@ class Handlers:
         self.bot = bot
         self.line = Line()
         self.files = Files(bot)
-        self.persona = self._own_persona()
+        self.personal = Personal(bot)
 
     # -- the page ----------------------------------------------------------------------------------------------------
 
@@ -99,20 +103,21 @@ class Handlers:
             exchanges, listed = [], []
         shown = exchanges[-visitor.shown :]
         looked = self._looked(visitor, shown)
-        begin = empty_html(examples(self.bot.specs, self.bot.skills))
+        overview = self.overview()
         talk = talk_html(
             shown,
             more=len(exchanges) > len(shown),
             busy=visitor.busy,
             looked_at=looked.position if looked else 0,
-            beside=self._beside(visitor),
-            others=self.others(shown[-1].reply) if shown else (),
+            around=Around(
+                self._beside(visitor), self.others(shown[-1].reply) if shown else (), overview, self._no_forecast()
+            ),
         )
         screen = Screen(
             visitor=visitor,
             chats=list_html(listed, current=visitor.session, renaming=visitor.renaming, search=visitor.search),
             deleted=deleted_html(visitor.deleted[1]),
-            talk=talk or begin,
+            talk=talk or empty_html(overview),
             now="",
             evidence=evidence_html(looked.reply, self.bot.specs, looked.position, looked.number)
             if looked
@@ -149,6 +154,21 @@ class Handlers:
         rest = [name for name in self.bot.skills if name != reply.skill]
         return sorted(rest, key=lambda n: (-likely.get(n, 0.0), order.get(self.bot.specs[n].group, 0), n))
 
+    def overview(self) -> str:
+        """What the bot can do, with a message for each skill."""
+        calendar = self.bot.demo or self.files.calendar
+        return overview_html(self.bot.specs, self.bot.skills, calendar=calendar)
+
+    def _no_forecast(self) -> str:
+        """Why a forecast may have been missing."""
+        if self.bot.demo:
+            return words.NO_SAMPLE
+        opened = [
+            self.bot.source(name) for name in self.bot.skills if self.bot.specs[name].knowledge.source == "weather"
+        ]
+        resting = any(getattr(source, "resting", bool)() for source in opened)
+        return words.NO_NETWORK if resting else words.NO_FORECAST
+
     def show_settings(self, skill: str | None, own: bool) -> list[Any]:
         """The sliders: locked at the skill's own table, or free from where they stand."""
         spec = self.bot.specs.get(skill or "")
@@ -167,13 +187,15 @@ class Handlers:
     def ask(self, event: gr.EventData, visitor: Visitor, kept: Any, *inputs: Any) -> Iterator[Screen]:
         """Answer the example that was clicked, or the last message again, be it by another skill and side by side."""
         asked = event._data or {}
-        if asked.get("do") == "example":
-            yield from self._turn(visitor, kept, Asked(str(asked.get("message", "")), inputs, box=""))
+        do, skill = asked.get("do"), asked.get("skill", "")
+        if skill not in ("", *self.bot.skills):
             return
         last = self._last(visitor)
-        other = asked.get("skill") if asked.get("do") == "compare" else ""
-        if last and other in ("", *self.bot.skills):
-            yield from self._turn(visitor, kept, Asked(last.typed, inputs, last, beside=str(other)))
+        if do == "example":
+            yield from self._turn(visitor, kept, Asked(str(asked.get("message", "")), inputs, skill=skill, box=""))
+        elif last:
+            beside = do == "compare" and bool(skill)
+            yield from self._turn(visitor, kept, Asked(last.typed, inputs, last, skill, beside))
 
     def _last(self, visitor: Visitor) -> Exchange | None:
         return next(iter(self.exchanges(visitor, 1)), None)
@@ -255,14 +277,32 @@ class Handlers:
     def _stream(self, visitor: Visitor, session: str, asked: Asked) -> Stream:
         talk = self.bot.session(session)
         wished = asked.wished()
+        text, reason = ("", "") if asked.beside else fixed_answer(self.bot, asked.message, auto=not wished.skill)
+        if text and not self._needs_care(asked.message, session):
+            return self._fixed(session, asked, text, reason)
         request: dict[str, Any] = {
             "skill": wished.skill or None,
-            "facts": self._facts(asked.message, visitor, wished),
+            "facts": self.personal.facts(asked.message, visitor.session, wished),
             "region": visitor.region or None,
             "beats": True,
             **wished.settings,
         }
         return talk.again(asked.message, **request) if asked.former else talk.stream(asked.message, **request)
+
+    def _needs_care(self, message: str, session: str) -> bool:
+        """Whether a message that has a fixed answer needs care before it."""
+        return bool(self.bot.pick(message, self.bot.store.history(session, READ)).care)
+
+    def _fixed(self, session: str, asked: Asked, text: str, reason: str) -> Stream:
+        """Tell and keep an answer that no model makes."""
+        yield text
+        heard = self.bot.guard.message(asked.message)[0]
+        reply = Reply(text, "", reason=reason, history=History().add_user(heard).add_bot(text))
+        if asked.former:
+            self.bot.store.add_version(session, asked.former.position, heard, reply, asked.message)
+        else:
+            self.bot.store.append(session, heard, reply, asked.message)
+        return reply
 
     def _keep_stopped(self, visitor: Visitor, said: str, asked: Asked) -> None:
         """Store what was said before Stop was pressed."""
@@ -279,32 +319,6 @@ class Handlers:
         if asked.former and last and last.position == asked.former.position:
             visitor.beside = (last.position, asked.former.number, last.number)
             self.bot.store.choose(visitor.session, last.position, asked.former.number)
-
-    # -- the persona -------------------------------------------------------------------------------------------------
-
-    def _facts(self, message: str, visitor: Visitor, wished: Wishes) -> list[str] | None:
-        """The persona editor's lines, if they were edited and a persona skill is going to answer."""
-        lines = persona_lines(wished.persona)
-        if lines == persona_lines(self.persona):
-            return None
-        past = self.bot.store.history(visitor.session, 20) if visitor.session else History()
-        skill = wished.skill or self.bot.pick(message, past).skill
-        return lines if skill in self._speaking_as_somebody() else None
-
-    def _own_persona(self) -> str:
-        """The lines that the persona skill brings along: what the editor starts with."""
-        for skill in self._speaking_as_somebody():
-            with contextlib.suppress(AdapterbotError):  # said again, and shown, when the skill is asked
-                return "\n".join(fact.line for fact in self.bot.source(skill).retrieve(History()))
-        return ""
-
-    def _speaking_as_somebody(self) -> list[str]:
-        return [name for name in self.bot.skills if self.bot.specs[name].knowledge.source == "persona"]
-
-
-def persona_lines(text: str) -> list[str]:
-    """The persona editor's text as facts: one per line, empty lines left out."""
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def kept_with(kept: Any, visitor: Visitor) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from adapterbot.storage.owners import Conversation
 from adapterbot.ui import words
 from adapterbot.ui.files import Own
 from adapterbot.ui.markup import button, safe
-from adapterbot.ui.talk import GROUPS
+from adapterbot.ui.overview import GROUPS
 
 TEMPLATE = re.compile(r"[`${}\\]")  # what gradio's templates act on
 

@@ -15,9 +15,10 @@ from adapterbot.ui.files import ENDINGS
 from adapterbot.ui.handlers import Handlers, Screen
 from adapterbot.ui.lists import list_html, picker_html
 from adapterbot.ui.markup import button
-from adapterbot.ui.talk import empty_html, examples
-from adapterbot.ui.visitor import SLIDERS, Visitor
+from adapterbot.ui.overview import empty_html
+from adapterbot.ui.visitor import LONGEST_CITY, SLIDERS, UNITS, Visitor
 
+MOST_KEPT = 20_000  # characters of a persona that the browser keeps
 WIDEST = 1000  # a range wider than this is typed, not slid
 SCRIPT = Path(__file__).parent / "script.js"
 # What a component of the page runs when it is there; the functions are those of script.js.
@@ -55,6 +56,8 @@ class Side(NamedTuple):
 
     evidence: gr.HTML
     persona: gr.Textbox
+    city: gr.Textbox
+    units: gr.Radio
     files: gr.HTML
     own: gr.Checkbox
     seed: gr.Textbox
@@ -77,6 +80,7 @@ def build(handlers: Handlers) -> gr.Blocks:
         visitor = gr.State(Visitor())
         # The secret hides nothing: the browser's owner may read what the browser keeps. It has to outlive a restart.
         kept = gr.BrowserState({}, storage_key="adapterbot", secret="adapterbot")
+        mine = gr.BrowserState({}, storage_key="adapterbot-mine", secret="adapterbot")
         order = gr.HTML({}, html_template="", js_on_load=ORDERS, elem_id="ab-order")
         with gr.Row(elem_id="ab-columns"):
             with gr.Column(elem_id="ab-list"):
@@ -87,14 +91,15 @@ def build(handlers: Handlers) -> gr.Blocks:
                     skill = gr.HTML(
                         "", html_template=picker_html(bot.specs, bot.skills), js_on_load=PICKS, elem_id="ab-picker"
                     )
-                talk = _talk(empty_html(examples(bot.specs, bot.skills)))
+                talk = _talk(empty_html(handlers.overview()))
             with gr.Column(elem_id="ab-side"):
-                side = _side(evidence_html(None, bot.specs), handlers.persona)
+                side = _side(evidence_html(None, bot.specs), handlers.personal.persona)
         screen = Screen(
             visitor, kept, chats.chats, chats.deleted, talk.talk, talk.now, side.evidence, talk.box, talk.editing,
             talk.send, talk.stop, side.files, order,
         )  # fmt: skip
         _wire(handlers, screen, skill, talk, side, chats, page)
+        _remember(side, mine, page)
     page.queue(default_concurrency_limit=None, api_open=False)
     return page
 
@@ -177,7 +182,7 @@ def _side(evidence: str, persona: str) -> Side:
     with gr.Tabs(elem_id="ab-tabs"):
         with gr.Tab(words.EVIDENCE, id="evidence"):
             shown = _hearing(evidence, "ab-evidence")
-        with gr.Tab(words.PERSONA, id="persona"):
+        with gr.Tab(words.PERSONAL, id="personal"):
             editor = gr.Textbox(
                 persona,
                 label=words.PERSONA_LABEL,
@@ -186,6 +191,8 @@ def _side(evidence: str, persona: str) -> Side:
                 max_lines=16,
                 elem_id="ab-persona",
             )
+            city = gr.Textbox(label=words.CITY, info=words.CITY_INFO, max_lines=1, elem_id="ab-city")
+            units = gr.Radio(list(words.UNIT_CHOICES), value="", label=words.UNITS, elem_id="ab-units")
         with gr.Tab(words.FILES, id="files"):
             files = _hearing("", "ab-files")
         with gr.Tab(words.SETTINGS, id="settings", elem_id="ab-settings"):
@@ -193,7 +200,7 @@ def _side(evidence: str, persona: str) -> Side:
             sliders = [_slider(name) for name in SLIDERS]
             meaning = DECODE_SETTINGS["seed"][3]
             seed = gr.Textbox("", label="seed", info=meaning, placeholder=words.NEW_SEED, elem_id="ab-seed")
-    return Side(shown, editor, files, own, seed, sliders)
+    return Side(shown, editor, city, units, files, own, seed, sliders)
 
 
 def _slider(name: str) -> gr.Slider | gr.Number:
@@ -213,7 +220,7 @@ def _wire(
     acts = Acts(handlers)
     visitor, kept = screen.visitor, screen.kept
     outputs = list(screen)
-    inputs = [skill, side.persona, side.own, side.seed, *side.sliders]
+    inputs = [skill, side.persona, side.city, side.units, side.own, side.seed, *side.sliders]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     page.load(acts.arrive, [visitor, kept], outputs, **quiet)
     turns = [
@@ -228,3 +235,25 @@ def _wire(
     talk.stop.click(handlers.stop, visitor, queue=False, **quiet)
     latest: dict[str, Any] = {"trigger_mode": "always_last", **quiet}
     gr.on([skill.input, side.own.input], handlers.show_settings, [skill, side.own], side.sliders, **latest)
+
+
+def _remember(side: Side, mine: gr.BrowserState, page: gr.Blocks) -> None:
+    """Persona, city and units stay in the browser, and come back with it."""
+    parts = [side.persona, side.city, side.units]
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    page.load(remembered, mine, parts, **quiet)
+    changed = [side.persona.input, side.city.input, side.units.input]
+    gr.on(changed, remember, parts, mine, trigger_mode="always_last", **quiet)
+
+
+def remember(persona: str, city: str, units: str) -> dict[str, str]:
+    """What the browser keeps of what its user told."""
+    return {"persona": persona[:MOST_KEPT], "city": city[:LONGEST_CITY], "units": units}
+
+
+def remembered(mine: Any) -> list[Any]:
+    """What the browser kept, for the persona editor, the city and the units; what is not sound stays as it is."""
+    kept = mine if isinstance(mine, dict) else {}
+    texts = [kept.get(name) for name in ("persona", "city")]
+    units = kept.get("units")
+    return [*(text if isinstance(text, str) else gr.skip() for text in texts), units if units in UNITS else ""]

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from adapterbot.spec.tables import SkillSpec
+from adapterbot.facts import Nothing
 from adapterbot.storage.conversations import Exchange
 from adapterbot.turn import Reply
 from adapterbot.ui import words
 from adapterbot.ui.markup import button, safe
 
-GROUPS = ("conversation", "knowledge", "task", "style")
-MOST_EXAMPLES = 6
 # In texts of reply/care.toml: numbers of three digits or more, and addresses of sites.
 PHONE = re.compile(r"(?<![\w#&])\d(?:[ -]?\d){2,}(?!\w)")
 ADDRESS = re.compile(r"\b(?:[a-z-]+\.)+(?:com|org|ch|ca)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What the talk shows beside what was said.
+
+    Versions `beside` each other take the place of the turn that they are of; `others` are skills that may answer the
+    last message as well, the likeliest first; `overview` stands under an answer that says what the bot can do, and
+    `no_forecast` under one that had no forecast.
+    """
+
+    beside: Sequence[Exchange] = ()
+    others: Sequence[str] = ()
+    overview: str = ""
+    no_forecast: str = ""
 
 
 def talk_html(
@@ -26,37 +39,33 @@ def talk_html(
     more: bool = False,
     busy: bool = False,
     looked_at: int = 0,
-    beside: Sequence[Exchange] = (),
-    others: Sequence[str] = (),
+    around: Around | None = None,
 ) -> str:
-    """The turns, oldest first; `more` offers earlier ones, and while `busy` nothing can be changed.
-
-    Versions `beside` each other take the place of the turn that they are of; `others` are skills that may answer the
-    last message as well, the likeliest first.
-    """
+    """The turns, oldest first; `more` offers earlier ones, and while `busy` nothing can be changed."""
+    around = around or Around()
     older = button("older", words.OLDER, text=words.OLDER, kind="ab-older") if more else ""
     last = exchanges[-1].position if exchanges else 0
     turns = (
-        beside_html(beside, busy=busy)
-        if beside and exchange.position == beside[0].position
+        beside_html(around.beside, busy=busy)
+        if around.beside and exchange.position == around.beside[0].position
         else _turn(
             exchange,
             last=exchange.position == last,
             busy=busy,
             chosen=exchange.position == (looked_at or last),
-            others=others,
+            around=around,
         )
         for exchange in exchanges
     )
     return older + "".join(turns)
 
 
-def _turn(exchange: Exchange, *, last: bool, busy: bool, chosen: bool, others: Sequence[str]) -> str:
+def _turn(exchange: Exchange, *, last: bool, busy: bool, chosen: bool, around: Around) -> str:
     mark = " ab-chosen" if chosen else ""
-    actions = "" if busy else _actions(exchange, last=last, others=others)
+    actions = "" if busy else _actions(exchange, last=last, others=around.others)
     return (
         f'<article class="ab-turn{mark}">{said_html(exchange.typed, edit=last and not busy)}'
-        f'<div class="ab-bot">{_told(exchange.reply)}'
+        f'<div class="ab-bot">{_told(exchange.reply)}{_more(exchange.reply, around)}'
         f'<div class="ab-under">{strip_html(exchange)}<span class="ab-actions">{actions}</span></div></div></article>'
     )
 
@@ -103,6 +112,14 @@ def _told(reply: Reply) -> str:
     return care_card(reply.text) if reply.care else f'<div class="ab-text" dir="auto">{safe(reply.text)}</div>'
 
 
+def _more(reply: Reply, around: Around) -> str:
+    """What stands under the text of a reply: the skills, or why there was no forecast."""
+    if reply.reason == words.ABOUT_ITSELF:
+        return around.overview
+    none = any(isinstance(fact, Nothing) and fact.topic == "forecast" for fact in reply.facts)
+    return f'<p class="ab-note">{safe(around.no_forecast)}</p>' if none and around.no_forecast else ""
+
+
 def care_card(text: str) -> str:
     """A care answer as a quiet card; what can be called or looked up is a link."""
     called = PHONE.sub(lambda n: f'<a href="tel:{"".join(filter(str.isdigit, n[0]))}">{n[0]}</a>', safe(text))
@@ -119,6 +136,8 @@ def strip_html(exchange: Exchange) -> str:
 
 def strip(reply: Reply) -> list[str]:
     """The skill, how sure the manager was or how else it was chosen, how long it took, and whether it was stopped."""
+    if reply.reason in FIXED:
+        return [words.NAME]
     parts = [f"care: {reply.care}" if reply.care else reply.skill] if reply.skill or reply.care else []
     score = reply.scores.get(reply.skill)
     if not reply.care and reply.routed_by == "manager" and score is not None:
@@ -130,6 +149,7 @@ def strip(reply: Reply) -> list[str]:
     return [*parts, words.STOPPED] if words.STOPPED in reply.warnings else parts
 
 
+FIXED = (words.ABOUT_ITSELF, words.FOREIGN)  # the reasons of replies that the page made itself
 CHOSEN = {"forced": "your choice", "fallback": "fallback", "only": "no manager"}
 
 
@@ -142,7 +162,7 @@ def _actions(exchange: Exchange, *, last: bool, others: Sequence[str]) -> str:
     """Versions, copy, opinion, and what only the last turn allows."""
     here: dict[str, Any] = {"turn": exchange.position}
     shown = [_versions(exchange), button("copy", words.COPY, "copy")]
-    if not exchange.reply.care:
+    if not exchange.reply.care and exchange.reply.reason not in FIXED:
         shown += [
             button("judge", words.LIKE, "like", pressed=exchange.opinion > 0, opinion=1, **here),
             button("judge", words.DISLIKE, "dislike", pressed=exchange.opinion < 0, opinion=-1, **here),
@@ -176,18 +196,3 @@ def _versions(exchange: Exchange) -> str:
         )
     ]
     return f'<span class="ab-versions">{arrows[0]}<span>{at + 1} / {len(numbers)}</span>{arrows[1]}</span>'
-
-
-def empty_html(examples: Sequence[str]) -> str:
-    """A conversation in which nothing was said: messages to begin with."""
-    offered = "".join(button("example", text, text=text, kind="ab-example", message=text) for text in examples)
-    return f'<div class="ab-empty-talk"><h2>{words.GREETING}</h2><p>{words.START}</p><div>{offered}</div></div>'
-
-
-def examples(specs: Mapping[str, SkillSpec], usable: Iterable[str]) -> list[str]:
-    """Messages to click: the first routing example of skills that the manager chooses, of all groups by turns."""
-    known = sorted((specs[name] for name in usable if specs[name].routing.auto), key=lambda spec: spec.name)
-    groups = [[spec for spec in known if spec.group == group] for group in GROUPS]
-    turns = (spec for row in itertools.zip_longest(*groups) for spec in row if spec)
-    given = (spec.routing.examples[:1] for spec in turns)
-    return [text for texts in given for text in texts][:MOST_EXAMPLES] or ["Hello! How are you?"]

@@ -9,6 +9,8 @@ from adapterbot.errors import SettingError, shorten
 from adapterbot.turn import DECODE_SETTINGS
 
 SLIDERS = tuple(name for name in DECODE_SETTINGS if name != "seed")
+LONGEST_CITY = 80  # characters
+UNITS = ("metric", "imperial")
 SHOWN = 40  # exchanges of a conversation on the page; older ones on request
 
 
@@ -57,10 +59,12 @@ class Wishes(NamedTuple):
     skill: str
     persona: str
     settings: dict[str, Any]
+    city: str = ""
+    units: str = ""  # "metric", "imperial", or as the skill has it
 
 
-def wishes(skill: str | None, persona: str, own: bool, seed: str, *sliders: float) -> Wishes:
-    """The picker, the persona editor, 'use the skill's own settings', the seed and the sliders in order of SLIDERS.
+def wishes(skill: str | None, persona: str, city: str, units: str, own: bool, seed: str, *sliders: float) -> Wishes:
+    """The picker, the persona editor, city, units, 'use the skill's own settings', the seed, the sliders by SLIDERS.
 
     Raises:
         SettingError: the seed is not a whole number.
@@ -71,4 +75,5 @@ def wishes(skill: str | None, persona: str, own: bool, seed: str, *sliders: floa
             settings["seed"] = int(seed)
         except ValueError:
             raise SettingError(f"the seed {shorten(seed)!r} is not a whole number; leave it empty for any") from None
-    return Wishes(skill or "", persona, settings)
+    place = " ".join((city or "").split())[:LONGEST_CITY]
+    return Wishes(skill or "", persona or "", settings, place, units if units in UNITS else "")

@@ -8,6 +8,32 @@ NAME = "adapterbot"
 ABOUT = "One frozen language model, a small adapter per skill, and a manager that picks the skill for every turn."
 GREETING = "What would you like to talk about?"
 START = "Say something, or start with one of these. The manager picks the skill; you can pick one yourself above."
+IN_STYLE = "style: “{}” answered with"
+ADD_CALENDAR = "Add your calendar (.ics), then ask what is on."
+CAN_DO = (
+    "I chat and listen, answer from passages and triples, and look things up in tables, in a forecast and in your "
+    "calendar. Here is one message for each of my skills."
+)
+ENGLISH = "I am sorry: so far I speak English only. Could you say it in English?"
+ABOUT_ITSELF = "The message asks what the bot can do: a fixed text, by no model."
+FOREIGN = "The message does not look like English: a fixed text, by no model."
+LOADING_MANAGER = "the manager"
+LOADING_PAGE = "the page"
+READING = "Getting ready: this takes a few seconds."
+NO_FORECAST = (
+    "No forecast: the place is not known, or this machine cannot reach api.open-meteo.com. "
+    "adapterbot ui --demo answers from a sample forecast."
+)
+NO_NETWORK = (
+    "No forecast: this machine cannot reach api.open-meteo.com now. "
+    "adapterbot ui --demo answers from a sample forecast."
+)
+NO_SAMPLE = "The sample forecast of --demo has some well-known places only."
+PERSONAL = "Personal"
+CITY = "Your city"
+CITY_INFO = "Where the forecast is for when a message names no place. This browser remembers what stands here."
+UNITS = "Temperatures"
+UNIT_CHOICES = (("as the skill has it", ""), ("°C", "metric"), ("°F", "imperial"))
 BOX = "Your message"
 WHO = "Who answers"
 AUTO = "Auto: the manager picks"
@@ -49,7 +75,6 @@ ELSE = "or with…"
 APART = "Close the comparison"
 
 EVIDENCE = "Evidence"
-PERSONA = "Persona"
 SETTINGS = "Settings"
 NO_REPLY = "Which skill answers, why, and from which facts: send a message to see it here."
 NO_FACTS = "No facts: this skill answers from the conversation alone."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -155,6 +156,7 @@ def ui(
     port: Annotated[int | None, typer.Option(help="Port; left out, 7860 or the next free one.")] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser; the address is printed.")] = False,
     backbone: Backbone = None,
+    no_log: NoLog = False,
     demo: Demo = False,
     place: Place = "",
     region: Region = None,
@@ -165,7 +167,7 @@ def ui(
     from adapterbot.ui.app import main as run
 
     run(
-        lambda: _bot(backbone, log=False, demo=demo, place=place, region=region),
+        lambda note: _bot(backbone, log=not no_log, demo=demo, place=place, region=region, begun=note),
         host=host,
         port=port,
         inbrowser=not no_browser,
@@ -207,11 +209,19 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-def _bot(backbone: str | None, *, log: bool, demo: bool = False, place: str = "", region: str | None = None) -> Bot:
+def _bot(
+    backbone: str | None,
+    *,
+    log: bool,
+    demo: bool = False,
+    place: str = "",
+    region: str | None = None,
+    begun: Callable[[str], None] = lambda part: None,
+) -> Bot:
     check_backbone(backbone)
     from adapterbot.bot import Bot
 
-    bot = Bot.load(backbone, log=log, demo=demo, place=place, region=region, announce=warn)
+    bot = Bot.load(backbone, log=log, demo=demo, place=place, region=region, announce=warn, begun=begun)
     for note in bot.roster.notes:
         warn(f"note: {note}")
     return bot

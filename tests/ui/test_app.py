@@ -82,8 +82,8 @@ def test_there_is_one_state_and_it_belongs_to_the_visitor(blocks: gr.Blocks) -> 
 
 
 def test_what_a_browser_keeps_outlives_a_restart(blocks: gr.Blocks) -> None:
-    (kept,) = of(blocks, gr.BrowserState)
-    assert (kept.storage_key, kept.secret) == ("adapterbot", "adapterbot")
+    kept = {state.storage_key: state.secret for state in of(blocks, gr.BrowserState)}
+    assert kept == {"adapterbot": "adapterbot", "adapterbot-mine": "adapterbot"}
 
 
 def test_events_are_wired_in_the_order_of_a_screen(blocks: gr.Blocks) -> None:
@@ -148,6 +148,18 @@ def test_no_other_sites_page_is_answered(client: TestClient, headers: dict[str, 
     answer = client.get("/", headers=headers)
     assert answer.status_code == status
     assert status == 200 or answer.text.count("\n") == 1
+
+
+def test_the_page_says_of_itself_what_it_is(client: TestClient) -> None:
+    head = client.get("/").text.partition("<body")[0]
+    assert re.findall(r'property="og:title" content="([^"]*)"', head) == [words.NAME]
+    assert re.findall(r'property="og:description" content="([^"]*)"', head) == [words.ABOUT]
+    assert "twitter:" not in head
+    assert "{url}" not in head
+    assert "gradio-app" not in head
+    icon = client.get("/favicon.ico")
+    assert icon.headers["content-type"].startswith("image/svg")
+    assert "<svg" in icon.text
 
 
 def test_nothing_is_taken_that_the_page_does_not_ask_for(client: TestClient) -> None:
@@ -231,16 +243,16 @@ def test_a_browser_is_opened_only_where_it_would_be_seen(monkeypatch: pytest.Mon
     monkeypatch.setattr("webbrowser.open", open_browser)
     served = app.Server(uvicorn.Config(fastapi.FastAPI()))
     monkeypatch.setattr(served, "run", lambda sockets: opened.wait(5) if sockets else None)
-    monkeypatch.setattr(app, "server", lambda bot, host: served)  # the page itself has its own tests
+    monkeypatch.setattr(app, "server", lambda opening: served)  # the page itself has its own tests
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     opened.set()
-    app.main(lambda: shared_bot, port=0, inbrowser=True)
+    app.main(lambda note: shared_bot, port=0, inbrowser=True)
     assert addresses == [], "no display"
     monkeypatch.setenv("DISPLAY", ":0")
-    app.main(lambda: shared_bot, port=0)
+    app.main(lambda note: shared_bot, port=0)
     assert addresses == [], "nobody asked"
     opened.clear()
-    app.main(lambda: shared_bot, port=0, inbrowser=True)
+    app.main(lambda note: shared_bot, port=0, inbrowser=True)
     assert len(addresses) == 1
     assert addresses[0].startswith("http://127.0.0.1:")

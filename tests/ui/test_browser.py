@@ -66,7 +66,7 @@ def address(tiny_bot: Bot) -> Iterator[str]:
     running: list[uvicorn.Server] = []
 
     async def serve(opened: socket.socket) -> None:
-        running.append(app.server(tiny_bot))
+        running.append(app.server(app.web_app(tiny_bot, "127.0.0.1")))
         await running[0].serve(sockets=[opened])
 
     with app.listen("127.0.0.1", 0) as opened:

@@ -18,7 +18,7 @@ from adapterbot.spec.tables import SkillSpec
 from adapterbot.storage.conversations import Exchange
 from adapterbot.storage.owners import Conversation
 from adapterbot.turn import Draft, Reply
-from adapterbot.ui import evidence, talk, words
+from adapterbot.ui import evidence, overview, talk, words
 from adapterbot.ui.lists import deleted_html, list_html, picker_html
 from adapterbot.ui.markup import safe
 
@@ -32,9 +32,7 @@ PAYLOADS = [
 
 
 def spec(name: str, group: str, **given: object) -> SkillSpec:
-    return SkillSpec.model_validate(
-        {"name": name, "folder": ".", "summary": f"{name} things.", "group": group, **given}
-    )
+    return SkillSpec.model_validate({"name": name, "folder": ".", "summary": f"{name} things.", "group": group} | given)
 
 
 SPECS = {
@@ -110,12 +108,13 @@ def test_nothing_that_is_not_ours_becomes_markup(payload: str) -> None:
              Forecast(payload, (Day(payload, payload, 1, 2),), payload),
              Event(payload, datetime(2026, 5, 1), datetime(2026, 5, 2), payload))  # fmt: skip
     reply = replace(hostile(payload), facts=hostile(payload).facts + facts)
+    asked = spec("x", "task", summary=payload, routing={"examples": [payload]})
     shown = {
         "evidence": evidence.evidence_html(reply, SPECS, 3),
         "talk": talk.talk_html([told(reply, typed=payload)]) + talk.growing_html(payload, payload, payload),
         "list": list_html([Conversation("a", payload, 1, "")] * 2, current="a", renaming="b") + deleted_html(payload),
         "rename": list_html([Conversation("a", payload, 1, "")], current="", renaming="a"),
-        "empty": talk.empty_html([payload]),
+        "empty": overview.empty_html(overview.overview_html({"x": asked}, ["x"], calendar=True)),
         "picker": picker_html({"x": SPECS["wiki"].model_copy(update={"summary": payload})}, ["x"]),
     }
     for name, text in shown.items():
@@ -262,9 +261,25 @@ def test_the_inspector_says_when_there_were_no_facts_and_shows_drafts_and_notes(
     assert "Notescut to 2000 characters" in text
 
 
-def test_examples_are_the_first_of_each_usable_skill() -> None:
-    assert talk.examples(SPECS, ["wiki", "weather", "joy"]) == ["What is jazz?", "Will it rain?"]
-    assert talk.examples(SPECS, ["joy"]) == ["Hello! How are you?"]
+def test_the_overview_has_a_message_for_each_usable_skill() -> None:
+    page = Page(overview.overview_html(SPECS, ["wiki", "weather", "joy"], calendar=False))
+    assert "What is jazz?" in page.text or overview.EXAMPLES["wiki"] in page.text
+    assert overview.EXAMPLES["weather"] in page.text
+    assert "persona" not in page.text
+    assert 'data-skill="joy"' in overview.overview_html(SPECS, ["joy"], calendar=False)
+
+
+@pytest.mark.parametrize(("calendar", "do"), [(True, "example"), (False, "attach")])
+def test_a_calendar_that_is_not_there_is_asked_for(calendar: bool, do: str) -> None:
+    known = {"calendar": spec("calendar", "task", knowledge={"source": "calendar"})}
+    assert f'data-do="{do}"' in overview.overview_html(known, ["calendar"], calendar=calendar)
+
+
+def test_an_answer_without_a_forecast_says_why_and_what_else_there_is() -> None:
+    none = replace(REPLY, facts=(Nothing("forecast", "not available"),))
+    text = talk.talk_html([told(none)], around=talk.Around(no_forecast=words.NO_NETWORK))
+    assert "adapterbot ui --demo" in text
+    assert words.NO_NETWORK not in talk.talk_html([told(REPLY)], around=talk.Around(no_forecast=words.NO_NETWORK))
 
 
 def test_a_draft_that_was_not_taken_can_be() -> None:

@@ -13,12 +13,15 @@ import pytest
 
 from adapterbot.bot import Bot
 from adapterbot.errors import StoreError
+from adapterbot.facts import Forecast
 from adapterbot.storage.feedback import liked_dialogues
 from adapterbot.turn import Decode, Reply
-from adapterbot.ui import words
+from adapterbot.ui import page, words
 from adapterbot.ui.acts import Acts
-from adapterbot.ui.handlers import Handlers, Screen, persona_lines
+from adapterbot.ui.fixed import fixed_answer
+from adapterbot.ui.handlers import Handlers, Screen
 from adapterbot.ui.markup import safe
+from adapterbot.ui.personal import persona_lines
 from adapterbot.ui.visitor import SLIDERS, Visitor
 
 SHORT: dict[str, Any] = {"max_tokens": 6, "drafts": 1}
@@ -42,11 +45,18 @@ def arrived(acts: Acts, kept: Any = None, language: str = "en-GB,en;q=0.9") -> t
 
 
 def inputs(
-    handlers: Handlers, skill: str = "empathetic", persona: str | None = None, seed: str = "7", **settings: Any
+    handlers: Handlers,
+    skill: str = "empathetic",
+    persona: str | None = None,
+    seed: str = "7",
+    city: str = "",
+    units: str = "",
+    **settings: Any,
 ) -> tuple[Any, ...]:
     """What the page sends beside the message; `settings` are sliders that were moved."""
     sliders = [settings.get(name, getattr(Decode(), name)) for name in SLIDERS]
-    return skill, handlers.persona if persona is None else persona, not settings, seed, *sliders
+    lines = handlers.personal.persona if persona is None else persona
+    return skill, lines, city, units, not settings, seed, *sliders
 
 
 def say(acts: Acts, visitor: Visitor, message: str, **given: Any) -> Screen:
@@ -416,7 +426,7 @@ def test_an_example_is_answered(acts: Acts) -> None:
 
 
 def test_the_persona_editor_starts_with_the_skills_own_lines(handlers: Handlers) -> None:
-    assert persona_lines(handlers.persona) == list(handlers.bot.specs["persona"].knowledge.lines)
+    assert persona_lines(handlers.personal.persona) == list(handlers.bot.specs["persona"].knowledge.lines)
     assert persona_lines("  I ski.\n\n\tI have a dog. \r\n") == ["I ski.", "I have a dog."]
 
 
@@ -435,3 +445,57 @@ def test_the_sliders_show_the_chosen_skills_table_and_free_themselves(handlers: 
         assert [update["value"] for update in shown] == table, "unticking starts from the skill's own values"
         assert all(update["interactive"] is not own for update in shown)
     assert handlers.show_settings("", own=True)[0]["value"] == Decode().temperature
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ("Wie geht es dir heute?", words.ENGLISH),
+        ("今天天气怎么样?", words.ENGLISH),
+        ("What can you do?", words.CAN_DO),
+    ],
+)
+def test_what_no_skill_is_for_the_page_answers_itself(acts: Acts, message: str, text: str) -> None:
+    visitor, _ = arrived(acts)
+    last = say(acts, visitor, message, skill="")
+    (told,) = acts.bot.store.exchanges(visitor.session)
+    assert (told.reply.text, told.reply.skill, told.message) == (text, "", message)
+    assert ("ab-grid" in last.talk) is (text == words.CAN_DO)
+    assert "by no model" in last.evidence
+    other = list(acts.handlers.ask(clicked("compare", skill="chitchat"), visitor, {}, *inputs(acts.handlers)))[-1]
+    assert "ab-beside" in other.talk, "a skill may still be asked"
+
+
+@pytest.mark.parametrize("message", ["Hi", "What did you do today?", "weather boston", "gr8 thx m8", "Zürich?", "42"])
+def test_ordinary_messages_are_answered_by_a_skill(acts: Acts, message: str) -> None:
+    assert fixed_answer(acts.bot, message, auto=True) == ("", "")
+
+
+def test_care_goes_before_what_the_page_answers(acts: Acts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapterbot.ui.handlers.fixed_answer", lambda *_, **__: (words.ENGLISH, words.FOREIGN))
+    visitor, _ = arrived(acts)
+    say(acts, visitor, "I want to kill myself.", skill="")
+    (told,) = acts.bot.store.exchanges(visitor.session)
+    assert told.reply.care == "crisis"
+
+
+def test_the_city_and_units_of_a_visitor_are_the_forecasts(acts: Acts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acts.bot, "demo", True)
+    visitor, _ = arrived(acts)
+    say(acts, visitor, "Will it rain?", skill="weather", city=" london ", units="metric", **SHORT)
+    (told,) = acts.bot.store.exchanges(visitor.session)
+    (forecast,) = told.reply.facts
+    assert isinstance(forecast, Forecast)
+    assert (forecast.place, forecast.unit) == ("london", "C")
+
+
+@pytest.mark.parametrize("mine", [None, 3, {}, {"persona": 3, "city": [], "units": "kelvin"}])
+def test_what_a_browser_remembers_is_checked(mine: Any) -> None:
+    persona, city, units = page.remembered(mine)
+    assert units == ""
+    assert "value" not in persona
+    assert "value" not in city
+
+
+def test_what_was_told_comes_back() -> None:
+    assert page.remembered(page.remember("I ski.", "Oslo", "metric")) == ["I ski.", "Oslo", "metric"]

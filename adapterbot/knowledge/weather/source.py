@@ -81,6 +81,10 @@ class WeatherSource(Source):
         table = opening.spec.knowledge
         return cls(forecasts, limit=table.limit, units=table.units, place=opening.place)
 
+    def resting(self) -> bool:
+        """Whether no forecast is asked for now: offline by wish, or after a failed connection."""
+        return self._forecasts.resting()
+
     def mentions(self, text: str) -> tuple[str, ...]:
         """The places that `text` surely names."""
         return tuple(mention.name for mention in mentions(text) if mention.sure)
