@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from adapterbot.facts import Day, Event, Fact, Forecast, Nothing, Notice, Passage, Row, Triple, Verdict
 from adapterbot.spec.tables import SkillSpec
@@ -179,7 +180,7 @@ def drafts_html(drafts: Sequence[Draft], told: str, turn: int, number: int = 0) 
     """The sampled replies among which the best was chosen; any other can be taken in its place."""
     lines = list[str]()
     for index, draft in enumerate(drafts):
-        where = {"turn": turn, "number": number, "draft": index}
+        where: dict[str, Any] = {"turn": turn, "number": number, "draft": index}
         take = button("take", words.TAKE, text=words.TAKE, **where) if draft.text != told and turn else ""
         lines.append(f'<li><span dir="auto">{safe(draft.text)}</span> <small>{draft.score:.2f}</small>{take}</li>')
     count = f"<summary>best of {len(drafts)}</summary>"

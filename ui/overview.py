@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.ui import words
@@ -63,6 +64,6 @@ def _card(spec: SkillSpec, *, calendar: bool) -> str:
         asked = EXAMPLES.get(spec.name) or next(iter(spec.routing.examples), "")
         if not asked:
             return ""
-        skill = {} if spec.routing.auto else {"skill": spec.name}
+        skill: dict[str, Any] = {} if spec.routing.auto else {"skill": spec.name}
         card = button("example", spec.summary, text=asked, kind="ab-example", message=asked, **skill)
     return card.replace("<span>", f"<small>{safe(spec.name)}</small><span>", 1)

@@ -47,7 +47,7 @@ class Personal:
         if kind == "persona" and edited:
             return [*lines]
         if kind == "weather" and (wished.city or wished.units):
-            return self._forecast(skill, wished).retrieve(past.add_user(message)) or None
+            return [*self._forecast(skill, wished).retrieve(past.add_user(message))] or None
         return None
 
     def _forecast(self, skill: str, wished: Wishes) -> Source:

@@ -98,7 +98,7 @@ def beside_html(versions: Sequence[Exchange], growing: str = "", *, busy: bool =
 
 def _choice(version: Exchange, *, busy: bool) -> str:
     """What one of two replies is, and that it can be taken."""
-    where = {"turn": version.position, "number": version.number}
+    where: dict[str, Any] = {"turn": version.position, "number": version.number}
     take = "" if busy else button("prefer", words.TAKE, text=words.TAKE, kind="ab-prefer", **where)
     return f'<div class="ab-under">{strip_html(version)}{take}</div>'
 
@@ -130,7 +130,7 @@ def care_card(text: str) -> str:
 def strip_html(exchange: Exchange) -> str:
     """*skill · confidence · time*: opens what led to the reply."""
     said = " · ".join(strip(exchange.reply))
-    where = {"turn": exchange.position, "number": exchange.number}
+    where: dict[str, Any] = {"turn": exchange.position, "number": exchange.number}
     return button("inspect", f"{words.EVIDENCE}: {said}", text=said, kind="ab-strip", **where)
 
 
