@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -214,6 +215,10 @@ def test_the_command_prints_the_address_answers_and_ends_on_ctrl_c_while_a_page_
                 r"adapterbot is at (http://127\.0\.0\.1:\d+) \(Ctrl-C stops it\)\n", run.stdout.readline()
             )
             assert found
+            loaded = False
+            while not loaded:  # until then a page says how far it is
+                time.sleep(0.1)
+                loaded = httpx.get(f"{found[1]}/opening", trust_env=False, timeout=30).status_code == 404
             with httpx.stream("GET", f"{found[1]}/gradio_api/heartbeat/a", trust_env=False, timeout=30) as page:
                 next(page.iter_bytes())
                 run.send_signal(signal.SIGINT)
