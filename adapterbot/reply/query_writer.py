@@ -25,7 +25,7 @@ NAME = "query"
 TURNS = 9  # utterances of a conversation that are read: four exchanges and the newest message
 LONGEST = 96  # tokens of a query
 SHIPPED = DATA / "queries"
-INSTEAD = "tables are searched for the values that the newest message names, word for word"
+TRAIN = "train one for this backbone: adapterbot train-query --data STATES"
 
 
 def laid_out(
@@ -66,11 +66,11 @@ def load_writer(backbone: Backbone, home: Home) -> tuple[Writer | None, str]:
     """What writes queries, or why there is none."""
     path = adapter_path(home)
     if not path.is_file():
-        return None, f"no adapter writes queries ({INSTEAD}); train one: adapterbot train-query"
+        return None, f"no adapter writes queries; {TRAIN}"
     try:
         with kept_to("the adapter that writes queries", AdapterError):
             return Writer(backbone, load_adapter(path, backbone.shape, backbone.fingerprint)), ""
     except OtherBackboneError:
-        return None, f"the adapter that writes queries is of another backbone: {INSTEAD}"
+        return None, f"{path} is of another backbone; {TRAIN}"
     except AdapterbotError as error:
-        return None, f"{error}; {INSTEAD}"
+        return None, str(error)
