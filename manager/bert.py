@@ -22,13 +22,13 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from adapterbot.errors import WeightsError
-from adapterbot.manager.low_rank import load_update
+from adapterbot.manager.low_rank import WORDS, load_update
 
 MAX_TOKENS = 256
 MAX_CHARACTERS = 4_000  # far more than 256 word pieces; keeps a 100 kB message from costing tokeniser time
 BATCH = 64
 PADDING = -1
-WORDS = "embeddings.word_embeddings.weight"
+SEGMENTS = "embeddings.token_type_embeddings.weight"
 ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 
 
@@ -112,7 +112,7 @@ class BertEncoder:
     def _hidden(self, ids: Tensor, mask: Tensor, w: Mapping[str, Tensor]) -> Tensor:
         """ids, mask [B, T] -> last hidden states [B, T, width]."""
         # one segment only
-        x = self.embedded(ids, w, w["embeddings.token_type_embeddings.weight"][0])
+        x = self.embedded(ids, w, w[SEGMENTS][0])
         return self.blocks(x, mask, w, self.shape.layers)
 
     def embedded(self, ids: Tensor, w: Mapping[str, Tensor], segments: Tensor) -> Tensor:
@@ -198,7 +198,7 @@ def _read_weights(path: Path, shape: BertShape) -> dict[str, Tensor]:
         raise WeightsError(f"{path} is damaged: {error}") from None
     tensors = {k.removeprefix("bert."): v.float() for k, v in raw.items() if v.is_floating_point()}
     needed = [WORDS, "embeddings.position_embeddings.weight"]
-    needed += ["embeddings.token_type_embeddings.weight", "embeddings.LayerNorm.weight", "embeddings.LayerNorm.bias"]
+    needed += [SEGMENTS, "embeddings.LayerNorm.weight", "embeddings.LayerNorm.bias"]
     inside = [f"attention.self.{p}" for p in ("query", "key", "value")] + ["attention.output.dense", "output.dense"]
     inside += ["attention.output.LayerNorm", "intermediate.dense", "output.LayerNorm"]
     for layer in range(shape.layers):

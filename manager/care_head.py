@@ -7,24 +7,20 @@ before, and a linear head for each question. It needs no backbone.
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from adapterbot.errors import WeightsError
-from adapterbot.home import written_by_rename
-from adapterbot.manager.bert import PADDING, WORDS, BertEncoder
+from adapterbot.manager.bert import PADDING, SEGMENTS, BertEncoder
 from adapterbot.manager.care import CLASSES, KINDS, TURNS, Care, decided, staying
 from adapterbot.manager.encoder import WEIGHTS, minilm
-from adapterbot.manager.low_rank import LowRank
-from adapterbot.network.device import has_bf16
+from adapterbot.manager.head_file import read_head, save_head
+from adapterbot.manager.low_rank import LowRank, merged_to_read
 
 CARE = "care.safetensors"
 JUDGED = 96  # tokens of what is judged; a longer message is read in windows of so many
@@ -32,10 +28,8 @@ STRIDE = 64
 WINDOWS = 8
 BATCH = 64
 REMEMBERED = 256  # messages and what they were taken for
-STORED = torch.bfloat16  # half the size of fp32, and smaller than fp16 in a wheel
 BEFORE = 28  # tokens of each user turn before it, the last ones
 METADATA = "care_v1"
-SEGMENTS = "embeddings.token_type_embeddings.weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +117,7 @@ class CareHead:
     def __init__(self, reader: CareReader, settings: Settings) -> None:
         self.settings = settings
         self._reader = reader.eval().requires_grad_(False)
-        merged = reader.update.merged(reader.base.weights)
-        kept = torch.bfloat16 if has_bf16() else torch.float32  # bf16 takes 40 % of the time
-        # Of the words' vectors few are ever read: they stay in their file.
-        self._weights = {name: w if name == WORDS else w.detach().to(kept) for name, w in merged.items()}
+        self._weights = merged_to_read(reader.update, reader.base.weights)
         self._read = functools.lru_cache(REMEMBERED)(self._read_anew)  # the message before was read a turn ago
 
     def with_settings(self, settings: Settings) -> CareHead:
@@ -177,10 +168,8 @@ class CareHead:
         return [found[i] for i in range(len(items))]
 
     def save(self, path: Path) -> None:
-        """Write the update and the heads (as STORED) and the settings by rename."""
-        tensors = {name: t.to(STORED).contiguous() for name, t in self._reader.state_dict().items()}
-        with written_by_rename(path) as temporary:
-            save_file(tensors, temporary, {METADATA: json.dumps(asdict(self.settings), sort_keys=True)})
+        """Write the update, the heads and the settings by rename."""
+        save_head(path, self._reader.state_dict(), METADATA, asdict(self.settings))
 
 
 def load_care(path: Path, base: BertEncoder) -> CareHead:
@@ -189,26 +178,12 @@ def load_care(path: Path, base: BertEncoder) -> CareHead:
     Raises:
         WeightsError: the file is damaged, or of another encoder.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            raw = json.loads((file.metadata() or {}).get(METADATA, "null"))
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        if raw is None:
-            raise WeightsError(f"{path} is no care head (no {METADATA!r} in its metadata)")
+    with read_head(path, METADATA, "care head", base.fingerprint) as (raw, tensors):
         settings = Settings(**raw)
-        if settings.base != base.fingerprint:
-            raise WeightsError(f"{path} was trained on another encoder ({settings.base}, not {base.fingerprint})")
         if set(settings.thresholds) != set(KINDS):
             raise WeightsError(f"{path} has no threshold for {', '.join(set(KINDS) ^ set(settings.thresholds))}")
-        bad = next((name for name, t in tensors.items() if not torch.isfinite(t).all()), None)
-        if bad:
-            raise WeightsError(f"{path}: {bad!r} holds NaN or infinity")
         reader = CareReader(base, settings.layers, settings.rank)
         reader.load_state_dict(tensors)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} cannot be read: {error}") from None
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"{path} does not fit: {' '.join(str(error).split())}") from None
     return CareHead(reader, settings)
 
 

@@ -23,6 +23,7 @@ SPLITS = ("train", "valid", "validation", "dev")
 RECIPE = "recipe"
 BACKBONE = "backbone"
 CORPUS = "corpus "
+PAIRS = "pairs "
 STEP = "step "
 SHOWN = 3  # names in one reason
 JUDGE = "tests/labelled/manager_messages.jsonl"  # messages that the manager is tried on, where the root has them

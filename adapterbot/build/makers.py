@@ -37,6 +37,7 @@ def make(run: BuildRun, step: Step, done: FiguresOf) -> Figures:
         "rank heads": _rank_heads,
         "encoder": _encoder,
         "manager": _manager,
+        "judge": _judge,
         "cards": _cards,
         "report": _report,
     }
@@ -103,6 +104,16 @@ def _manager(run: BuildRun, _: str, done: FiguresOf) -> Figures:
     )
     judged = {f"judged_{key}": report["judged"][key] for key in JUDGED[:2]} if "judged" in report else {}
     return {key: report[key] for key in JUDGED} | judged
+
+
+def _judge(run: BuildRun, _: str, done: FiguresOf) -> Figures:
+    from adapterbot.manager.encoder import minilm
+    from adapterbot.manager.training.judge import JudgeTraining, train_judge
+
+    assert run.pairs is not None, "see BuildRun.steps"
+    settings = JudgeTraining(seed=run.recipe.manager.seed)
+    report = train_judge(run.pairs, minilm(), run.folder.weights, settings, lambda done, total, loss: None)
+    return {f"{name}_{key}": round(of[key], 4) for name, of in report.items() for key in ("accuracy", "macro_f1")}
 
 
 def _cards(run: BuildRun, _: str, done: FiguresOf) -> Figures:

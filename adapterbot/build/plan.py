@@ -40,6 +40,7 @@ def build(
     recipe: Recipe,
     backbone: str | None = None,
     root: Path | None = None,
+    pairs: Path | None = None,
     dry_run: bool = False,
     jobs: int = 1,
     announce: Callable[[str], None] = lambda _: None,
@@ -47,8 +48,9 @@ def build(
 ) -> BuildResult:
     """Make all models of `recipe` from the corpora in `data` and write them into `root`, as a checkout has them.
 
-    Adapters are made for `backbone` (None: the default one). Without `root` that is this installation. `dry_run` only
-    announces the plan. `jobs` skills are trained at a time. Checkpoints go to the user's `home`.
+    Adapters are made for `backbone` (None: the default one). Without `root` that is this installation. With `pairs`, a
+    folder of labelled pairs, the judge is made too. `dry_run` only announces the plan. `jobs` skills are trained at a
+    time. Checkpoints go to the user's `home`.
 
     Raises:
         DataError: no corpora in `data`, or one that a skill learns from is missing.
@@ -57,7 +59,7 @@ def build(
         AdapterbotError: `root` or `home` cannot be written, or a training fails; what was made before stays.
     """
     folder = BuildFolder((root or DATA.parent).expanduser().absolute(), home)
-    run = BuildRun.at(data.expanduser(), recipe, folder, wanted_backbone(backbone), announce)
+    run = BuildRun.at(data.expanduser(), recipe, folder, wanted_backbone(backbone), announce, pairs)
     steps = run.steps()
     ledger = Ledger(folder.root / "data" / "models.json")
     plan = ledger.plan(steps)

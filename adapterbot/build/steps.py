@@ -1,4 +1,4 @@
-"""The steps of `adapterbot build`: rank heads -> every skill -> encoder -> manager -> report -> cards.
+"""The steps of `adapterbot build`: rank heads -> every skill -> encoder -> manager -> judge -> report -> cards.
 
 Each says what it is made from and what it writes; `plan` makes it. Nothing heavy is imported here: a plan takes
 seconds.
@@ -15,6 +15,7 @@ from adapterbot.build.ledger import (
     BACKBONE,
     CORPUS,
     JUDGE,
+    PAIRS,
     RECIPE,
     REPLIES,
     BuildFolder,
@@ -37,6 +38,7 @@ from adapterbot.training.recipe import Recipe
 RANK_HEADS = "rank heads"
 ENCODER = "encoder and ranker"
 MANAGER = "manager"
+ENTAILMENT = "judge"
 REPORT = "evaluation report"
 WEIGHTS = (".safetensors", GGUF)
 CLASSIFIER = ("classifier.safetensors", "report.json", "confusion.png", "README.md")
@@ -51,7 +53,8 @@ BEYOND_ROUTING = ANSWERING | {"group", "turns", "adapter", "train", "knowledge"}
 class BuildRun:
     """What one run of the build is about: `corpora` are the hashes of all corpora, `specs` the skills that are made.
 
-    `backbone` is the name of the model that adapters are made for, `weights` a hash over it.
+    `backbone` is the name of the model that adapters are made for, `weights` a hash over it; `pairs` the folder of
+    labelled pairs that the judge learns from, without which it stays as it is.
     """
 
     data: Path
@@ -62,15 +65,22 @@ class BuildRun:
     specs: Mapping[str, SkillSpec]
     backbone: str
     weights: str
+    pairs: Path | None = None
 
     @classmethod
     def at(
-        cls, data: Path, recipe: Recipe, folder: BuildFolder, backbone: str, announce: Callable[[str], None]
+        cls,
+        data: Path,
+        recipe: Recipe,
+        folder: BuildFolder,
+        backbone: str,
+        announce: Callable[[str], None],
+        pairs: Path | None = None,
     ) -> BuildRun:
         """Read the specs and hash the corpora. Of the skills with an adapter those count that the recipe names.
 
         Raises:
-            DataError: no corpora there.
+            DataError: no corpora there, or no pairs.
             MissingPartError: the backbone is not here and cannot be fetched.
             UnknownNameError, SpecError: the recipe names a skill that does not exist or has no adapter.
         """
@@ -84,7 +94,8 @@ class BuildRun:
                 raise SpecError(f"[skills] train names {name!r}, the backbone alone (adapter = false): take it out")
         chosen = {name: spec for name, spec in specs.items() if name in named or not spec.trainable}
         corpora = hash_corpora(data)
-        return cls(data, recipe, folder, announce, corpora, chosen, backbone, hash_backbone(backbone, folder.user))
+        weights = hash_backbone(backbone, folder.user)
+        return cls(data, recipe, folder, announce, corpora, chosen, backbone, weights, pairs)
 
     @property
     def trained(self) -> dict[str, SkillSpec]:
@@ -117,7 +128,8 @@ class BuildRun:
         styles = any(spec.rerank for spec in self.specs.values())
         models = [*([self._rank_heads()] if styles else []), *map(self._skill, self.trained.values())]
         models += [self._encoder(), self._manager()]
-        return [*models, self._report(tuple(step.name for step in models)), self._cards()]
+        judge = [self._judge(self.pairs)] if self.pairs else []
+        return [*models, *judge, self._report(tuple(step.name for step in models)), self._cards()]
 
     def _skill(self, spec: SkillSpec) -> Step:
         epochs = self.epochs(spec)
@@ -189,6 +201,18 @@ class BuildRun:
             after=(ENCODER,),
             outputs=lambda: self._present(self.folder.weights, *CLASSIFIER),
             needs=("sklearn", "matplotlib"),
+        )
+
+    def _judge(self, pairs: Path) -> Step:
+        read = {PAIRS + name: value for name, value in hash_corpora(pairs).items()}
+        return Step(
+            ENTAILMENT,
+            kind="judge",
+            subject="",
+            inputs={RECIPE: digest(self.recipe.manager.seed), **read},
+            after=(),
+            outputs=lambda: self._present(self.folder.weights, "judge.safetensors", "judge.md"),
+            budget=f"an hour on {len(read)} sets of pairs",
         )
 
     def _classifier_recipe(self) -> str:

@@ -13,7 +13,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from adapterbot.cli.console import console
-from adapterbot.cli.formats import CARE_MESSAGES, CORPORA, MESSAGES, REPLIES, STATES
+from adapterbot.cli.formats import CARE_MESSAGES, CORPORA, MESSAGES, PAIRS, REPLIES, STATES
 from adapterbot.cli.names import check_data, check_targets
 from adapterbot.cli.output import say
 from adapterbot.cli.requirements import requires
@@ -71,6 +71,8 @@ def check_request(names: Sequence[str], data: str | None, html: Path | None) -> 
         read_labelled_replies(Path(data).expanduser(), SkillFolders(Home.at()).load_all())
     if "understanding" in names and (data is None or not Path(data).expanduser().is_dir()):
         raise AdapterbotError(f"evaluate understanding needs --data FOLDER. {STATES}")
+    if "entailment" in names and (data is None or not Path(data).expanduser().is_dir()):
+        raise AdapterbotError(f"evaluate entailment needs --data FOLDER of labelled pairs. {PAIRS}")
     for name in ("styles", "claims"):
         if name in names and not (name == "claims" and _wordings(data)):
             _folder(name, data)
@@ -142,6 +144,7 @@ def _write_page(path: Path, bot: Bot, judged: Mapping[str, SkillEvaluation]) -> 
 
 def _show(figures: Mapping[str, Mapping[str, Any]]) -> None:
     """Skills and labelled replies as tables of 80 columns, all else as one figure a line."""
+    from adapterbot.evaluation.entailment import entailment_grid
     from adapterbot.evaluation.grounding import grounding_grids
     from adapterbot.evaluation.safety import safety_grids
     from adapterbot.evaluation.tables import as_rich, grids
@@ -149,10 +152,11 @@ def _show(figures: Mapping[str, Mapping[str, Any]]) -> None:
     shown = list(grids({name: report for name, report in figures.items() if name not in SPECIAL}))
     shown += grounding_grids(figures["grounding"]) if "grounding" in figures else []
     shown += safety_grids(figures["safety"]) if "safety" in figures else []
+    shown += [entailment_grid(figures["entailment"])] if "entailment" in figures else []
     for grid in shown:
         console.print(as_rich(grid))
         console.print(f"{grid.note}\n", style="dim")
-    special = [name for name in figures if name in SPECIAL and name not in ("grounding", "safety")]
+    special = [name for name in figures if name in SPECIAL and name not in ("grounding", "safety", "entailment")]
     if special:
         table = Table("skill", "figure", "value")
         for name in special:
@@ -253,6 +257,15 @@ def _understanding_report(asked: Scoring) -> dict[str, Any]:
     return evaluate_understanding(writer, folder, most=asked.most, seed=asked.seed, advance=asked.advance)
 
 
+def _entailment_report(asked: Scoring) -> dict[str, Any]:
+    """How the judge that ships decides on labelled pairs, by set."""
+    from adapterbot.evaluation.entailment import evaluate_entailment
+    from adapterbot.manager.judge import shipped_judge
+
+    assert asked.data is not None, "see check_request"
+    return dict(evaluate_entailment(shipped_judge(), Path(asked.data).expanduser(), asked.advance))
+
+
 def _folder(name: str, data: str | None) -> Path:
     from adapterbot.data.corpora import corpora_folder
 
@@ -270,6 +283,7 @@ SPECIAL: dict[str, Callable[[Scoring], dict[str, Any]]] = {
     "grounding": _grounding_report,
     "safety": _safety_report,
     "understanding": _understanding_report,
+    "entailment": _entailment_report,
 }
 FILES = {
     "manager": MESSAGES,

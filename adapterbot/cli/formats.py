@@ -34,6 +34,10 @@ STATES = (
     '"user": "...", "state": {"hotel": {"area": "north"}}, "requested": ["phone"], "changed": {"area": [null, '
     '"north"]}}.'
 )
+PAIRS = (
+    "A folder of labelled pairs has a folder for each set, with train.jsonl and valid.jsonl (or .jsonl.gz) in it, a "
+    'pair a line: {"premise": "...", "hypothesis": "...", "label": "entails" | "contradicts" | "neither"}.'
+)
 HISTORY = (
     'A history is a JSON list, oldest first: [{"speaker": "user" | "bot", "text": "..."}, ...]; {"role": "user" | '
     '"assistant", "content": "..."} is read too.'

@@ -286,6 +286,32 @@ def train_query(
     )
 
 
+@app.command("train-judge", epilog=formats.paragraphs(formats.PAIRS, formats.MORE))
+def train_judge(
+    data: Annotated[
+        Path, typer.Option(help="A folder of labelled pairs (NAME/train.jsonl and NAME/valid.jsonl).", exists=True)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write judge.safetensors into; left out, the package.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the pairs.", min=1, max=100)] = 1,
+    most: Annotated[
+        int, typer.Option(help="Pairs of each set in a pass at most, drawn anew each time.", min=1)
+    ] = 1_500,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+) -> None:
+    """Train the judge, which tells whether a statement follows from a text, contradicts it, or neither. An hour."""
+    from adapterbot.cli.training import show_scores, steps_bar
+    from adapterbot.manager.encoder import WEIGHTS, minilm
+    from adapterbot.manager.training.judge import JudgeTraining
+    from adapterbot.manager.training.judge import train_judge as train
+
+    with steps_bar("judge") as told:
+        report = train(data, minilm(), out or WEIGHTS, JudgeTraining(epochs=epochs, most=most, seed=seed), told)
+    for name, figures in report.items():
+        show_scores(name, figures)
+
+
 @app.command(
     epilog=formats.paragraphs(
         "Every F1 stands beside what is to be beaten. The macro-F1 of the manager is over the skills that the file has "
@@ -296,6 +322,7 @@ def train_query(
         "For claims: " + formats.WORDINGS,
         "For safety: " + formats.CARE_MESSAGES,
         "For understanding: " + formats.STATES,
+        "For entailment: " + formats.PAIRS,
         formats.CORPORA,
         formats.MORE,
     )
@@ -303,7 +330,9 @@ def train_query(
 def evaluate(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Skills, manager, styles, claims, grounding, safety, understanding; left out, all skills."),
+        typer.Argument(
+            help="Skills, manager, styles, claims, grounding, safety, understanding, entailment; left out, all skills."
+        ),
     ] = None,
     data: Data = None,
     as_json: Annotated[
@@ -329,7 +358,8 @@ def evaluate(
 
     Accuracy for the manager; for grounding, how the check of replies against their facts decides on replies labelled
     by hand; for claims, how often verdicts are right; for safety, which messages get care and how many replies are
-    flagged; for understanding, how well queries hold what the user wants."""
+    flagged; for understanding, how well queries hold what the user wants; for entailment, how often the judge is
+    right on each set of pairs."""
     from adapterbot.cli.evaluate import check_request, evaluate_all
 
     check_backbone(backbone)
@@ -387,10 +417,14 @@ def build(
     root: Annotated[
         Path | None, typer.Option(help="Folder to write skills/, manager/ and data/ into; left out, this installation.")
     ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="A folder of labelled pairs, to make the judge too.", exists=True, file_okay=False),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")] = False,
     jobs: Annotated[int, typer.Option(help="Skills to train at a time, each with its share of the cores.", min=1)] = 1,
 ) -> None:
-    """Make every model: rank heads, skills, ranker, manager, report, cards. What is up to date stays."""
+    """Make every model: rank heads, skills, ranker, manager, judge, report, cards. What is up to date stays."""
     check_backbone(backbone)
     from adapterbot.build.plan import build as run
     from adapterbot.home import Home
@@ -402,6 +436,7 @@ def build(
             recipe=read_recipe(recipe),
             backbone=backbone,
             root=root,
+            pairs=pairs,
             dry_run=dry_run,
             jobs=jobs,
             announce=say,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,11 +31,11 @@ from adapterbot.manager.training.care_lines import (
     read_drafts,
     read_messages,
 )
+from adapterbot.manager.training.fitting import Told, fit, in_batches
 from adapterbot.manager.training.typing_noise import restyle
 from adapterbot.network.device import training_type
 
 Line = TypeVar("Line")
-Told = Callable[[int, int, float], None]  # of a training: steps done, steps in all, loss
 SMOOTHING = 0.02
 MINED = 16_000  # ordinary messages among which doubtful ones are looked for, half-way
 BEYOND_DOUBT = 0.98
@@ -115,28 +115,21 @@ def learn(
     torch.manual_seed(settings.seed)
     reader = CareReader(base, settings.layers, settings.rank)
     steps = settings.epochs * -(-len(epoch(own, drafts, talk, (), settings, "0")) // settings.batch)
-    optimizer = torch.optim.AdamW(reader.parameters(), lr=settings.rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, steps + 1, pct_start=0.1)
-    done = 0
-    hard: list[Message] = []
-    for number in range(settings.epochs):
-        if number == settings.epochs // 2:
-            hard = mistaken(reader, talk, settings)
-        items = epoch(own, drafts, talk, hard, settings, f"{settings.seed} {number}")
-        # rows of like length together, batches in random order
-        items.sort(key=lambda item: len(item.text) + sum(map(len, item.before)))
-        batches = [items[i : i + settings.batch] for i in range(0, len(items), settings.batch)]
-        random.Random(f"{settings.seed} {number} batches").shuffle(batches)
-        for batch in batches:
-            loss = _loss(reader, batch)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            done += 1
-            told(done, steps, float(loss.detach()))
+
+    def batches() -> Iterator[list[Item]]:
+        hard: list[Message] = []
+        for number in range(settings.epochs):
+            if number == settings.epochs // 2:
+                hard = mistaken(reader, talk, settings)
+            items = epoch(own, drafts, talk, hard, settings, f"{settings.seed} {number}")
+            yield from in_batches(items, _length, settings.batch, f"{settings.seed} {number} batches")
+
+    fit(reader, batches(), lambda batch: _loss(reader, batch), steps=steps, rate=settings.rate, told=told)
     return reader
+
+
+def _length(item: Item) -> int:
+    return len(item.text) + sum(map(len, item.before))
 
 
 def mistaken(reader: CareReader, talk: Ordinary, settings: CareTraining) -> list[Message]:

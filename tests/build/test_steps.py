@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 from steps import STEPS, Place, place_at, recipe, write
 
+from adapterbot.build.ledger import BuildFolder
+from adapterbot.build.makers import make
 from adapterbot.build.plan import build
-from adapterbot.build.steps import RANK_HEADS
+from adapterbot.build.steps import ENTAILMENT, RANK_HEADS, BuildRun
 from adapterbot.data.corpora import folders
 from adapterbot.errors import AdapterbotError, DataError, MissingPartError, SpecError, UnknownNameError
 from adapterbot.home import DATA, Home
@@ -51,6 +54,24 @@ def test_no_corpora(tmp_path: Path, make: Callable[[Path], None], message: str) 
     make(tmp_path / "corpora")
     with pytest.raises(DataError, match=message):
         Place(tmp_path).build(dry=True)
+
+
+def test_the_judge_is_made_where_there_are_pairs(tmp_path: Path) -> None:
+    place = place_at(tmp_path)
+    line = {"premise": "It rains.", "hypothesis": "It is dry.", "label": "contradicts"}
+    for part in ("train", "valid"):
+        write(tmp_path / "pairs" / "weather" / f"{part}.jsonl", json.dumps(line))
+    folder = BuildFolder(tmp_path / "root", Home(tmp_path / "home"))
+    backbone = str(place.backbone)
+    run = BuildRun.at(place.data, recipe(), folder, backbone, lambda line: None, tmp_path / "pairs")
+    (step,) = (step for step in run.steps() if step.name == ENTAILMENT)
+    alone = BuildRun.at(place.data, recipe(), folder, backbone, lambda line: None)
+    assert ENTAILMENT not in [step.name for step in alone.steps()]
+    assert make(run, step, {}) == {"weather_accuracy": 1.0, "weather_macro_f1": 1.0}
+    assert step.outputs().keys() == {"manager/weights/judge.safetensors", "manager/weights/judge.md"}
+    write(tmp_path / "pairs" / "weather" / "train.jsonl", json.dumps(line | {"label": "neither"}))
+    again = BuildRun.at(place.data, recipe(), folder, backbone, lambda line: None, tmp_path / "pairs").steps()
+    assert [s.inputs for s in again if s.name == ENTAILMENT] != [step.inputs]
 
 
 def test_a_skill_that_cannot_be_trained_shows_before_the_work(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from adapterbot.home import DATA, Home
 from adapterbot.knowledge.claims.source import ClaimSource
 from adapterbot.knowledge.table.source import SHIPPED, Table, _filled
 from adapterbot.manager.training.care_lines import read_messages
+from adapterbot.manager.training.pairs import read_pairs
 from adapterbot.spec.folders import PACKAGE_SKILLS, SkillFolders
 
 PAGE = (DATA.parent / "docs" / "formats.md").read_text(encoding="utf-8")
@@ -39,7 +40,8 @@ def test_every_shipped_table_is_described() -> None:
 
 def test_the_examples_of_the_page_are_read(tmp_path: Path) -> None:
     texts = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
-    dialogue, message, care, reply, history, passage = (json.loads(text) for text in texts if text.count("\n") == 1)
+    examples = (json.loads(text) for text in texts if text.count("\n") == 1)
+    dialogue, message, care, pair, reply, history, passage = examples
     (wordings,) = (text for text in texts if text.count("\n") > 1)
     (tmp_path / "wordings.jsonl").write_text(wordings)
     claims = ClaimSource(PACKAGE_SKILLS / "covid_claims" / "claims.jsonl", Home(tmp_path))
@@ -49,6 +51,9 @@ def test_the_examples_of_the_page_are_read(tmp_path: Path) -> None:
     assert message.keys() == {"history", "message", "label", "kind"}
     (tmp_path / "care.jsonl").write_text(json.dumps(care))
     assert [(m.kind, len(m.before)) for m in read_messages(tmp_path / "care.jsonl")] == [("crisis", 1)]
+    (tmp_path / "pairs").mkdir()
+    (tmp_path / "pairs" / "valid.jsonl").write_text(json.dumps(pair))
+    assert read_pairs(tmp_path, "valid")["pairs"][0].sure == "contradicts"
     (tmp_path / "replies.jsonl").write_text(json.dumps(reply))
     (read,) = read_labelled_replies(tmp_path / "replies.jsonl", SkillFolders(Home(tmp_path)).load_all())
     assert read.history
