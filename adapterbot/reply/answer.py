@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 
 from adapterbot.engine.generate import agreed_text, draft, grow, pieces, sample
 from adapterbot.engine.request import Request, Sample
-from adapterbot.facts import Fact
+from adapterbot.facts import Fact, PersonaLine
 from adapterbot.history import History
 from adapterbot.manager.care import TURNS
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone
+from adapterbot.reply.consistency import Consistency
 from adapterbot.reply.features import Relevance, Situation
 from adapterbot.reply.grounding import Evidence, told
 from adapterbot.reply.prompt import encode
@@ -65,13 +66,14 @@ class Answer:
     timings: dict[str, float] = field(default_factory=dict)
 
 
-def agrees(spec: SkillSpec, evidence: Evidence | None) -> bool:
+def agrees(spec: SkillSpec, evidence: Evidence | None, facts: Sequence[Fact]) -> bool:
     """Whether the drafts of a reply agree on its beginning before they are whole.
 
-    Not where a reply may turn out to be wrong as a whole: of a strict skill, or of one that tells what was read. Nor
-    where a style is chosen, which may stand in the last words.
+    Not where a reply may turn out to be wrong as a whole: of a strict skill, of one that tells what was read, or of one
+    with a persona. Nor where a style is chosen, which may stand in the last words.
     """
-    return not (spec.strict or spec.rerank or (evidence is not None and evidence.is_read))
+    held = any(isinstance(fact, PersonaLine) for fact in facts) or (evidence is not None and evidence.is_read)
+    return not (spec.strict or spec.rerank or held)
 
 
 class Responder:
@@ -86,20 +88,28 @@ class Responder:
         heads: StyleHeads | None = None,
         weights: RankWeights | None = None,
         guard: Guard | None = None,
+        consistency: Consistency | None = None,
     ) -> None:
         """`ranker` is asked for when there is more than one draft to choose from; `heads` tell of styles; `weights`
-        choose."""
+        choose; `consistency` holds drafts to a persona."""
         self.backbone = backbone
         self.bank = bank
         self.ranker = ranker
         self._heads = heads
         self._weights = weights or RankWeights()
         self._guard = guard or Guard()
+        self._consistency = consistency or Consistency()
 
     def over(self, backbone: Backbone, bank: AdapterBank) -> Responder:
         """One that answers as this one does, by other weights."""
         return Responder(
-            backbone, bank, ranker=self.ranker, heads=self._heads, weights=self._weights, guard=self._guard
+            backbone,
+            bank,
+            ranker=self.ranker,
+            heads=self._heads,
+            weights=self._weights,
+            guard=self._guard,
+            consistency=self._consistency,
         )
 
     def prepare(
@@ -131,7 +141,7 @@ class Responder:
             decode=decode,
             seed=secrets.randbelow(2**31) if decode.seed is None else decode.seed,
             reply=prompt.reply,
-            agree=AGREED if agrees(spec, evidence) else 0,
+            agree=AGREED if agrees(spec, evidence, facts) else 0,
             prefer=lambda going: self._scores(situation, going),
         )
         return Prepared(spec, history, facts, prompt, request, situation, told(facts))
@@ -216,5 +226,6 @@ class Responder:
 
     def _ranked(self, turn: Prepared, samples: Sequence[Sample]) -> list[Draft]:
         drafts = [draft(self.backbone, grown) for grown in samples]
-        ranker = self.ranker() if len(drafts) > 1 else None
-        return best_first(drafts, turn.situation, self._weights, ranker)
+        several = len(drafts) > 1
+        ranked = best_first(drafts, turn.situation, self._weights, self.ranker() if several else None)
+        return self._consistency.first(ranked, turn.facts, turn.history) if several else ranked
