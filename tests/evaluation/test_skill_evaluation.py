@@ -19,7 +19,7 @@ from adapterbot.errors import DataError
 from adapterbot.evaluation.skill import evaluate_skill, held_out_dialogues, likelihood_figures, parameters
 from adapterbot.home import DATA, Home
 from adapterbot.network.adapters.bank import AdapterBank
-from adapterbot.network.adapters.file import AdapterFile, load_adapter
+from adapterbot.network.adapters.file import load_adapter
 from adapterbot.network.backbone import Backbone
 from adapterbot.network.likelihood import perplexity
 from adapterbot.reply.answer import Responder
@@ -111,7 +111,7 @@ def test_bits_per_byte_are_those_of_the_replies(tiny: Backbone, home: Home) -> N
 def test_parameters_are_those_of_the_adapter_file(tiny: Backbone, first: int) -> None:
     wide = fresh_adapter(tiny, 16)
     own = fresh_adapter(tiny, 8, first)
-    bank = AdapterBank(tiny, {"wide": AdapterFile(wide.tensors(), {}), "own": AdapterFile(own.tensors(), {})})
+    bank = AdapterBank(tiny, {"wide": wide.file(), "own": own.file()})
     assert parameters(bank, "own") == own.parameter_count
     assert parameters(bank, "wide") == wide.parameter_count
     assert parameters(bank, "chitchat") == 0

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from belief_files import states
 
 from adapterbot.errors import DataError
 from adapterbot.evaluation.understanding import cases, evaluate_understanding, judge
 from adapterbot.history import History
 from adapterbot.knowledge.query_language import Clause, Schema, WrittenQuery
-from tests.data.test_query_lines import states
 
 
 class Cheap:
