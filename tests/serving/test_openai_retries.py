@@ -47,7 +47,8 @@ def test_the_client_asks_again_where_the_line_was_full(narrow: tuple[str, thread
         assert refused.value.code == "busy"
         assert refused.value.response.headers["retry-after"] == "1"
         with ThreadPoolExecutor(1) as pool:
-            asking = pool.submit(once.with_options(max_retries=3).chat.completions.create, **ASKED)
+            patient = once.with_options(max_retries=3)
+            asking = pool.submit(lambda: patient.chat.completions.create(**ASKED))
             page = ""
             while 'route="/v1/chat/completions",status="503"} 2.0' not in page:
                 page = httpx.get(f"{address}/metrics").text

@@ -113,7 +113,7 @@ def exported(
 
 def _parts(both: bool, norm: bool, name: str) -> dict[str, str]:
     """Their name of each tensor within a block -> ours."""
-    parts = {}
+    parts = dict[str, str]()
     down = "adapter_down.1" if norm else "adapter_down.0"
     for ours, theirs in PLACES.items():
         if ours == "mlp" or both:
