@@ -24,9 +24,9 @@ def run(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: str) -> None:
 
 def test_the_script(on_tiny: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     run(monkeypatch, "script.py", "Hello there")
-    first, second = capsys.readouterr().out.splitlines()
+    first, *text = capsys.readouterr().out.split("\n")  # what a random model says may have odd line ends
     assert first.startswith("chitchat (")
-    assert second.strip()
+    assert "".join(text).strip()
 
 
 def test_the_service(on_tiny: None) -> None:
