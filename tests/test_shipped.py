@@ -78,6 +78,7 @@ def test_sources_find_facts(shipped: Bot) -> None:
     [
         ("Covid vaccines do not cause cancer.", "supported"),
         ("Is it true that hand dryers kill the coronavirus?", "contradicted"),
+        ("They lied when they said that masks lower the oxygen in your blood.", "not known"),
     ],
 )
 def test_a_verdict_comes_with_its_whole_evidence(shipped: Bot, message: str, label: str) -> None:

@@ -160,10 +160,9 @@ def _loss(reader: CareReader, batch: Sequence[Item]) -> Tensor:
     return (told + judged) / len(batch)
 
 
-# To miss somebody in trouble is worse than to ask an ordinary person whether all is well: a grave message gets care as
-# soon as it is more likely to be one than not.
-GRAVE_FROM = 0.5
-# Shares of ordinary messages, and of lines that were written to look grave, that may get care.
+# Shares of ordinary messages, and of lines that were written to look grave, that may get care: for the grave kinds, and
+# for all kinds. To miss somebody in trouble is worse than to ask an ordinary person whether all is well.
+GRAVE_ALARMS = (0.0027, 0.043)
 ALARMS = (0.0042, 0.06)
 HARM_ALARMS = 0.01  # of people's replies may be refused
 GRID = [n / 100 for n in range(25, 100)]
@@ -195,13 +194,14 @@ def train_care(
 
 
 def calibrated(head: CareHead, own: Sequence[Message], drafts: Sequence[JudgedDraft], talk: Ordinary) -> CareHead:
-    """The head with GRAVE_FROM for the grave kinds, for the others with the lowest threshold that keeps false alarms
-    below ALARMS, and below HARM_ALARMS for drafts; with its figures on what it did not learn from."""
+    """The head with the lowest thresholds that keep false alarms below ALARMS, LOOKALIKE_ALARMS and HARM_ALARMS, and
+    with its figures on what it did not learn from."""
     told = head.scores([(*m.before, m.text) for m in own])
     usual = head.scores([(*m.before, m.text) for m in talk.messages])
     alike = [scores for m, scores in zip(own, told, strict=True) if m.kind == NONE]
+    grave = _lowest([sum(s[k] for k in GRAVE) for s in usual], [sum(s[k] for k in GRAVE) for s in alike], GRAVE_ALARMS)
     other = _lowest([1 - s[NONE] for s in usual], [1 - s[NONE] for s in alike], ALARMS)
-    thresholds = {kind: GRAVE_FROM if kind in GRAVE else max(GRAVE_FROM, other) for kind in KINDS}
+    thresholds = {kind: grave if kind in GRAVE else max(grave, other) for kind in KINDS}
     harm = head.harm([(d.text, d.said) for d in drafts])
     fine = head.harm([(d.text, d.said) for d in talk.drafts])
     draft = max(REFUSED, _lowest(fine, (), (HARM_ALARMS, 1.0)))
