@@ -16,9 +16,10 @@ from adapterbot.reply.care import region_of
 from adapterbot.storage.markdown import markdown
 from adapterbot.ui import words
 from adapterbot.ui.file_routes import is_here
-from adapterbot.ui.handlers import Handlers, Screen, kept_with
+from adapterbot.ui.handlers import Handlers, kept_with
 from adapterbot.ui.lists import own_html
 from adapterbot.ui.markup import safe
+from adapterbot.ui.screen import Screen
 from adapterbot.ui.visitor import SHOWN, Visitor
 
 OWNER = re.compile(r"[A-Za-z0-9_-]{16,100}")

@@ -6,8 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -24,8 +23,9 @@ from adapterbot.ui.lists import deleted_html, list_html
 from adapterbot.ui.markup import safe
 from adapterbot.ui.overview import GROUPS, empty_html, overview_html
 from adapterbot.ui.personal import READ, Personal
-from adapterbot.ui.talk import Around, compared_html, growing_html, talk_html
-from adapterbot.ui.visitor import SLIDERS, Visitor, Wishes, wishes
+from adapterbot.ui.screen import Asked, Screen
+from adapterbot.ui.talk import Around, talk_html
+from adapterbot.ui.visitor import SLIDERS, Visitor
 
 if TYPE_CHECKING:
     from adapterbot.bot import Bot
@@ -35,51 +35,6 @@ Stream = Generator[str, None, Reply]
 LOOK = 0.25  # seconds between two looks at the line
 BEAT = 1.0  # seconds after which a page is told that nothing is new, so that a closed one is noticed
 LIKELY = 0.05  # a score from which on a skill is offered before all others
-
-
-class Screen(NamedTuple):
-    """What an event changes, in the order in which the page wires its components; what is skipped stays."""
-
-    visitor: Any = gr.skip()
-    kept: Any = gr.skip()
-    chats: Any = gr.skip()
-    deleted: Any = gr.skip()
-    talk: Any = gr.skip()
-    now: Any = gr.skip()
-    evidence: Any = gr.skip()
-    box: Any = gr.skip()
-    editing: Any = gr.skip()
-    send: Any = gr.skip()
-    stop: Any = gr.skip()
-    own: Any = gr.skip()
-    order: Any = gr.skip()
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a visitor wants answered, and how.
-
-    `skill` goes before the picker. With `former` the reply is another version of that exchange, and with `beside` it is
-    shown beside it. `box` is what goes back into the box when there is no reply; None leaves the box alone.
-    """
-
-    message: str
-    inputs: tuple[Any, ...]
-    former: Exchange | None = None
-    skill: str = ""
-    beside: bool = False
-    box: str | None = None
-
-    def wished(self) -> Wishes:
-        """How it is to be answered; raises SettingError."""
-        wished = wishes(*self.inputs)
-        return wished._replace(skill=self.skill, settings={}) if self.skill else wished
-
-    def growing(self, said: str = "", note: str = "") -> str:
-        """The turn as long as its reply is being made."""
-        if self.former and self.beside:
-            return compared_html(self.former, said, note)
-        return growing_html(self.message, said, note)
 
 
 class Handlers:

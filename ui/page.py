@@ -12,10 +12,11 @@ from adapterbot.ui import words
 from adapterbot.ui.acts import Acts
 from adapterbot.ui.evidence import evidence_html
 from adapterbot.ui.files import ENDINGS
-from adapterbot.ui.handlers import Handlers, Screen
+from adapterbot.ui.handlers import Handlers
 from adapterbot.ui.lists import list_html, picker_html
 from adapterbot.ui.markup import button
 from adapterbot.ui.overview import empty_html
+from adapterbot.ui.screen import Screen
 from adapterbot.ui.visitor import LONGEST_CITY, SLIDERS, UNITS, Visitor
 
 MOST_KEPT = 20_000  # characters of a persona that the browser keeps

@@ -16,6 +16,7 @@ from typing import Any
 from adapterbot.data.corpora import SUFFIXES
 from adapterbot.errors import DataError
 from adapterbot.home import Home, written_by_rename
+from adapterbot.network.names import GGUF, PINNED, find_backbone
 from adapterbot.training.documents import find_corpora
 
 SPLITS = ("train", "valid", "validation", "dev")
@@ -26,6 +27,7 @@ CORPUS = "corpus "
 PAIRS = "pairs "
 STEP = "step "
 SHOWN = 3  # names in one reason
+WEIGHTS = (".safetensors", GGUF)
 JUDGE = "tests/labelled/manager_messages.jsonl"  # messages that the manager is tried on, where the root has them
 CARE = "tests/labelled/care_messages.jsonl"  # messages that care is tried on, where the root has them
 REPLIES = "tests/labelled/replies.jsonl"  # replies that the check of replies is tried on, where the root has them
@@ -217,3 +219,21 @@ def hash_corpora(folder: Path) -> dict[str, str]:
         parts = [path / f"{split}{suffix}" for split in SPLITS for suffix in SUFFIXES] if path.is_dir() else [path]
         hashes[name] = digest({part.name: hash_file(part) for part in parts if part.is_file()})
     return hashes
+
+
+def hash_backbone(name: str, home: Home) -> str:
+    """A hash over the weights of a backbone; what lies on the hub is fetched first.
+
+    Raises:
+        UnknownNameError, MissingPartError: it can be nowhere, or is not here and cannot be fetched.
+    """
+    if (pinned := PINNED.get(name.lower())) is not None:
+        pinned.find(home)
+        return pinned.sha256[:16]
+    place = find_backbone(name, home)
+    if isinstance(place, str):
+        from adapterbot.network.stored import from_hub
+
+        place = from_hub(place)
+    files = sorted(path for path in place.iterdir() if path.suffix in WEIGHTS) if place.is_dir() else [place]
+    return digest([hash_file(path) for path in files])

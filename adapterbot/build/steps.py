@@ -21,6 +21,7 @@ from adapterbot.build.ledger import (
     BuildFolder,
     Step,
     digest,
+    hash_backbone,
     hash_corpora,
     hash_file,
 )
@@ -28,8 +29,7 @@ from adapterbot.data.attributes import FOLDERS as LABELLED
 from adapterbot.data.attributes import SOURCES
 from adapterbot.data.corpora import GENERAL, NO_SKILLS_OWN, folders
 from adapterbot.errors import DataError, SpecError, UnknownNameError
-from adapterbot.home import DATA, Home
-from adapterbot.network.names import GGUF, PINNED, find_backbone
+from adapterbot.home import DATA
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import SkillSpec
 from adapterbot.training.card import figures_in
@@ -40,7 +40,6 @@ ENCODER = "encoder and ranker"
 MANAGER = "manager"
 ENTAILMENT = "judge"
 REPORT = "evaluation report"
-WEIGHTS = (".safetensors", GGUF)
 CLASSIFIER = ("classifier.safetensors", "report.json", "confusion.png", "README.md")
 SAMPLES = DATA / "samples"
 SHOWN = {"folder", "summary", "limits"}  # parts of a skill.toml that only people read
@@ -294,21 +293,3 @@ def folders_of(corpus: str, present: Mapping[str, str]) -> list[str]:
     that is missed."""
     named = folders(corpus)
     return [n for n in named if n in present] or [n for n in (corpus,) if n in present] or list(named[:1])
-
-
-def hash_backbone(name: str, home: Home) -> str:
-    """A hash over the weights of a backbone; what lies on the hub is fetched first.
-
-    Raises:
-        UnknownNameError, MissingPartError: it can be nowhere, or is not here and cannot be fetched.
-    """
-    if (pinned := PINNED.get(name.lower())) is not None:
-        pinned.find(home)
-        return pinned.sha256[:16]
-    place = find_backbone(name, home)
-    if isinstance(place, str):
-        from adapterbot.network.stored import from_hub
-
-        place = from_hub(place)
-    files = sorted(path for path in place.iterdir() if path.suffix in WEIGHTS) if place.is_dir() else [place]
-    return digest([hash_file(path) for path in files])

@@ -26,7 +26,8 @@ from adapterbot.errors import SettingError
 from adapterbot.serving import listening
 from adapterbot.turn import DECODE_SETTINGS, Decode
 from adapterbot.ui import app, page, words
-from adapterbot.ui.handlers import Handlers, Screen
+from adapterbot.ui.handlers import Handlers
+from adapterbot.ui.screen import Screen
 from adapterbot.ui.visitor import SLIDERS, Visitor
 
 Built = TypeVar("Built")

@@ -19,9 +19,10 @@ from adapterbot.turn import Decode, Reply
 from adapterbot.ui import page, words
 from adapterbot.ui.acts import Acts
 from adapterbot.ui.fixed import fixed_answer
-from adapterbot.ui.handlers import Handlers, Screen
+from adapterbot.ui.handlers import Handlers
 from adapterbot.ui.markup import safe
 from adapterbot.ui.personal import persona_lines
+from adapterbot.ui.screen import Screen
 from adapterbot.ui.visitor import SLIDERS, Visitor
 
 SHORT: dict[str, Any] = {"max_tokens": 6, "drafts": 1}
