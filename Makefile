@@ -2,6 +2,7 @@
 # PYTHON=python3.12 chooses the interpreter; otherwise the first one of 3.11 or newer is taken.
 
 PYTHON ?= python3 python3.13 python3.12 python3.11 python
+TESTS = -m pytest -n logical --maxprocesses 4 --dist loadfile --durations=10
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 SETUP := pyproject.toml constraints.txt .ci/install.py
 
@@ -16,14 +17,14 @@ chat: .venv/.chat ## open the chat app in a browser, and print its address (http
 	@$(BIN)/adapterbot ui
 
 test: .venv/.dev ## run the tests
-	@$(BIN)/python -m pytest --durations=10
+	@$(BIN)/python $(TESTS)
 
 check: .venv/.dev .venv/types ## format, lint, types and tests: what a change has to pass; shows what has grown long
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m ruff check .
 	@cd .venv/types && ../../$(BIN)/python -m mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache adapterbot tests
 	@$(BIN)/python tests/sizes.py
-	@$(BIN)/python -m pytest --durations=10
+	@$(BIN)/python $(TESTS)
 
 models: .venv/.dev ## make every model from $ADAPTERBOT_CORPORA, as data/recipe.toml says (DRY=1 only shows the plan)
 	@test -d "$$ADAPTERBOT_CORPORA" || { \

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import torch
+from filelock import FileLock
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as FastTokenizer
 
@@ -171,10 +172,16 @@ def on_tiny(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of backbones of a home in which the default one was used: its int8 form takes a while to make."""
-    home = Home(tmp_path_factory.mktemp("prepared"))
+    """The folder of backbones of a home in which the default one was used: its int8 form takes a while to make.
+
+    All processes that share the tests share it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    home = Home(base / "prepared")
     try:
-        load_backbone(home=home)
+        with FileLock(base / "prepared.lock"):
+            load_backbone(home=home)
     except MissingPartError as error:
         pytest.skip(str(error))
     home.backbones.mkdir(parents=True, exist_ok=True)  # a processor without the kernel makes none

@@ -38,6 +38,7 @@ def make(kind: str) -> Backbone:
     if kind == "gpt2":
         return make_tiny(width=64)
     decoder = Llama(SHAPES[kind])
+    torch.manual_seed(0)
     decoder.draw(torch.Generator().manual_seed(0))
     for name, parameter in decoder.named_parameters():
         if name.endswith("bias") or "norm" in name:
