@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from adapterbot.errors import InputError, UnknownNameError, shorten
 from adapterbot.history import MOST_TEXT, History, Utterance
-from adapterbot.storage.database import Database, now
+from adapterbot.storage.database import Database, now, storable
 from adapterbot.storage.owners import Owned
 from adapterbot.storage.replies import reply_of
 from adapterbot.storage.retention import before, forget_unused_since
@@ -73,10 +73,14 @@ class Store:
         """The file, or the URL without its password."""
         return self._database.place
 
+    def prepare(self) -> None:
+        """Make what is not there, so that faults show at once."""
+        self._database.prepare()
+
     def append(self, session_id: str, message: str, reply: Reply, typed: str = "") -> None:
         """Add one exchange, whole or not at all. The message is what was heard; it may have been `typed` otherwise."""
         row = _row(check_session_id(session_id), message, reply, typed)
-        self._database.write(lambda connection: _insert(connection, row))
+        self._database.write(lambda connection: _insert(connection, row), session=session_id)
 
     def of(self, owner: str) -> Owned:
         """The conversations of one owner, with their titles."""
@@ -120,7 +124,7 @@ class Store:
             number = (connection.execute(newest).scalar() or 0) + 1
             connection.execute(sa.insert(TURN).values(**row, position=position, number=number))
 
-        self._database.write(add)
+        self._database.write(add, session=session_id)
 
     def choose(self, session_id: str, position: int, number: int) -> None:
         """Show another version of an exchange; a number that there is not changes nothing."""
@@ -133,12 +137,12 @@ class Store:
             connection.execute(sa.insert(TURN).from_select(COLUMNS, sa.select(VERSION).where(chosen)))
             connection.execute(sa.delete(VERSION).where(chosen))
 
-        self._database.write(swap, create=False)
+        self._database.write(swap, session=session_id, create=False)
 
     def judge(self, session_id: str, position: int, opinion: int) -> None:
         """What the user thinks of the reply that is shown there: 1 liked, -1 disliked, 0 neither."""
         judged = sa.update(TURN).where(_at(TURN, session_id, position)).values(opinion=max(-1, min(1, opinion)))
-        self._database.write(lambda connection: connection.execute(judged), create=False)
+        self._database.write(lambda connection: connection.execute(judged), session=session_id, create=False)
 
     def history(self, session_id: str, most: int | None = None) -> History:
         """What was said in a session, oldest first, at most the last `most` utterances; empty for one never used.
@@ -175,7 +179,7 @@ class Store:
             for table in (TURN, VERSION):
                 connection.execute(sa.delete(table).where(_at(table, session_id, last or 0)))
 
-        self._database.write(forget, create=False)
+        self._database.write(forget, session=session_id, create=False)
         return self.history(session_id)
 
     def remove(self, session_id: str) -> None:
@@ -191,7 +195,7 @@ class Store:
                 connection.execute(sa.delete(table).where(table.c.session == session_id))
             return connection.execute(sa.delete(TURN).where(TURN.c.session == session_id)).rowcount
 
-        if not self._database.write(forget, create=False):
+        if not self._database.write(forget, session=session_id, create=False):
             raise self._unknown(session_id)
 
     def forget_unused(self, *, days: float) -> int:
@@ -290,5 +294,5 @@ def _row(session_id: str, message: str, reply: Reply, typed: str = "") -> dict[s
         details["typed"] = typed[-MOST_TEXT:]
     texts = {"message": message, "reply": details.pop("text")}
     texts |= {column: details.pop(column) for column in ("skill", "routed_by")}
-    plain = {column: text.encode("utf-8", "replace").decode() for column, text in texts.items()}  # no lone surrogates
+    plain = {column: storable(text) for column, text in texts.items()}
     return {"session": session_id, **plain, "details": json.dumps(details), "opinion": 0, "created_at": now()}

@@ -1,7 +1,6 @@
-"""8 · The database under the store: opening, migrating, transactions, and errors that say what to do.
+"""8 · The database under the store: migrating, transactions, and errors that say what to do.
 
-SQLite runs in WAL mode, so that several processes may read while one writes; writers wait for each other, at most
-`ATTEMPTS * WAIT` seconds. Nothing is created before the first write.
+Writers wait for each other, at most `ATTEMPTS * WAIT` seconds. Nothing is created before the first write.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, NoSuchModuleError
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 
-from adapterbot.errors import MissingPartError, StoreError, shorten
+from adapterbot.errors import StoreError, shorten
 from adapterbot.home import private_file, private_folder
+from adapterbot.storage import engines
 
-MEMORY = ":memory:"
-WAIT = 1.0  # seconds that one attempt waits for another writer
 ATTEMPTS = 3
 PAUSE = 0.05  # seconds between attempts
+PASSING = ("55P03", "40P01", "40001")  # PostgreSQL: a lock was not free in time, a deadlock, a conflict
 LOG = "-wal"  # what SQLite appends to the file's name for its write-ahead log
 
 Migration = Callable[[Connection], None]
@@ -50,20 +49,18 @@ class Database:
         """`place` is a file, ':memory:', or an SQLAlchemy URL such as `postgresql+psycopg://user@host/name`.
 
         Raises:
-            StoreError: not a URL that SQLAlchemy understands.
+            StoreError: not a URL, or one of a database that no store can be in.
             MissingPartError: the driver that the URL names is not installed.
         """
-        self._engine, self._file = _engine(os.fspath(place))
+        self._engine, self.place, self._file = engines.opened(os.fspath(place))  # `place` without its password
         self._migrations = tuple(migrations)
         self._ready = False
-        shared = self._engine.url.database in (None, "", MEMORY)  # one connection for all threads
-        self._turn: Any = threading.Lock() if shared else nullcontext()
+        self._turn: Any = threading.Lock() if engines.one_for_all(self._engine) else nullcontext()
         weakref.finalize(self, self._engine.dispose)
 
-    @property
-    def place(self) -> str:
-        """The file, or the URL without its password."""
-        return str(self._file or self._engine.url.render_as_string(hide_password=True))
+    def prepare(self) -> None:
+        """Make the database where there is none and bring its schema up to date, so that faults show at once."""
+        self._tried(lambda: self._prepare(create=True))
 
     def read(self, work: Callable[[Connection], T], empty: T) -> T:
         """`work` in one read transaction; `empty` where there is no database yet."""
@@ -78,28 +75,30 @@ class Database:
             except StoreError:
                 raise error from None  # it is not the disk alone
 
-    def write(self, work: Callable[[Connection], T], *, create: bool = True) -> T | None:
+    def write(self, work: Callable[[Connection], T], *, session: str = "", create: bool = True) -> T | None:
         """`work` in one write transaction, whole or not at all; None if there is no database and none is to be made.
 
-        `work` runs again when another writer was in the way.
+        Until it is done nobody else writes in that `session`, or, where none is named, in the whole store. `work` runs
+        again when another writer was in the way.
         """
-        return self._tried(lambda: self._transact(work, writes=True) if self._prepare(create=create) else None)
+        options = {"writes": True, "session": session}
+        return self._tried(lambda: self._transact(work, **options) if self._prepare(create=create) else None)
 
     def _tried(self, work: Callable[[], T]) -> T:
         """`work()`, again while another writer is in the way; errors become StoreError."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return work()
-            except (DatabaseError, sqlite3.Error, OSError) as error:
+            except (DBAPIError, NoConnectionError, sqlite3.Error, OSError) as error:
                 self._ready = False  # look again next time: the file may have been moved away
-                passing = isinstance(error, IntegrityError) or "locked" in str(error)
+                passing = isinstance(error, IntegrityError) or _state(error) in PASSING or "locked" in str(error)
                 if attempt == ATTEMPTS or not passing:
                     raise self._explained(error) from None
             time.sleep(PAUSE * attempt)
         raise AssertionError("unreachable")
 
-    def _transact(self, work: Callable[[Connection], T], *, writes: bool = False) -> T:
-        with self._turn, self._engine.connect().execution_options(writes=writes) as connection, connection.begin():
+    def _transact(self, work: Callable[[Connection], T], **options: Any) -> T:
+        with self._turn, self._engine.connect().execution_options(**options) as connection, connection.begin():
             return work(connection)
 
     def _prepare(self, *, create: bool) -> bool:
@@ -151,15 +150,28 @@ class Database:
                 connection.execute(sa.insert(MIGRATION).values(name=migration.__name__, applied_at=now()))
 
     def _explained(self, error: Exception) -> StoreError:
-        reason = str(getattr(error, "orig", error))
+        reason = _reason(error)
         if "not a database" in reason or "malformed" in reason:
             return StoreError(
                 f"{self.place} is damaged ({reason}). It was left as it is; move it away"
                 f" (mv '{self.place}' '{self.place}.damaged') and the next message starts a new one"
             )
-        if "locked" in reason:
-            return StoreError(f"{self.place} is locked by another program (waited {ATTEMPTS * WAIT:g} s)")
-        return StoreError(f"{self.place} cannot be used: {reason}; check its folder, permissions and the disk")
+        if "locked" in reason or _state(error) in PASSING:
+            return StoreError(f"{self.place} is locked by another program (waited {ATTEMPTS * engines.WAIT:g} s)")
+        check = "its folder, permissions and the disk" if self._file else "its server, and what this user may do there"
+        return StoreError(f"{self.place} cannot be used: {reason}; check {check}")
+
+
+def _state(error: Exception) -> str:
+    """PostgreSQL's code of what went wrong, empty for another database's errors."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+
+
+def _reason(error: Exception) -> str:
+    """What the database says, on one line, without the values that a statement had."""
+    said = getattr(error, "orig", None) or error
+    primary = getattr(getattr(said, "diag", None), "message_primary", None)
+    return shorten(" ".join((primary or str(said)).split()), 300)
 
 
 def _can_write(folder: Path) -> bool:
@@ -189,46 +201,11 @@ def _copy_of(file: Path) -> Iterator[Path]:
         raise StoreError(f"{file} cannot be read: {error.strerror or error}") from None
 
 
+def storable(text: str) -> str:
+    """`text` without what not every database takes: lone surrogates and NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
 def now() -> str:
     """The time in UTC, ISO 8601 to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _engine(place: str) -> tuple[Engine, Path | None]:
-    """An engine, and the file if it is an SQLite file."""
-    url = place
-    try:
-        if place == MEMORY:
-            url = "sqlite://"
-        chosen = sa.make_url(url) if "://" in url else URL.create("sqlite", database=str(Path(place).absolute()))
-        if chosen.get_backend_name() != "sqlite":
-            return sa.create_engine(chosen, pool_pre_ping=True), None
-        engine = _sqlite(chosen)
-    except ArgumentError as error:
-        raise StoreError(f"{shorten(place)!r} is neither a file nor a database URL: {error}") from None
-    except (NoSuchModuleError, ModuleNotFoundError) as error:
-        raise MissingPartError(f"the database {chosen.drivername!r} needs a driver: {error}") from None
-    path = chosen.database or MEMORY
-    return engine, None if path.startswith((MEMORY, "file:")) else Path(path)
-
-
-def _sqlite(url: URL) -> Engine:
-    """No pool for a file: opening one costs 0.1 ms, and no connection stays behind in another thread."""
-    if url.database in (None, "", MEMORY):
-        engine = sa.create_engine(url, poolclass=sa.pool.StaticPool, connect_args={"check_same_thread": False})
-    else:
-        engine = sa.create_engine(url, poolclass=sa.pool.NullPool, connect_args={"timeout": WAIT})
-    sa.event.listen(engine, "connect", _own_transactions)
-    sa.event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _own_transactions(connection: sqlite3.Connection, _: object) -> None:
-    """Python's sqlite3 would begin transactions late, and none before CREATE TABLE; see below for texts."""
-    connection.isolation_level = None
-    connection.text_factory = partial(str, encoding="utf-8", errors="replace")  # a damaged text hides no other
-
-
-def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

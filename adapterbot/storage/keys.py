@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from adapterbot.errors import InputError, UnknownNameError, shorten
-from adapterbot.storage.database import Database, now
+from adapterbot.storage.database import Database, now, storable
 from adapterbot.storage.schema import MIGRATIONS
 
 FORM = re.compile(r"ab-([0-9a-f]{8})-([A-Za-z0-9_-]{43})")
@@ -47,6 +47,10 @@ class KeyStore:
         """`place` as for `Database`; nothing is created before the first key."""
         self._database = Database(place, MIGRATIONS)
 
+    def prepare(self) -> None:
+        """Make what is not there, so that faults show at once."""
+        self._database.prepare()
+
     def new(self, name: str = "", *, admin: bool = False, per_minute: int | None = None) -> str:
         """Make a key and return it: the only time that it can be read.
 
@@ -58,7 +62,7 @@ class KeyStore:
         if per_minute is not None and not 1 <= per_minute < 2**31:
             raise InputError(f"{per_minute} requests a minute: at least 1, or leave it out for any number")
         id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
-        row = {"id": id, "name": name, "hash": _hash(secret), "admin": int(admin)}
+        row = {"id": id, "name": storable(name), "hash": _hash(secret), "admin": int(admin)}
         row |= {"per_minute": per_minute, "created_at": now(), "revoked_at": None}
         self._database.write(lambda connection: connection.execute(sa.insert(KEY).values(**row)))
         return f"ab-{id}-{secret}"
@@ -76,7 +80,7 @@ class KeyStore:
         Raises:
             UnknownNameError: there is no open key of that id; the message lists the nearest.
         """
-        statement = sa.update(KEY).where(KEY.c.id == id, KEY.c.revoked_at.is_(None)).values(revoked_at=now())
+        statement = sa.update(KEY).where(KEY.c.id == storable(id), KEY.c.revoked_at.is_(None)).values(revoked_at=now())
         if not self._database.write(lambda connection: connection.execute(statement).rowcount, create=False):
             raise UnknownNameError("key", id, [key.id for key in self.all() if key.revoked_at is None])
 

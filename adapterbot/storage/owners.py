@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from adapterbot.errors import UnknownNameError
-from adapterbot.storage.database import Database
+from adapterbot.storage.database import Database, storable
 from adapterbot.storage.schema import CONVERSATION, TURN, VERSION
 
 LISTED = 200  # conversations of a list, the newest
@@ -44,7 +44,7 @@ class Owned:
         chosen = sa.select(CONVERSATION.c.session, CONVERSATION.c.title, sa.func.count(), newest)
         chosen = chosen.join_from(CONVERSATION, TURN, CONVERSATION.c.session == TURN.c.session)
         chosen = chosen.where(CONVERSATION.c.owner == self.owner, CONVERSATION.c.deleted_at == "")
-        for word in search.split():
+        for word in storable(search).split():
             chosen = chosen.where(sa.or_(_holds(CONVERSATION.c.title, word), CONVERSATION.c.session.in_(_saying(word))))
         chosen = chosen.group_by(CONVERSATION.c.session, CONVERSATION.c.title)
         chosen = chosen.order_by(newest.desc(), CONVERSATION.c.session).limit(LISTED)
@@ -59,7 +59,8 @@ class Owned:
     def begin(self, id: str, first: str) -> None:
         """A new conversation, called by its first message."""
         row = {"session": id, "owner": self.owner, "title": titled(first), "deleted_at": ""}
-        self._database.write(lambda connection: connection.execute(sa.insert(CONVERSATION).values(**row)))
+        insert = sa.insert(CONVERSATION).values(**row)
+        self._database.write(lambda connection: connection.execute(insert), session=id)
 
     def title(self, id: str) -> str:
         """What a conversation is called.
@@ -91,16 +92,16 @@ class Owned:
         self.title(id)
 
     def _named(self, id: str) -> sa.ColumnElement[bool]:
-        return sa.and_(CONVERSATION.c.session == id, CONVERSATION.c.owner == self.owner)
+        return sa.and_(CONVERSATION.c.session == storable(id), CONVERSATION.c.owner == self.owner)
 
     def _change(self, id: str, **values: str) -> None:
         changed = sa.update(CONVERSATION).where(self._named(id)).values(**values)
-        self._database.write(lambda connection: connection.execute(changed), create=False)
+        self._database.write(lambda connection: connection.execute(changed), session=id, create=False)
 
 
 def titled(text: str) -> str:
-    """`text` on one line, short enough for a list, without lone surrogates."""
-    line = " ".join(text.encode("utf-8", "replace").decode().split())
+    """`text` on one line, short enough for a list."""
+    line = " ".join(storable(text).split())
     return line if len(line) <= TITLE else line[: TITLE - 1].rstrip() + "…"
 
 

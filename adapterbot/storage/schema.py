@@ -65,5 +65,12 @@ def m004_keys(connection: Connection) -> None:
         )""")
 
 
+def m005_long_skills(connection: Connection) -> None:
+    """A stack of several skills may have a longer name than 100 characters; SQLite never minded."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("ALTER TABLE turn ALTER COLUMN skill TYPE TEXT")
+        connection.exec_driver_sql("ALTER TABLE version ALTER COLUMN skill TYPE TEXT")
+
+
 # In this order, each once per database; a function's name is the migration's id. Append only.
-MIGRATIONS: tuple[Migration, ...] = (m001_turns, m002_versions, m003_conversations, m004_keys)
+MIGRATIONS: tuple[Migration, ...] = (m001_turns, m002_versions, m003_conversations, m004_keys, m005_long_skills)

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import openai
 import pytest
+import sqlalchemy as sa
 from servers import serving
 
 from adapterbot.bot import Bot
 from adapterbot.errors import InputError, SettingError, UnknownNameError
+from adapterbot.home import Home
 from adapterbot.serving import http, keys
 from adapterbot.serving.keys import Access, Bucket
 from adapterbot.serving.refusals import ApiError
-from adapterbot.storage.keys import FORM, KeyStore
+from adapterbot.storage.keys import FORM, KEY, KeyStore
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> KeyStore:
-    return KeyStore(tmp_path / "keys.sqlite3")
+def store(place: str) -> KeyStore:
+    return KeyStore(place)
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def locked(shared_bot: Bot, store: KeyStore) -> Iterator[tuple[str, str]]:
         yield address, key
 
 
-def test_a_key_is_shown_once_and_kept_as_a_hash(store: KeyStore, tmp_path: Path) -> None:
+def test_a_key_is_shown_once_and_kept_as_a_hash(store: KeyStore, home: Home) -> None:
     key = store.new("for the app", admin=True, per_minute=5)
     assert FORM.fullmatch(key)
     (kept,) = store.all()
@@ -40,7 +41,8 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(store: KeyStore, tmp_path: Path)
     secret = key.split("-", 2)[2]
     assert kept.opens(secret)
     assert not kept.opens(secret[:-1] + ("A" if secret[-1] != "A" else "B"))
-    assert all(secret.encode() not in path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+    assert secret not in store._database.read(lambda connection: str(connection.execute(sa.select(KEY)).all()), "")
+    assert all(secret.encode() not in path.read_bytes() for path in home.root.glob("*"))
 
 
 def test_a_key_is_revoked_once(store: KeyStore) -> None:

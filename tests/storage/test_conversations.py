@@ -6,7 +6,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+import sqlalchemy as sa
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from adapterbot.errors import InputError, UnknownNameError
@@ -29,18 +30,23 @@ REPLY = Reply(
 )
 
 
-def test_what_was_appended_is_read_in_order(home: Home) -> None:
-    kept = Store(home.database)
+@pytest.fixture
+def kept(place: str) -> Store:
+    return Store(place)
+
+
+def test_what_was_appended_is_read_in_order(place: str) -> None:
+    kept = Store(place)
     kept.append("a", "hi", REPLY)
     kept.append("b", "other", Reply("Yes.", "chitchat"))
     kept.append("a", "more?", Reply("Sure.", "persona"))
     expected = History().add_user("hi").add_bot("Hello there.").add_user("more?").add_bot("Sure.")
-    assert Store(home.database).history("a") == expected
+    assert Store(place).history("a") == expected
     assert kept.history("never-used") == History()
 
 
-def test_export_has_everything_the_reply_said(home: Home) -> None:
-    kept = Store(home.database)
+def test_export_has_everything_the_reply_said(place: str) -> None:
+    kept = Store(place)
     kept.append("a", "hi", REPLY)
     (turn,) = kept.export("a")["turns"]
     assert (turn["message"], turn["reply"], turn["skill"], turn["routed_by"]) == ("hi", REPLY.text, "wiki", "manager")
@@ -54,8 +60,8 @@ def test_export_has_everything_the_reply_said(home: Home) -> None:
     assert turn["created_at"].endswith("+00:00")
 
 
-def test_sessions_are_summarised_newest_first(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Store(home.database)
+def test_sessions_are_summarised_newest_first(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Store(place)
     for second, name in enumerate(["old", "new", "old", "newest"]):
         monkeypatch.setattr(store, "now", lambda s=second: f"2026-01-01T00:00:0{s}.000+00:00")
         kept.append(name, "hi", REPLY)
@@ -63,8 +69,8 @@ def test_sessions_are_summarised_newest_first(home: Home, monkeypatch: pytest.Mo
     assert kept.sessions()[1].created_at < kept.sessions()[1].updated_at
 
 
-def test_undo_drops_the_last_exchange_only(home: Home) -> None:
-    kept = Store(home.database)
+def test_undo_drops_the_last_exchange_only(place: str) -> None:
+    kept = Store(place)
     for message in ("one", "two"):
         kept.append("a", message, REPLY)
     kept.append("b", "one", REPLY)
@@ -75,8 +81,8 @@ def test_undo_drops_the_last_exchange_only(home: Home) -> None:
     assert kept.history("a").last_user == "again"
 
 
-def test_remove_and_export_of_an_unknown_session_name_the_nearest(home: Home) -> None:
-    kept = Store(home.database)
+def test_remove_and_export_of_an_unknown_session_name_the_nearest(place: str) -> None:
+    kept = Store(place)
     kept.append("holiday", "hi", REPLY)
     for call in (kept.remove, kept.export):
         with pytest.raises(UnknownNameError, match="did you mean 'holiday'"):
@@ -107,6 +113,19 @@ def test_memory_is_shared_by_threads_and_leaves_no_file(tmp_path: Path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_place_without_a_store_is_empty_and_stays_so(place: str) -> None:
+    kept = Store(place)
+    assert (kept.history("a"), kept.sessions(), kept.undo("a")) == (History(), [], History())
+    assert kept.forget_unused(days=1) == 0
+    with pytest.raises(UnknownNameError):
+        kept.remove("a")
+    if "://" in place:
+        with sa.create_engine(place, poolclass=sa.pool.NullPool).connect() as connection:
+            assert sa.inspect(connection).get_table_names() == []
+    kept.prepare()
+    assert kept.sessions() == []
+
+
 @pytest.mark.parametrize("name", ["a", "A-b_c.9", "x" * 100])
 def test_valid_session_ids(name: str) -> None:
     assert check_session_id(name) == name
@@ -123,15 +142,19 @@ def test_invalid_session_ids_are_refused_by_every_method(name: str, home: Home) 
     assert not home.root.exists()
 
 
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
+)  # one database for all texts
 @given(message=st.text(max_size=200), reply=st.text(max_size=200))
-def test_any_text_survives(message: str, reply: str) -> None:
-    kept = Store(":memory:")
+@example(message="a\0b", reply="\0")
+def test_any_text_survives(message: str, reply: str, kept: Store) -> None:
+    kept.undo("a")
     kept.append("a", message, Reply(reply, "wiki"))
-    assert kept.history("a").texts == (message, reply)
+    assert kept.history("a").texts == tuple(text.replace("\0", "\ufffd") for text in (message, reply))
 
 
-def test_lone_surrogates_and_quotes_are_stored(home: Home) -> None:
-    kept = Store(home.database)
+def test_lone_surrogates_and_quotes_are_stored(place: str) -> None:
+    kept = Store(place)
     kept.append(
         "a", "x\ud800'); DROP TABLE turn; --", Reply('"\udfff', "wiki", facts=(Passage("", "\ud800", source="caller"),))
     )

@@ -14,8 +14,8 @@ REPLY = Reply("Hello there.", "wiki")
 
 
 @pytest.fixture
-def kept() -> Store:
-    return Store(":memory:")
+def kept(place: str) -> Store:
+    return Store(place)
 
 
 def begin(kept: Store, owner: str, *messages: str) -> str:

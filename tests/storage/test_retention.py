@@ -3,43 +3,43 @@
 from __future__ import annotations
 
 import math
-import sqlite3
-from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from adapterbot.cli.app import app
 from adapterbot.errors import SettingError
 from adapterbot.home import Home
 from adapterbot.storage.conversations import Store
+from adapterbot.storage.schema import TURN
 from adapterbot.turn import Reply
 
 
-def aged(path: Path, session: str, days: int) -> None:
+def aged(store: Store, session: str, days: int) -> None:
     """As if all of a session had been said `days` days earlier."""
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(
-            "UPDATE turn SET created_at = datetime(created_at, ?) WHERE session = ?", (f"-{days} days", session)
-        )
+    moment = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="milliseconds")
+    said = sa.update(TURN).where(TURN.c.session == session).values(created_at=moment)
+    store._database.write(lambda connection: connection.execute(said))
 
 
-def filled(path: Path) -> Store:
+def filled(path: str) -> Store:
     """A store of three sessions, last used today, 3 and 40 days ago; the oldest began long before it was last used."""
     store = Store(path)
     for session in ("today", "recent", "old"):
         store.of("anna").begin(session, session)
         store.append(session, "Hi", Reply("Hello.", "chitchat"))
         store.add_version(session, 1, "Hi", Reply("Hey.", "chitchat"))
-    aged(path, "recent", 400)
+    aged(store, "recent", 400)
     store.append("recent", "Still there?", Reply("Yes.", "chitchat"))
-    aged(path, "old", 40)
+    aged(store, "old", 40)
     return store
 
 
-def test_only_what_nobody_used_goes(tmp_path: Path) -> None:
-    store = filled(tmp_path / "a.sqlite3")
+def test_only_what_nobody_used_goes(place: str) -> None:
+    store = filled(place)
     assert store.forget_unused(days=30) == 1
     assert {summary.id for summary in store.sessions()} == {"today", "recent"}
     assert {each.id for each in store.of("anna").list()} == {"today", "recent"}
@@ -60,7 +60,7 @@ def test_nothing_is_made_where_nothing_is_stored(tmp_path: Path) -> None:
 
 
 def test_rm_takes_a_name_or_days(home: Home) -> None:
-    filled(home.database)
+    filled(str(home.database))
     run = CliRunner().invoke
     assert run(app, ["sessions", "rm", "--unused", "30"]).output == "removed 1 conversation\n"
     assert run(app, ["sessions", "rm", "today"]).output == "removed today\n"

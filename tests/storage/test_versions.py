@@ -47,8 +47,8 @@ FACTS: tuple[Fact, ...] = (
 
 
 @pytest.fixture
-def kept() -> Store:
-    return Store(":memory:")
+def kept(place: str) -> Store:
+    return Store(place)
 
 
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.kind)
