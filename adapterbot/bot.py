@@ -75,6 +75,7 @@ class Bot:
         demo: bool = False,
         place: str = "",
         region: str | None = None,
+        store: str | None = None,
     ) -> None:
         """See `load`; `guard` checks what is said on both sides."""
         self.backbone = backbone
@@ -93,6 +94,7 @@ class Bot:
         self._manager: list[tuple[Manager | None, str]] = []  # with what is wrong with it, once it has been read
         self._source_locks: dict[str, threading.Lock] = {}
         self._sources: dict[str, Source] = {}
+        self._kept_in = (store or home.database) if log else ":memory:"
         self._store: Store | None = None
         self._session_locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
@@ -107,6 +109,7 @@ class Bot:
         demo: bool = False,
         place: str = "",
         region: str | None = None,
+        store: str | None = None,
         announce: Callable[[str], None] = lambda line: None,
         begun: Callable[[str], None] = lambda part: None,
     ) -> Bot:
@@ -115,8 +118,9 @@ class Bot:
         `home` is the user's folder (default $ADAPTERBOT_HOME, else ~/.adapterbot), `device` where it answers ("cuda";
         default the processor); `log=False`: nothing is stored; `demo`: a sample forecast and a sample calendar where
         there is nothing real; `place`: where the user is, as a name; `region`: the country whose emergency numbers are
-        named, as a code of two letters (default: the locale's); `announce` is told what takes time at a first start,
-        `begun` which part is loaded next.
+        named, as a code of two letters (default: the locale's); `store`: where sessions are kept, a file or a URL (see
+        `Database`; default: a file in the home); `announce` is told what takes time at a first start, `begun` which
+        part is loaded next.
 
         Raises:
             BackboneError, MissingPartError, UnknownNameError: the backbone cannot be loaded (see `load_backbone`).
@@ -126,7 +130,7 @@ class Bot:
         begun("the language model")
         network = load_backbone(backbone, device, home=root, announce=announce)
         begun("the skills")
-        return cls(network, root, log=log, demo=demo, place=place, region=region)
+        return cls(network, root, log=log, demo=demo, place=place, region=region, store=store)
 
     # -- one turn ---------------------------------------------------------------------------------------------------
 
@@ -213,7 +217,7 @@ class Bot:
         return self._cared(text, recent, None) or self._choose(text, carer.texts.heard(recent), None)
 
     def session(self, id: str) -> Session:
-        """A conversation that remembers, keeps its order, and is stored in the user's home (unless `log=False`)."""
+        """A conversation that remembers, keeps its order, and is stored (unless `log=False`)."""
         with self._lock:
             return Session(self, id, self._session_locks.setdefault(id, threading.Lock()))
 
@@ -344,7 +348,7 @@ class Bot:
             if self._store is None:
                 from adapterbot.storage.conversations import Store  # a third of a second that only sessions pay for
 
-                self._store = Store(self.home.database if self.log else ":memory:")
+                self._store = Store(self._kept_in)
             return self._store
 
     def load_skill(self, name: str) -> SkillSpec:

@@ -47,8 +47,8 @@ class Session:
     def respond(self, message: str, **request: Any) -> Reply:
         """Answer and remember; takes what `Bot.respond` takes, but the history."""
         with self._lock:
-            past, warnings = self._past()
-            return self._keep(message, self._bot.respond(message, past, **request), warnings)
+            past, warnings = self.recent()
+            return self.keep(message, self._bot.respond(message, past, **request), warnings)
 
     def stream(self, message: str, **request: Any) -> Generator[str, None, Reply]:
         """Like `respond`, in pieces. A stream that is closed early is not remembered.
@@ -57,10 +57,10 @@ class Session:
         is remembered after theirs once it is read to its end.
         """
         with self._lock:
-            past, warnings = self._past()
+            past, warnings = self.recent()
         reply = yield from self._bot.stream(message, past, **request)
         with self._lock:
-            return self._keep(message, reply, warnings)
+            return self.keep(message, reply, warnings)
 
     def again(self, message: str | None = None, **request: Any) -> Generator[str, None, Reply]:
         """Like `stream`, but answers the last message once more, or `message` in its place.
@@ -98,13 +98,15 @@ class Session:
         with self._lock:
             return self._bot.store.undo(self.id)
 
-    def _past(self) -> tuple[History, tuple[str, ...]]:
+    def recent(self) -> tuple[History, tuple[str, ...]]:
+        """What a turn reads of what was said, and why that is nothing where the store cannot be read."""
         try:
             return self._bot.store.history(self.id, most=READ), ()  # its notes become warnings of the turn
         except StoreError as error:
             return History(), (f"what was said before could not be read: {error}",)
 
-    def _keep(self, message: str, reply: Reply, warnings: tuple[str, ...]) -> Reply:
+    def keep(self, message: str, reply: Reply, warnings: tuple[str, ...] = ()) -> Reply:
+        """Remember an exchange; the reply with these warnings, and one more where it could not be stored."""
         try:
             self._bot.store.append(self.id, reply.history.last_user, reply, message)
         except StoreError as error:

@@ -21,7 +21,7 @@ import pytest
 from adapterbot.home import Home
 
 BINARIES = "lib/postgresql/*/bin"  # of Debian, below /usr, newest last
-FAST = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
+FAST = "-c fsync=off -c full_page_writes=off -c max_connections=200"
 
 
 def binaries() -> Path | None:
@@ -53,7 +53,7 @@ class Cluster:
         file = self.folder / "password"
         file.write_text(self.password)
         file.chmod(0o644)
-        how = ["--username=bot", "--auth=scram-sha-256", f"--pwfile={file}", "--encoding=UTF8", "--locale=C.UTF-8"]
+        how = ["--username=bot", "--auth=scram-sha-256", f"--pwfile={file}", "--encoding=UTF8", "--no-locale"]
         self._run("initdb", f"--pgdata={self.data}", "--no-sync", *how)
         with closing(socket.socket()) as probe:
             probe.bind(("127.0.0.1", 0))

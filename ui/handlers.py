@@ -22,7 +22,7 @@ from adapterbot.ui.line import Line
 from adapterbot.ui.lists import deleted_html, list_html
 from adapterbot.ui.markup import safe
 from adapterbot.ui.overview import GROUPS, empty_html, overview_html
-from adapterbot.ui.personal import READ, Personal
+from adapterbot.ui.personal import Personal
 from adapterbot.ui.screen import Asked, Screen
 from adapterbot.ui.talk import Around, talk_html
 from adapterbot.ui.visitor import SLIDERS, Visitor
@@ -53,9 +53,10 @@ class Handlers:
         try:
             exchanges = self.exchanges(visitor, visitor.shown + 1)
             listed = self.bot.store.of(visitor.owner).list(visitor.search) if visitor.owner else []
+            beside = self._beside(visitor)
         except StoreError as error:
             gr.Warning(safe(str(error)))
-            exchanges, listed = [], []
+            exchanges, listed, beside = [], [], []
         shown = exchanges[-visitor.shown :]
         looked = self._looked(visitor, shown)
         overview = self.overview()
@@ -64,9 +65,7 @@ class Handlers:
             more=len(exchanges) > len(shown),
             busy=visitor.busy,
             looked_at=looked.position if looked else 0,
-            around=Around(
-                self._beside(visitor), self.others(shown[-1].reply) if shown else (), overview, self._no_forecast()
-            ),
+            around=Around(beside, self.others(shown[-1].reply) if shown else (), overview, self._no_forecast()),
         )
         screen = Screen(
             visitor=visitor,
@@ -168,7 +167,9 @@ class Handlers:
         if visitor.busy:
             return
         visitor.busy, visitor.stopping, visitor.editing, visitor.beside = True, False, False, (0, 0, 0)
-        before = self.exchanges(visitor, visitor.shown)
+        before = list[Exchange]()
+        with contextlib.suppress(StoreError):  # the reply says so
+            before = self.exchanges(visitor, visitor.shown)
         yield self.show(visitor)._replace(
             talk=talk_html(before[:-1] if asked.former else before, busy=True),
             now=asked.growing(),
@@ -246,7 +247,7 @@ class Handlers:
 
     def _needs_care(self, message: str, session: str) -> bool:
         """Whether a message that has a fixed answer needs care before it."""
-        return bool(self.bot.pick(message, self.bot.store.history(session, READ)).care)
+        return bool(self.bot.pick(message, self.bot.session(session).recent()[0]).care)
 
     def _fixed(self, session: str, asked: Asked, text: str, reason: str) -> Stream:
         """Tell and keep an answer that no model makes."""
@@ -256,7 +257,7 @@ class Handlers:
         if asked.former:
             self.bot.store.add_version(session, asked.former.position, heard, reply, asked.message)
         else:
-            self.bot.store.append(session, heard, reply, asked.message)
+            reply = self.bot.session(session).keep(asked.message, reply)
         return reply
 
     def _keep_stopped(self, visitor: Visitor, said: str, asked: Asked) -> None:

@@ -15,7 +15,6 @@ from adapterbot.ui.visitor import Wishes
 if TYPE_CHECKING:
     from adapterbot.bot import Bot
 
-READ = 20  # utterances that a choice of the skill reads
 MOST_SOURCES = 64  # forecasts for different cities and units that are kept open
 
 
@@ -37,7 +36,7 @@ class Personal:
         edited = lines != persona_lines(self.persona)
         if not edited and not wished.city and not wished.units:
             return None
-        past = self._bot.store.history(session, READ) if session else History()
+        past = self._bot.session(session).recent()[0] if session else History()
         skill = wished.skill
         if not skill:
             choice = self._bot.pick(message, past)

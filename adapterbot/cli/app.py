@@ -12,7 +12,17 @@ import typer
 from adapterbot import __version__
 from adapterbot.cli import adapters, formats, input, knowledge, models, serving, sessions
 from adapterbot.cli.names import check_answering, check_backbone, check_session
-from adapterbot.cli.options import Backbone, DecodeSettings, Demo, NoLog, Place, Region, Skill, with_decode_settings
+from adapterbot.cli.options import (
+    Backbone,
+    DecodeSettings,
+    Demo,
+    NoLog,
+    Place,
+    Region,
+    Skill,
+    Stored,
+    with_decode_settings,
+)
 from adapterbot.cli.output import say, say_json, warn
 from adapterbot.cli.requirements import requires
 from adapterbot.cli.stopping import StoppedError
@@ -201,11 +211,11 @@ def bench(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(store: Stored = None) -> None:
     """What is installed, which backbone and skills there are, what is missing and the command that brings it."""
     from adapterbot.cli.doctor import examine
 
-    if not examine():
+    if not examine(store):
         raise typer.Exit(1)
 
 

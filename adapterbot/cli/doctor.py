@@ -15,8 +15,8 @@ from adapterbot.errors import AdapterbotError
 from adapterbot.home import Home
 
 
-def examine() -> bool:
-    """Print a line per part, backbone, skill and manager; whether chatting works."""
+def examine(store: str | None = None) -> bool:
+    """Print a line per part, store, backbone, skill and manager; whether chatting works."""
     home = Home.at()
     say(f"python {platform.python_version()}, adapterbot {__version__}, home {home.root}")
     for part in PARTS:
@@ -25,7 +25,20 @@ def examine() -> bool:
         else:
             say(f"missing  {part.name}: {part.use}; {install_command([part.extra])}")
     say(f"corpora  {os.environ.get('ADAPTERBOT_CORPORA') or 'none; set ADAPTERBOT_CORPORA to train on your own'}")
-    return _models(home)
+    kept = _store(store or str(home.database))
+    return _models(home) and kept
+
+
+def _store(place: str) -> bool:
+    from adapterbot.storage.conversations import Store
+
+    try:
+        store = Store(place)
+        say(f"ok       store {store.place}: {len(store.sessions())} conversations")
+    except AdapterbotError as error:
+        say(f"broken   store: {error}")
+        return False
+    return True
 
 
 def _models(home: Home) -> bool:

@@ -60,6 +60,15 @@ Region = Annotated[
 Demo = Annotated[
     bool, typer.Option("--demo", help="Answer from a sample forecast and a sample calendar where there is no other.")
 ]
+Stored = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help="Where conversations and keys are kept: a file, or postgresql+psycopg://USER@HOST/NAME; left out, a file "
+        "in the user's home.",
+    ),
+]
 NoLog = Annotated[bool, typer.Option("--no-log", help="Do not store the conversation.")]
 
 

@@ -36,6 +36,7 @@ PARTS = (
     Part("sse_starlette", "sse-starlette", "streams over HTTP", "serve"),
     Part("prometheus_client", "prometheus-client", "the server's figures", "serve"),
     Part("structlog", "structlog", "the server's log", "serve"),
+    Part("psycopg", "psycopg", "a store in PostgreSQL", "postgres"),
     Part("huggingface_hub", "huggingface_hub", "backbones from the hub", "hub"),
     Part("datasets", "datasets", "corpora from the hub", "train"),
     Part("sklearn", "scikit-learn", "the manager's report, relevance, verdicts", "train"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapterbot.cli.names import check_backbone
-from adapterbot.cli.options import Backbone, Demo, NoLog, Place, Region
+from adapterbot.cli.options import Backbone, Demo, NoLog, Place, Region, Stored
 from adapterbot.cli.output import say, warn
 from adapterbot.cli.requirements import PARTS, requires
 
@@ -39,6 +39,7 @@ def serve(
     ] = None,
     no_app: Annotated[bool, typer.Option("--no-app", help="The API alone, without the chat app.")] = False,
     backbone: Backbone = None,
+    store: Stored = None,
     no_log: NoLog = False,
     demo: Demo = False,
     place: Place = "",
@@ -50,25 +51,29 @@ def serve(
     from adapterbot.serving import http
     from adapterbot.serving.listening import listen
 
-    store = _keys()
-    http.check_host(host, store)
+    known = _keys(store)
+    if store:
+        known.prepare()  # what is wrong with it is told before anything is loaded
+    http.check_host(host, known)
     settings = http.Settings(host, tuple(allow_host or ()), tuple(allow_origin or ()), keep)
     with listen(host, port, http.PORT) as opened:
         from adapterbot.bot import Bot
         from adapterbot.pool import Pool
 
-        bot = Bot.load(backbone, log=not no_log, demo=demo, place=place, region=region, announce=warn)
+        bot = Bot.load(backbone, log=not no_log, demo=demo, place=place, region=region, store=store, announce=warn)
         bot.pool = Pool(threads, line)
         for note in bot.roster.notes:
             warn(f"note: {note}")
         page = None if no_app else _page(bot)
-        application = http.api(bot, store, settings, page)
+        application = http.api(bot, known, settings, page)
         http.log_as_json()
-        address = f"http://{f'[{host}]' if ':' in host else host}:{opened.getsockname()[1]}"
-        say(
-            f"adapterbot is at {address}/v1 {'' if page is None else f'and, for browsers, {address} '}(Ctrl-C stops it)"
-        )
+        _say_where(host, opened.getsockname()[1], app=page is not None)
         http.run(application, opened)
+
+
+def _say_where(host: str, port: int, *, app: bool) -> None:
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    say(f"adapterbot is at {address}/v1 {f'and, for browsers, {address} ' if app else ''}(Ctrl-C stops it)")
 
 
 @keys.command()
@@ -76,32 +81,35 @@ def new(
     name: Annotated[str, typer.Option(help="What it is for; `keys list` shows it.")] = "",
     per_minute: Annotated[int | None, typer.Option(help="Requests a minute; left out, any number.", min=1)] = None,
     admin: Annotated[bool, typer.Option("--admin", help="It may also change what the server has loaded.")] = False,
+    store: Stored = None,
 ) -> None:
     """Make a key and print it. It is shown this once: only its hash is kept."""
-    say(_keys().new(name, admin=admin, per_minute=per_minute))
+    say(_keys(store).new(name, admin=admin, per_minute=per_minute))
 
 
 @keys.command("list")
-def list_all() -> None:
+def list_all(store: Stored = None) -> None:
     """All keys, without their secrets."""
-    for key in _keys().all():
+    for key in _keys(store).all():
         limit = "any number" if key.per_minute is None else f"{key.per_minute} a minute"
         state = f"revoked {key.revoked_at[:10]}" if key.revoked_at else f"open, {limit}{', admin' if key.admin else ''}"
         say(f"{key.id}  made {key.created_at[:10]}  {state}  {key.name}".rstrip())
 
 
 @keys.command()
-def revoke(key: Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it.")]) -> None:
+def revoke(
+    key: Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it.")], store: Stored = None
+) -> None:
     """Close a key for good; a running server notices within a second."""
-    _keys().revoke(key)
+    _keys(store).revoke(key)
     say(f"revoked {key}")
 
 
-def _keys() -> KeyStore:
+def _keys(place: str | None) -> KeyStore:
     from adapterbot.home import Home
     from adapterbot.storage.keys import KeyStore
 
-    return KeyStore(Home.at().database)
+    return KeyStore(place or Home.at().database)
 
 
 def _page(bot: Bot) -> FastAPI | None:

@@ -23,6 +23,7 @@ from adapterbot import __version__
 from adapterbot.bot import Bot
 from adapterbot.errors import SettingError, StoreError
 from adapterbot.serving import login, native
+from adapterbot.serving.begun import Begun
 from adapterbot.serving.gate import Doors, Gate
 from adapterbot.serving.keys import Access
 from adapterbot.serving.listening import is_local
@@ -75,6 +76,7 @@ def api(bot: Bot, keys: KeyStore, settings: Settings | None = None, page: FastAP
     app.state.metrics = metrics
     app.state.access = access
     app.state.kept = responses.Kept()
+    app.state.begun = Begun()
     app.state.stopping = False
     tell_all(app)
     openai = (chat, completions, responses, embeddings, models)
@@ -96,7 +98,7 @@ async def _tidy(bot: Bot, keep: float | None) -> None:
             if count := await asyncio.to_thread(bot.store.forget_unused, days=keep):
                 log.info("sessions_deleted", count=count)
         except StoreError as error:
-            log.warning("store_failed", error=type(error).__name__)
+            log.warning("store_failed", error=str(error))
         await asyncio.sleep(TIDIED)
 
 

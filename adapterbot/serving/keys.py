@@ -8,13 +8,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from adapterbot.serving.refusals import ApiError
+import structlog
+
+from adapterbot.errors import StoreError
+from adapterbot.serving.refusals import RETRY, ApiError
 from adapterbot.storage.keys import Key, KeyStore, find
 
 FRESH = 1.0  # seconds for which keys are not read again: a revoked one opens nothing after that
+TRUSTED = 600.0  # seconds for which keys still open though the store cannot be read
 LOGIN = 12 * 3600.0  # seconds that a browser stays logged in
 MOST_LOGINS = 10_000
 MISSING = "this server needs a key: send 'Authorization: Bearer KEY'; `adapterbot keys new` makes one"
+log = structlog.get_logger("adapterbot.serving")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,8 @@ class Access:
         self._needed = required
         self._clock = clock
         self._keys: list[Key] = []
-        self._read_at = -FRESH
+        self._read_at = -FRESH  # when it was tried last, and when it worked
+        self._known_at: float | None = None
         self._reading = asyncio.Lock()
         self._buckets: dict[str, Bucket] = {}
         self._logins: dict[str, tuple[str, float]] = {}  # cookie -> key and when it ends
@@ -104,9 +110,24 @@ class Access:
     async def _fresh(self) -> list[Key]:
         async with self._reading:
             if self._clock() - self._read_at >= FRESH:
-                self._keys = await asyncio.to_thread(self._store.all)
-                self._read_at = self._clock()
+                await self._read()
         return self._keys
+
+    async def _read(self) -> None:
+        """Read the keys; where the store cannot be read, those that were read before are good for a while.
+
+        Raises:
+            ApiError: 503 when they are too old for that, or there are none. Nobody learns here where the store is.
+        """
+        try:
+            self._keys = await asyncio.to_thread(self._store.all)
+            self._known_at = self._clock()
+        except StoreError as error:
+            log.warning("keys_not_read", error=str(error))
+            if self._known_at is None or (self._needed and self._clock() - self._known_at > TRUSTED):
+                text = "the keys cannot be read just now; the server's log says why"
+                raise ApiError(503, text, code="store_failed", headers=RETRY) from None
+        self._read_at = self._clock()
 
 
 class Bucket:

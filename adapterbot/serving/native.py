@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from adapterbot.errors import StoreError, UnknownNameError, shorten
 from adapterbot.history import History
+from adapterbot.serving.begun import Begun
 from adapterbot.serving.keys import Caller
 from adapterbot.serving.openai.wire import MOST_MESSAGES, events, turns_of
 from adapterbot.serving.refusals import REFUSALS, Answer, ApiError
@@ -112,6 +113,7 @@ async def begin_session(request: Request) -> Response:
     owned = _owned(request)
     id = owned.new_id()
     await asyncio.to_thread(owned.begin, id, "")
+    _begun(request).note(owned.owner, id, "")
     return Answer({"id": id}, 201)
 
 
@@ -124,8 +126,18 @@ async def list_sessions(request: Request) -> Response:
 
 @routes.post("/sessions/{session}/turns", response_model=None)
 async def say(session: str, body: Message, request: Request) -> Response:
-    """Answer a message in a session. The exchange is stored before its reply is acknowledged."""
-    if not await _check(request, session):
+    """Answer a message in a session. The exchange is stored before its reply is acknowledged.
+
+    A store that fails costs its place there and nothing else, in sessions that this server knows.
+    """
+    try:
+        title = await _check(request, session)
+    except StoreError:
+        known = _begun(request).title(_owned(request).owner, session)
+        if known is None:
+            raise
+        title = known
+    if not title:
         with contextlib.suppress(StoreError):  # a disk that is full costs the title, not the reply
             await asyncio.to_thread(_owned(request).rename, session, body.message)
     return await _answer(request, Ask(body.message, session=session, request=body.request()), body.stream)
@@ -157,6 +169,7 @@ async def forget(session: str, request: Request) -> Response:
     await _check(request, session)
     with contextlib.suppress(UnknownNameError):  # nothing was said in it
         await asyncio.to_thread(_store(request).remove, session)
+    _begun(request).forget(_owned(request).owner, session)
     return Answer({"id": session, "deleted": True})
 
 
@@ -186,6 +199,11 @@ def _check_admin(request: Request) -> None:
         raise ApiError(403, text, code="admin_key_needed")
 
 
+def _begun(request: Request) -> Begun:
+    found: Begun = request.app.state.begun
+    return found
+
+
 def _store(request: Request) -> Store:
     return turns_of(request.app.state).bot.store
 
@@ -211,8 +229,12 @@ async def _check(request: Request, session: str) -> str:
         ApiError: 404 for a session that another key began, as for one that is not there: which, nobody learns.
         InputError: a name that no session can have.
     """
+    owned = _owned(request)
     try:
-        return await asyncio.to_thread(_owned(request).title, check_session_id(session))
+        title = await asyncio.to_thread(owned.title, check_session_id(session))
+        _begun(request).note(owned.owner, session, title)
+        return title
     except UnknownNameError:
+        _begun(request).forget(owned.owner, session)
         text = f"unknown session {shorten(session)!r}; POST /v1/sessions begins one, GET /v1/sessions lists yours"
         raise ApiError(404, text, param="session", code="session_not_found") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -15,12 +16,15 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from clusters import Cluster
 from conftest import make_bot
 from fastapi.testclient import TestClient
+from structlog.testing import capture_logs
 
 from adapterbot.home import Home
 from adapterbot.network.backbone import Backbone
 from adapterbot.serving import http
+from adapterbot.storage import engines
 from adapterbot.storage.conversations import Store
 from adapterbot.storage.keys import KeyStore
 
@@ -53,14 +57,25 @@ def test_after_kill_9_every_acknowledged_turn_is_there_and_no_half(on_tiny: None
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-@pytest.fixture
-def session(tiny: Backbone, home: Home, tmp_path: Path) -> tuple[TestClient, str]:
+def talking(tiny: Backbone, home: Home, place: str, keys: KeyStore) -> tuple[TestClient, str]:
     """A server in this process and the path of the turns of a session in it."""
-    bot = make_bot(tiny, home)
-    client = TestClient(http.api(bot, KeyStore(tmp_path / "keys.sqlite3")), base_url="http://127.0.0.1")
+    bot = make_bot(tiny, home, store=place)
+    client = TestClient(http.api(bot, keys), base_url="http://127.0.0.1")
     turns = f"/v1/sessions/{client.post('/v1/sessions').json()['id']}/turns"
     assert client.post(turns, json={"message": "Hello"} | SHORT).json()["warnings"] == []
     return client, turns
+
+
+@pytest.fixture
+def session(tiny: Backbone, home: Home, tmp_path: Path) -> tuple[TestClient, str]:
+    """One whose keys lie elsewhere."""
+    return talking(tiny, home, str(home.database), KeyStore(tmp_path / "keys.sqlite3"))
+
+
+@pytest.fixture
+def kept(tiny: Backbone, home: Home, place: str) -> tuple[TestClient, str]:
+    """One whose store is in each kind of database, with the keys."""
+    return talking(tiny, home, place, KeyStore(place))
 
 
 def test_a_full_store_costs_a_warning(session: tuple[TestClient, str], tiny: Backbone) -> None:
@@ -83,6 +98,88 @@ def _no_page_more(connection: sqlite3.Connection, _: object) -> None:
     connection.execute(f"PRAGMA max_page_count = {pages:d}")
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_read_only_store_costs_a_warning(kept: tuple[TestClient, str], place: str, stream: bool) -> None:
+    client, turns = kept
+    app: Any = client.app
+    store: Store = app.state.turns.bot.store
+    sa.event.listen(store._database._engine, "checkout", _read_only)
+    (warning,) = told(client.post(turns, json={"message": "And you?"} | SHORT | {"stream": stream}))["warnings"]
+    assert "this exchange was not saved" in warning
+    assert "read" in warning
+    assert "only" in warning
+    sa.event.remove(store._database._engine, "checkout", _read_only)
+    sa.event.listen(store._database._engine, "checkout", _writable)
+    assert client.post(turns, json={"message": "Again?"} | SHORT).json()["warnings"] == []
+    assert store.sessions()[0].turns == 2
+
+
+def told(answer: httpx.Response) -> dict[str, Any]:
+    """The Reply of an answer, whole or at the end of a stream."""
+    assert answer.status_code == 200, answer.text
+    if "event-stream" not in answer.headers["content-type"]:
+        return dict(answer.json())
+    return dict(json.loads(answer.text.rstrip().rpartition("data: ")[2])["reply"])
+
+
+def _read_only(connection: Any, *_: object) -> None:
+    _set(connection, "PRAGMA query_only = ON", "SET default_transaction_read_only = on")
+
+
+def _writable(connection: Any, *_: object) -> None:
+    _set(connection, "PRAGMA query_only = OFF", "SET default_transaction_read_only = off")
+
+
+def _set(connection: Any, lite: str, server: str) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute(lite)
+    else:
+        connection.execute(server)
+        connection.commit()
+
+
+def test_a_locked_store_costs_a_warning(
+    kept: tuple[TestClient, str], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, turns = kept
+    app: Any = client.app
+    app.state.turns.bot._store = None  # opened anew, with less patience
+    monkeypatch.setattr(engines, "WAIT", 0.1)
+    writer = Store(place)
+    reply = writer._database.write(lambda _: client.post(turns, json={"message": "And you?"} | SHORT).json())
+    assert reply["text"]
+    assert "not saved" in reply["warnings"][-1]
+    assert "locked" in reply["warnings"][-1]
+    assert client.post(turns, json={"message": "And now?"} | SHORT).json()["warnings"] == []
+
+
+def test_a_server_without_its_database_answers_on(tiny: Backbone, home: Home, postgres: str, cluster: Cluster) -> None:
+    client, turns = talking(tiny, home, postgres, KeyStore(postgres))
+    cluster.stop()
+    try:
+        with capture_logs() as logged:
+            assert client.post("/v1/respond", json={"message": "Hello"} | SHORT).status_code == 200
+            for stream in (False, True):
+                reply = told(client.post(turns, json={"message": "And you?"} | SHORT | {"stream": stream}))
+                assert reply["text"]
+                assert "what was said before could not be read" in reply["warnings"][0]
+                assert "this exchange was not saved" in reply["warnings"][1]
+                assert cluster.password not in str(reply)
+            refusals = [
+                client.post("/v1/sessions/unknown/turns", json={"message": "Hi"} | SHORT),
+                client.post("/v1/sessions"),
+                client.get(turns),
+            ]
+            assert [answer.status_code for answer in refusals] == [503] * 3
+            assert not [answer for answer in refusals if cluster.password in answer.text]
+    finally:
+        cluster.start()
+    assert client.post(turns, json={"message": "Are you back?"} | SHORT).json()["warnings"] == []
+    assert [turn["message"] for turn in client.get(turns).json()["turns"]] == ["Hello", "Are you back?"]
+    assert "keys_not_read" in {line["event"] for line in logged}
+    assert cluster.password not in str(logged)
+
+
 def test_a_store_that_became_unreadable_costs_a_warning(session: tuple[TestClient, str], home: Home) -> None:
     client, turns = session
     for end in ("-wal", "-shm"):
@@ -90,6 +187,9 @@ def test_a_store_that_became_unreadable_costs_a_warning(session: tuple[TestClien
     home.database.write_bytes(b"not a database at all" * 500)
     answer = client.post("/v1/respond", json={"message": "Hello"} | SHORT)
     assert answer.status_code == 200
-    told = client.post(turns, json={"message": "Hello"} | SHORT)
-    assert told.status_code == 503
-    assert "is damaged" in told.json()["error"]["message"]
+    reply = told(client.post(turns, json={"message": "Hello"} | SHORT))
+    assert reply["text"]
+    assert ["is damaged" in warning for warning in reply["warnings"]] == [True, True]
+    unknown = client.post("/v1/sessions/unknown/turns", json={"message": "Hello"} | SHORT)
+    assert unknown.status_code == 503, "whose it is cannot be told"
+    assert "is damaged" in unknown.json()["error"]["message"]

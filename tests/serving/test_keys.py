@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import openai
@@ -12,12 +12,12 @@ import sqlalchemy as sa
 from servers import serving
 
 from adapterbot.bot import Bot
-from adapterbot.errors import InputError, SettingError, UnknownNameError
+from adapterbot.errors import InputError, SettingError, StoreError, UnknownNameError
 from adapterbot.home import Home
 from adapterbot.serving import http, keys
 from adapterbot.serving.keys import Access, Bucket
 from adapterbot.serving.refusals import ApiError
-from adapterbot.storage.keys import FORM, KEY, KeyStore
+from adapterbot.storage.keys import FORM, KEY, Key, KeyStore
 
 
 @pytest.fixture
@@ -107,6 +107,50 @@ def test_a_revoked_key_opens_nothing_within_a_second(
     store.revoke(store.all()[0].id)
     assert httpx.get(f"{address}/v1/models", headers=header).status_code == 401
     assert httpx.get(f"{address}/v1/models").status_code == 401, "it stays closed though no key is left"
+
+
+def test_keys_open_for_a_while_though_the_store_is_gone(store: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, time = store.new(), [0.0]
+    gone = StoreError("postgresql+psycopg://bot:***@db.internal/bot cannot be used")
+
+    async def ask() -> None:
+        access = Access(store, required=False, clock=lambda: time[0])
+        assert (await access.caller(f"Bearer {key}")).key
+        monkeypatch.setattr(store, "all", refusing(gone))
+        for time[0] in (2.0, 60.0, keys.TRUSTED):
+            assert (await access.caller(f"Bearer {key}")).key
+            with pytest.raises(ApiError, match="opens nothing"):
+                await access.caller(f"Bearer {key[:-1]}{'A' if key[-1] != 'A' else 'B'}")
+        time[0] = 2 * keys.TRUSTED
+        for late in (access, Access(store, required=False)):
+            with pytest.raises(ApiError, match="cannot be read just now") as raised:
+                await late.caller(f"Bearer {key}")
+            assert raised.value.status == 503
+            assert "db.internal" not in str(raised.value)
+
+    asyncio.run(ask())
+
+
+def test_a_server_that_needs_no_key_goes_on_without_the_store(store: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    time = [0.0]
+
+    async def ask() -> None:
+        access = Access(store, required=False, clock=lambda: time[0])
+        assert (await access.caller("")).owner == "local"
+        monkeypatch.setattr(store, "all", refusing(StoreError("gone")))
+        time[0] = 2 * keys.TRUSTED
+        assert (await access.caller("")).owner == "local"
+
+    asyncio.run(ask())
+
+
+def refusing(error: Exception) -> Callable[[], list[Key]]:
+    """What raises `error` whenever it is called."""
+
+    def refuse() -> list[Key]:
+        raise error
+
+    return refuse
 
 
 def test_a_browser_logs_in_with_a_key(locked: tuple[str, str]) -> None:

@@ -66,7 +66,9 @@ def test_two_processes_write_the_same_session(place: str) -> None:
     code = "kept = Store(sys.argv[1])\nfor i in range(15): kept.append('a', sys.argv[2] + str(i), Reply('ok', 'wiki'))"
     with run(code, place, "x") as one, run(code, place, "y") as two:
         assert (one.wait(60), two.wait(60)) == (0, 0)
-    said = [t for t in Store(place).history("a").texts if t != "ok"]
+    exchanges = Store(place).exchanges("a")
+    assert [each.position for each in exchanges] == list(range(1, 31))
+    said = [each.message for each in exchanges]
     assert [t for t in said if t[0] == "x"] == [f"x{i}" for i in range(15)]
     assert [t for t in said if t[0] == "y"] == [f"y{i}" for i in range(15)]
 
@@ -286,6 +288,24 @@ def test_an_older_database_is_migrated_and_keeps_its_turns(place: str, monkeypat
         (m.__name__,) for m in sorted(store.MIGRATIONS, key=lambda m: m.__name__)
     ]
     assert look(place, "SELECT message, rating FROM turn") == [("hi", None)]
+
+
+@pytest.mark.parametrize("had", range(1, len(store.MIGRATIONS)))
+def test_a_store_of_every_age_is_migrated(had: int, place: str, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    current = store.MIGRATIONS
+    monkeypatch.setattr(store, "MIGRATIONS", current[:had])
+    Store(place).prepare()
+    with past_the_store(place) as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO turn (session, position, message, reply, skill, routed_by, details, created_at)"
+            " VALUES ('a', 1, 'hi', 'Hello.', 'wiki', 'user', '{}', '2026-01-01')"
+        )
+    monkeypatch.setattr(store, "MIGRATIONS", current)
+    kept = Store(place)
+    assert kept.history("a").texts == ("hi", "Hello.")
+    long = "+".join(f"{number}*{'skill' * 8}" for number in range(1, 5))
+    kept.append("a", "more", Reply("Yes.", long))
+    assert kept.exchanges("a")[-1].reply.skill == long
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(place: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -352,6 +352,26 @@ def test_a_store_that_cannot_be_written_costs_no_reply(acts: Acts, monkeypatch: 
     assert "was not saved" in screen.now
 
 
+@pytest.mark.parametrize(
+    ("message", "given"), [("And you?", {}), ("What can you do?", {"skill": ""}), ("And you?", {"persona": "I ski."})]
+)
+def test_a_store_that_is_gone_costs_no_reply(
+    acts: Acts, monkeypatch: pytest.MonkeyPatch, message: str, given: dict[str, Any]
+) -> None:
+    visitor, _ = arrived(acts)
+    say(acts, visitor, "Hello.")
+    database = acts.bot.store._database
+    for name in ("read", "write"):
+        monkeypatch.setattr(database, name, refusing(StoreError("the server is gone")))
+    with pytest.warns(UserWarning, match="the server is gone"):
+        screen = say(acts, visitor, message, **given)
+    assert "was not saved" in screen.now
+    assert not visitor.busy
+    monkeypatch.undo()
+    assert message in say(acts, visitor, message).talk
+    assert [each.message for each in acts.bot.store.exchanges(visitor.session)] == ["Hello.", message]
+
+
 def test_stop_keeps_what_was_said(acts: Acts) -> None:
     visitor, _ = arrived(acts)
     turn = acts.handlers.send(visitor, {}, "Hello.", *inputs(acts.handlers, **LONG))
