@@ -114,7 +114,7 @@ def test_a_read_only_store_costs_a_warning(kept: tuple[TestClient, str], place: 
     assert store.sessions()[0].turns == 2
 
 
-def told(answer: httpx.Response) -> dict[str, Any]:
+def told(answer: Any) -> dict[str, Any]:
     """The Reply of an answer, whole or at the end of a stream."""
     assert answer.status_code == 200, answer.text
     if "event-stream" not in answer.headers["content-type"]:
@@ -146,7 +146,8 @@ def test_a_locked_store_costs_a_warning(
     app.state.turns.bot._store = None  # opened anew, with less patience
     monkeypatch.setattr(engines, "WAIT", 0.1)
     writer = Store(place)
-    reply = writer._database.write(lambda _: client.post(turns, json={"message": "And you?"} | SHORT).json())
+    reply = writer._database.write(lambda _: told(client.post(turns, json={"message": "And you?"} | SHORT)))
+    assert reply
     assert reply["text"]
     assert "not saved" in reply["warnings"][-1]
     assert "locked" in reply["warnings"][-1]

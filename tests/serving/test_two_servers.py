@@ -25,7 +25,7 @@ from adapterbot.turn import Reply
 
 SHORT: dict[str, Any] = {"skill": "chitchat", "max_tokens": 4, "drafts": 1, "seed": 1}
 SECRET = "Wr0ngS3cr3t"
-EACH = 12  # messages that a client says
+EACH = 8  # messages that a client says
 
 
 def adapterbot(*arguments: str) -> str:
@@ -36,27 +36,33 @@ def adapterbot(*arguments: str) -> str:
 
 
 @contextmanager
-def server(place: str) -> Iterator[str]:
-    """The address of a server of its own process."""
+def serving(place: str) -> Iterator[subprocess.Popen[str]]:
+    """A server of its own process, which says where it is once it is there."""
     command = [sys.executable, "-m", "adapterbot.cli", "serve", "--port", "0", "--no-app", "--store", place]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
     ) as run:
         try:
-            assert run.stdout
-            found = re.search(r"(http://\S+)/v1", run.stdout.readline())
-            assert found
-            yield found[1]
+            yield run
         finally:
             run.terminate()
             run.wait(timeout=60)
 
 
+def address_of(run: subprocess.Popen[str]) -> str:
+    """Where it is."""
+    assert run.stdout
+    found = re.search(r"(http://\S+)/v1", run.stdout.readline())
+    assert found
+    return found[1]
+
+
 def test_two_servers_keep_the_order_of_a_session(on_tiny: None, postgres: str) -> None:
     header = {"authorization": f"Bearer {KeyStore(postgres).new()}"}  # of both servers
     with ExitStack() as stack:
-        addresses = [stack.enter_context(server(postgres)) for _ in range(2)]
+        started = [stack.enter_context(serving(postgres)) for _ in range(2)]
+        addresses = [address_of(run) for run in started]
         clients = [httpx.Client(base_url=address, headers=header, timeout=120) for address in addresses]
         clients = [stack.enter_context(client) for client in clients]
         assert httpx.get(f"{addresses[1]}/v1/models").status_code == 401
