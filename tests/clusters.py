@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from adapterbot.home import Home
 
@@ -125,3 +127,17 @@ def postgres(cluster: Cluster) -> Iterator[str]:
 def place(request: pytest.FixtureRequest, home: Home) -> str:
     """Where a store can be: the home's file, and a database on a real server. Nothing is there yet."""
     return str(home.database) if request.param == "sqlite" else str(request.getfixturevalue("postgres"))
+
+
+@contextmanager
+def past_the_store(place: str) -> Iterator[Connection]:
+    """A connection of another program's own, whose transactions begin and end with plain SQL."""
+    engine = sa.create_engine(place if "://" in place else f"sqlite:///{place}", poolclass=sa.pool.NullPool)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection
+
+
+def look(place: str, query: str) -> list[tuple[object, ...]]:
+    """What the database itself says."""
+    with past_the_store(place) as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(query)]
