@@ -124,8 +124,7 @@ def _postgres(url: URL) -> Engine:
             url,
             connect_args=asked,
             isolation_level="READ COMMITTED",  # what stands in the store once a lock is there, not before
-            pool_pre_ping=True,
-            pool_timeout=REACHED,
+            pool_pre_ping=True,  # 15 connections at most; who finds none free waits up to 30 s
         )
     except ImportError:  # psycopg, or the libpq that it calls
         raise MissingPartError(
