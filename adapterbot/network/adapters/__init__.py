@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from adapterbot.network.architectures import Prefix
 from adapterbot.network.architectures.cache import Layout
 from adapterbot.network.architectures.shape import Shape
 from adapterbot.spec.tables import AdapterTable
+
+EVEN = 4  # rows of a product
 
 
 class Rows:
@@ -27,44 +30,70 @@ class Rows:
     """
 
     def __init__(self, adapters: Sequence[int | None], device: torch.device | None = None) -> None:
+        self._device = device
         members = [row for row, adapter in enumerate(adapters) if adapter is not None]
         groups = [[row for row in members if adapters[row] == g] for g in range(len({adapters[m] for m in members}))]
-        most = max(map(len, groups))
         self.count = len(adapters)
-        self.most = most
         self.alike = len(groups) == 1 and len(members) == len(adapters)  # all rows have the one adapter
-        in_order = [row for group in groups for row in group] == list(range(len(adapters)))
-        self._plain = in_order and len({len(group) for group in groups}) == 1
-        # A group of fewer rows than others is filled up with its first.
-        filled = [[*group, *group[:1] * (most - len(group))] for group in groups]
-        place = {row: g * most + i for g, group in enumerate(groups) for i, row in enumerate(group)}
-        self._filled = torch.tensor(filled, device=device).flatten()  # [G * most]
+        self._groups = groups
         self._members = torch.tensor(members, device=device)
-        self._places = torch.tensor([place[row] for row in members], device=device)
+        self._laid = dict[int, _Laid]()  # by what the groups are filled up to
         self.seen = torch.tensor([adapter is not None for adapter in adapters], device=device)  # [B]
         self.adapters = torch.tensor([adapter or 0 for adapter in adapters], device=device)  # [B]; 0 as well where none
 
     def gather(self, x: Tensor) -> Tensor:
-        """x [B, T, d] -> the tokens by adapter [G, most * T, d]; x itself where all rows are alike."""
+        """x [B, T, d] -> the tokens by adapter [G, most * T, d], or [B, T, d] where all rows are alike.
+
+        A group of fewer rows than others is filled up with its first. Of single tokens, so is every group to whole
+        EVEN: then what a product gives for a row is the same to the last bit however many there are.
+        """
         if self.alike:
-            return x
-        grouped = x if self._plain else x[self._filled]
-        return grouped.reshape(-1, self.most * x.shape[1], x.shape[2])
+            missing = -len(x) % EVEN if x.shape[1] == 1 else 0
+            return F.pad(x, (0, 0, 0, 0, 0, missing)) if missing else x
+        laid = self._lay(x.shape[1])
+        grouped = x if laid.plain else x[laid.filled]
+        return grouped.reshape(-1, laid.most * x.shape[1], x.shape[2])
 
     def scatter(self, x: Tensor, y: Tensor) -> Tensor:
         """x [B, T, d] with the rows that have an adapter replaced by what `gather` gave, changed to y."""
         if self.alike:
-            return y
+            return y[: len(x)]
+        laid = self._lay(x.shape[1])
         rows = y.reshape(-1, x.shape[1], y.shape[2])
-        return rows if self._plain else x.index_copy(0, self._members, rows[self._places])
+        return rows if laid.plain else x.index_copy(0, self._members, rows[laid.places])
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """x [B, T, in] times the weight [G, in, out] of each row's adapter [B, T, out]; 0 where a row has none."""
         if self.alike:
-            return x @ weight.squeeze(0) if bias is None else x @ weight.squeeze(0) + bias.squeeze(0)
+            y = self.gather(x) @ weight.squeeze(0)
+            return self.scatter(x, y if bias is None else y + bias.squeeze(0))
         y = self.gather(x) @ weight
         y = y if bias is None else y + bias[:, None]
         return self.scatter(y.new_zeros(self.count, x.shape[1], y.shape[2]), y)
+
+    def _lay(self, tokens: int) -> _Laid:
+        """Where the rows of the groups go, for so many tokens a row."""
+        step = EVEN if tokens == 1 else 1
+        if step not in self._laid:
+            self._laid[step] = _Laid.of(self._groups, step, self.count, self._device)
+        return self._laid[step]
+
+
+class _Laid(NamedTuple):
+    """Groups of rows, filled up to `most` each."""
+
+    most: int
+    plain: bool  # all rows in their order, none filled in
+    filled: Tensor  # [G * most], the rows
+    places: Tensor  # [members], of each row among them
+
+    @classmethod
+    def of(cls, groups: Sequence[Sequence[int]], step: int, count: int, device: torch.device | None) -> _Laid:
+        most = -(-max(map(len, groups)) // step) * step
+        filled = [row for group in groups for row in [*group, *[group[0]] * (most - len(group))]]
+        place = {row: g * most + i for g, group in enumerate(groups) for i, row in enumerate(group)}
+        places = torch.tensor([place[row] for row in sorted(place)], device=device)
+        return cls(most, filled == list(range(count)), torch.tensor(filled, device=device), places)
 
 
 class AdapterKind(ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -14,6 +15,9 @@ from adapterbot.network.adapters.file import AdapterFile
 from adapterbot.network.adapters.kinds import kind_of
 from adapterbot.network.backbone import Backbone
 from adapterbot.spec.mixing import Part, name_of, parts_of
+
+SERIALS = itertools.count()
+KEPT = 4  # adapters as they were laid out side by side
 
 
 class _Layout(NamedTuple):
@@ -45,7 +49,7 @@ class AdapterBank:
     """
 
     def __init__(self, backbone: Backbone, adapters: Mapping[str, AdapterFile] | None = None) -> None:
-        self._backbone = backbone
+        self.backbone = backbone
         self._files = {
             name: replace(file, stored={n: t.to(backbone.device) for n, t in file.stored.items()})
             for name, file in (adapters or {}).items()
@@ -54,6 +58,8 @@ class AdapterBank:
         self._groups = {name: kind_of(file.type).group(file.stored) for name, file in self._files.items()}
         self._places: dict[tuple[type[AdapterKind], Hashable], int] = {}  # of what has layers of the cache of its own
         self._memory = 0  # how many these are in all, for one adapter a row
+        self._laid: dict[tuple[_Layout, tuple[Part, ...]], AdapterKind] = {}  # the newest, the oldest first
+        self.serial = next(SERIALS)  # another for every bank: what was computed by adapters of one is not another's
         for name, file in self._files.items():
             kind = kind_of(file.type)
             if (kind, self._groups[name]) not in self._places and (memory := kind.memory(file.stored, backbone.shape)):
@@ -65,6 +71,10 @@ class AdapterBank:
         """Bytes of memory that the weights take."""
         return sum(t.nbytes for file in self._files.values() for t in file.stored.values())
 
+    def file(self, skill: str) -> AdapterFile:
+        """The adapter of one skill, as it was read."""
+        return self._files[skill]
+
     def parameters(self, skill: str) -> int:
         """How many weights the skill's adapter has; 0 where it has none."""
         return sum(self._files[part.skill].parameters for part in parts_of(skill) if part.skill in self._files)
@@ -72,11 +82,11 @@ class AdapterBank:
     def layers(self, skills: Sequence[str | None]) -> int:
         """Layers of a cache for rows with these adapters: some keep keys and values of their own."""
         depth = max((len(parts_of(skill)) for skill in skills if skill is not None), default=0)
-        return self._backbone.shape.layers + self._memory * depth
+        return self.backbone.shape.layers + self._memory * depth
 
     def with_adapter(self, name: str, file: AdapterFile) -> AdapterBank:
         """This bank with one adapter more, or with another in its place; this one stays as it is."""
-        return AdapterBank(self._backbone, {**self._files, name: file})
+        return AdapterBank(self.backbone, {**self._files, name: file})
 
     def known(self, skill: str) -> str | None:
         """The name with those of its skills alone that have an adapter; None where none has."""
@@ -111,13 +121,24 @@ class AdapterBank:
         parts = {True: list[tuple[AdapterKind, Rows]](), False: list[tuple[AdapterKind, Rows]]()}
         for layout in sorted(layouts, key=lambda layout: layout.depth):
             members = layouts[layout]
-            adapters = layout.kind([self._weights(part) for part in members.adapters], self._backbone.shape)
+            adapters = self._side_by_side(layout, tuple(members.adapters))
             place = self._places.get((layout.kind, layout.group), 0)
-            adapters.place = self._backbone.shape.layers + self._memory * layout.depth + place
-            rows = Rows([members.rows.get(row) for row in range(len(skills))], self._backbone.device)
+            adapters.place = self.backbone.shape.layers + self._memory * layout.depth + place
+            rows = Rows([members.rows.get(row) for row in range(len(skills))], self.backbone.device)
             parts[layout.averaged].append((adapters, rows))
         replies_only = not any(self.on_prompts(skills))
         return BatchAdapters(parts[False], replies_only, parts[True]) if layouts else None
+
+    def _side_by_side(self, layout: _Layout, members: tuple[Part, ...]) -> AdapterKind:
+        """These adapters laid out, at most once while rows of a batch come and go."""
+        key = layout, members
+        laid = self._laid.pop(key, None)
+        if laid is None:
+            laid = layout.kind([self._weights(part) for part in members], self.backbone.shape)
+        self._laid[key] = laid
+        for oldest in list(self._laid)[:-KEPT]:
+            self._laid.pop(oldest, None)  # another thread may have been faster
+        return laid
 
     def _weights(self, part: Part) -> dict[str, Tensor]:
         """One adapter's tensors as they are used."""
@@ -125,4 +146,4 @@ class AdapterBank:
         tensors = file.tensors
         strength = file.strength * (1.0 if part.weight is None else part.weight)
         scaled = tensors if strength == 1 else kind_of(file.type).scaled(tensors, strength)
-        return {n: t.to(self._backbone.device, self._backbone.dtype) for n, t in scaled.items()}
+        return {n: t.to(self.backbone.device, self.backbone.dtype) for n, t in scaled.items()}

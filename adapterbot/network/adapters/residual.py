@@ -104,11 +104,10 @@ class Residual(AdapterKind):
             return x
         scale, shift, down, down_bias, up, up_bias = self.layers[layer - self.first_layer]
         states = rows.gather(x)  # [G, rows of one adapter * T, d]
-        if self.alone:
-            normal = F.layer_norm(states, states.shape[-1:], scale, shift, EPSILON)
-            return rows.scatter(x, states + F.relu(normal @ down + down_bias) @ up + up_bias)
-        normal = F.layer_norm(states, states.shape[-1:], eps=EPSILON) * scale[:, None] + shift[:, None]  # scale [G, d]
-        return rows.scatter(x, states + F.relu(normal @ down + down_bias[:, None]) @ up + up_bias[:, None])
+        if not self.alone:
+            scale, shift, down_bias, up_bias = (t[:, None] for t in (scale, shift, down_bias, up_bias))  # [G, 1, d]
+        normal = F.layer_norm(states, states.shape[-1:], eps=EPSILON) * scale + shift
+        return rows.scatter(x, states + F.relu(normal @ down + down_bias) @ up + up_bias)
 
 
 KIND = Residual
