@@ -14,9 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
+from adapterbot.engine.scheduler import Scheduler
 from adapterbot.errors import AdapterbotError, InputError, KnowledgeError, kept_to
 from adapterbot.facts import Fact
 from adapterbot.history import READ, History
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 # Of one turn; any other name is a decode setting.
 REQUEST = ("message", "history", "skill", "seed", "facts", "region", "stop")
 Past = History | Sequence[object] | None
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Bot:
         self.region = region_here() if region is None else region_named(region)
         self.roster = Roster.load(backbone, home)
         self.guard = guard or Guard()
+        self.scheduler = Scheduler(backbone)  # of all replies
         self.responder = self._responder(self.roster)
         self.pool = Pool()  # of the turns that asyncio programs wait for
         self._roster_lock = threading.Lock()  # over changes of the roster
@@ -158,9 +161,10 @@ class Bot:
             InputError: the message is empty or not text, or the history is not one.
             UnknownNameError: no such skill. AdapterError, SpecError: the skill cannot answer, and why.
             SettingError: a decode setting that does not exist or is out of range.
+            BusyError: too many replies are waited for. ReplyError: it could not be computed.
         """
         turn = self._prepare(message, history, skill, seed, facts, region, decode, stop)
-        return _drained(self._stream(turn)) if turn.ends_early else self._replies([turn])[0]
+        return _drained(self._stream(turn)) if turn.ends_early else _sound(self._replies([turn])[0])
 
     def stream(
         self,
@@ -287,13 +291,17 @@ class Bot:
             return Choice(FALLBACK, dict.fromkeys(self.routable, 0.0), "only", self.manager_fault)
         return self.manager.pick(message, history, self.routable)
 
-    def _replies(self, turns: Sequence[Turn]) -> list[Reply]:
-        """Stages 5 to 7 for several turns in one batch."""
-        answers = iter(self.responder.answer([t.prepared for t in turns if isinstance(t.prepared, Prepared)]))
-        return [
-            _reply(t, t.prepared if isinstance(t.prepared, Answer) else cut_answer(next(answers), t.stops))
-            for t in turns
-        ]
+    def _replies(self, turns: Sequence[Turn]) -> list[Reply | AdapterbotError]:
+        """Stages 5 to 7 for several turns at a time."""
+        answers = iter(self.responder.attempts([t.prepared for t in turns if isinstance(t.prepared, Prepared)]))
+        replies = list[Reply | AdapterbotError]()
+        for turn in turns:
+            answer = turn.prepared if isinstance(turn.prepared, Answer) else next(answers)
+            if isinstance(answer, AdapterbotError):
+                replies.append(answer)
+            else:
+                replies.append(_reply(turn, cut_answer(_sound(answer), turn.stops)))
+        return replies
 
     def _stream(self, turn: Turn) -> Generator[str, None, Reply]:
         if isinstance(turn.prepared, Answer):
@@ -396,6 +404,7 @@ class Bot:
             heads=roster.heads,
             weights=roster.weights,
             guard=self.guard,
+            scheduler=self.scheduler,
         )
 
     def reopen(self) -> None:
@@ -416,6 +425,13 @@ def _drained(stream: Generator[str, None, Reply]) -> Reply:
         except StopIteration as end:
             reply: Reply = end.value
             return reply
+
+
+def _sound(made: T | Exception) -> T:
+    """What was made; raises what is an error."""
+    if isinstance(made, Exception):
+        raise made
+    return made
 
 
 def _without_beats(stream: Generator[str, None, Reply]) -> Generator[str, None, Reply]:

@@ -14,6 +14,7 @@ AdapterbotError
 ├── StoreError           the conversation store cannot be opened or written
 ├── WriteError           a file cannot be written: the disk is full or read-only (an OSError as well)
 ├── BusyError            as much is waited for as fits; the same request later is answered
+├── ReplyError           a reply could not be computed: no memory, or no numbers
 └── MissingPartError     something has to be installed or fetched first (says the command)
 """
 
@@ -86,6 +87,10 @@ class WriteError(AdapterbotError, OSError):
 
 class BusyError(AdapterbotError):
     """As many requests wait as may; the same one can be answered a little later."""
+
+
+class ReplyError(AdapterbotError):
+    """A reply that could not be computed; those that were made at the same time are whole."""
 
 
 class MissingPartError(AdapterbotError):

@@ -8,6 +8,7 @@ that the whole pipeline runs; only `.cpu()` and `.to("cpu")` bring a tensor back
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -102,5 +103,16 @@ def pretending() -> Iterator[torch.device]:
     def of_the_processor(_: str, *more: Any, **options: Any) -> Any:
         return autocast("cpu", *more, **options)
 
-    with patch("torch.tensor", made_there), patch("torch.autocast", of_the_processor), Pretending():  # type: ignore[no-untyped-call]
+    run = threading.Thread.run
+
+    def run_there(thread: threading.Thread) -> None:  # a dispatch mode is of one thread
+        with Pretending():  # type: ignore[no-untyped-call]
+            run(thread)
+
+    with (
+        patch("torch.tensor", made_there),
+        patch("torch.autocast", of_the_processor),
+        patch("threading.Thread.run", run_there),
+        Pretending(),  # type: ignore[no-untyped-call]
+    ):
         yield ELSEWHERE

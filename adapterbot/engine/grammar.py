@@ -11,7 +11,7 @@ from typing import Protocol
 
 import torch
 
-from adapterbot.engine.generate import prefill
+from adapterbot.engine.prefill import whole
 from adapterbot.engine.request import Request
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone
@@ -37,8 +37,7 @@ def write(backbone: Backbone, bank: AdapterBank, request: Request, grammar: Gram
     """The text that `request` is answered with, greedily; empty where no allowed one was found in its tokens."""
     tokenizer = backbone.tokenizer
     limit = max(1, min(request.decode.max_tokens, backbone.positions - len(request.ids)))
-    logits, prompts = prefill(backbone, bank, [request])
-    cache = prompts.fork([0], limit)
+    logits, cache = whole(backbone, bank, request, limit)
     adapters = bank.select([request.adapter])
     ids, text = list[int](), ""
     for _ in range(limit):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +10,8 @@ import torch
 
 from adapterbot.network.backbone import Backbone
 from adapterbot.turn import Decode
+
+ENOUGH = 0.75  # of the drafts
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class Request:
     start: Sequence[int] = ()
     agree: int = 0  # after so many tokens all drafts go on from one beginning (see `agreement`); 0: never
     prefer: Callable[[Sequence[Sample]], Sequence[float]] | None = None  # how good drafts are so far; None: how likely
+    deadline: float = math.inf  # by time.monotonic(): what is not there then is not made any more
 
 
 @dataclass(slots=True)
@@ -57,7 +61,7 @@ class Sample:
         return self.finished or len(self.ids) >= self.limit
 
 
-def _samples(backbone: Backbone, request: Request) -> list[Sample]:
+def samples_of(backbone: Backbone, request: Request) -> list[Sample]:
     """One per draft; draft i draws from its own generator, so its text does not depend on how many there are."""
     limit = max(1, min(request.decode.max_tokens, backbone.positions - len(request.ids)))
     return [
@@ -79,3 +83,10 @@ def agreement(drafts: Sequence[Sample]) -> int | None:
     prefer = request.prefer or (lambda begun: [draft.logprob for draft in begun])
     scores = prefer([drafts[i] for i in going])
     return max(zip(going, scores, strict=True), key=lambda pair: pair[1])[0]
+
+
+def drop_stragglers(drafts: Sequence[Sample]) -> None:
+    """End the last drafts of a request once ENOUGH of them have finished: the slowest would cost half of the time."""
+    if len(drafts) > 1 and sum(s.finished for s in drafts) >= ENOUGH * len(drafts):
+        for straggler in drafts:
+            straggler.limit = min(straggler.limit, len(straggler.ids))

@@ -5,13 +5,16 @@ Chat, training's sample replies and evaluation all answer by a `Responder`, so t
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from adapterbot.engine.generate import agreed_text, draft, grow, pieces, sample
+from adapterbot.engine.drafts import agreed_text, draft, pieces
 from adapterbot.engine.request import Request, Sample
+from adapterbot.engine.scheduler import Scheduler
+from adapterbot.errors import AdapterbotError
 from adapterbot.facts import Fact, PersonaLine
 from adapterbot.history import History
 from adapterbot.manager.care import TURNS
@@ -89,11 +92,14 @@ class Responder:
         weights: RankWeights | None = None,
         guard: Guard | None = None,
         consistency: Consistency | None = None,
+        scheduler: Scheduler | None = None,
     ) -> None:
         """`ranker` is asked for when there is more than one draft to choose from; `heads` tell of styles; `weights`
-        choose; `consistency` holds drafts to a persona."""
+        choose; `consistency` holds drafts to a persona; `scheduler` is that of all who answer by this backbone, None:
+        one of its own."""
         self.backbone = backbone
         self.bank = bank
+        self.scheduler = scheduler or Scheduler(backbone)
         self.ranker = ranker
         self._heads = heads
         self._weights = weights or RankWeights()
@@ -110,6 +116,7 @@ class Responder:
             weights=self._weights,
             guard=self._guard,
             consistency=self._consistency,
+            scheduler=self.scheduler if backbone is self.backbone else None,
         )
 
     def prepare(
@@ -147,15 +154,36 @@ class Responder:
         return Prepared(spec, history, facts, prompt, request, situation, told(facts))
 
     def answer(self, turns: Sequence[Prepared]) -> list[Answer]:
-        """Stages 5 and 6 for several turns in one batch, whatever their skills; `generate` is the time of them all."""
+        """Stages 5 and 6 for several turns at a time, whatever their skills; `generate` is the time of them all.
+
+        Raises:
+            BusyError: too many replies are waited for. ReplyError: one could not be computed.
+        """
+        answers = list[Answer]()
+        for answer in self.attempts(turns):
+            if isinstance(answer, Exception):
+                raise answer
+            answers.append(answer)
+        return answers
+
+    def attempts(self, turns: Sequence[Prepared]) -> list[Answer | Exception]:
+        """`answer`, with its error in place of the answer to a turn that could not be answered."""
         drafted = [turn.request for turn in turns if not turn.told]
         started = time.perf_counter()
-        samples = iter(grow(self.backbone, self.bank, drafted) if drafted else ())
+        samples = iter(self.scheduler.attempts(self.bank, drafted))
         seconds = time.perf_counter() - started
         return [
-            Answer(turn.told, ()) if turn.told else self._chosen(turn, next(samples), {"generate": seconds})
+            Answer(turn.told, ()) if turn.told else self._attempt(turn, next(samples), {"generate": seconds})
             for turn in turns
         ]
+
+    def _attempt(
+        self, turn: Prepared, samples: Sequence[Sample] | Exception, timings: dict[str, float]
+    ) -> Answer | Exception:
+        try:
+            return samples if isinstance(samples, Exception) else self._chosen(turn, samples, timings)
+        except AdapterbotError as error:
+            return error
 
     def stream(self, turn: Prepared) -> Generator[str, None, Answer]:
         """Stage 5 in pieces, then 6; returns the Answer, whose text the pieces make up. Closing it stops the work.
@@ -171,18 +199,18 @@ class Responder:
         shown = ""
         judged = False  # the beginning on which drafts agree does not change
         timings = dict[str, float]()
-        for samples in sample(self.backbone, self.bank, [turn.request]):
-            drafts = samples[0]
-            piece = ""
-            if len(drafts) == 1:
-                piece = self._grown(turn, drafts[0], shown)
-            elif drafts[0].agreed and not judged:
-                judged = True
-                piece = self._begun(turn, drafts)
-            if piece:
-                timings.setdefault("first_token", time.perf_counter() - started)
-                shown += piece
-            yield piece
+        with contextlib.closing(self.scheduler.stream(self.bank, turn.request)) as growing:
+            for drafts in growing:
+                piece = ""
+                if len(drafts) == 1:
+                    piece = self._grown(turn, drafts[0], shown)
+                elif drafts[0].agreed and not judged:
+                    judged = True
+                    piece = self._begun(turn, drafts)
+                if piece:
+                    timings.setdefault("first_token", time.perf_counter() - started)
+                    shown += piece
+                yield piece
         timings["generate"] = time.perf_counter() - started
         answer = self._chosen(turn, drafts, timings)
         if answer.text.startswith(shown) and answer.text != shown:  # a single draft may have been refused half-way
@@ -211,7 +239,7 @@ class Responder:
             again = replace(turn.request, seed=turn.request.seed + attempt, agree=0)
             if self._begun(turn, samples):  # it may be on the screen
                 again = replace(again, start=samples[0].ids[: samples[0].agreed])
-            ranked = self._ranked(turn, grow(self.backbone, self.bank, [again])[0])
+            ranked = self._ranked(turn, self.scheduler.grow(self.bank, [again])[0])
             best = self._guard.first(ranked, turn.said, turn.facts)
         if best is None:
             best = replace(ranked[0], text=self._guard.carer.texts.refused)

@@ -6,13 +6,14 @@ acts on all of them. T tokens, V vocabulary.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from adapterbot.engine.generate import sample
 from adapterbot.engine.request import Request
+from adapterbot.engine.scheduler import Scheduler
 from adapterbot.errors import InputError
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone
@@ -75,29 +76,31 @@ class Continuation:
 
 
 def continued(
-    backbone: Backbone, bank: AdapterBank, opening: Opening, guard: Guard
+    scheduler: Scheduler, bank: AdapterBank, opening: Opening, guard: Guard
 ) -> Generator[str, None, Continuation]:
     """What the model adds, in pieces; a piece is empty where nothing can be shown yet. Closing it stops the work.
 
     It ends where the guard refuses what was added.
     """
+    backbone = scheduler.backbone
     tokenizer = backbone.tokenizer
     before = tokenizer.decode(opening.ids)
     request = Request(opening.ids, opening.adapter, opening.decode, opening.seed)
     stopper = Stopper(opening.stops)
     read = shown = ""
-    for samples in sample(backbone, bank, [request]):
-        grown = samples[0][0]
-        whole = tokenizer.decode([*opening.ids, *grown.ids])[len(before) :]
-        text = whole if grown.done else whole.rstrip("\ufffd")  # half a character waits
-        if text.strip() and (refused := guard.draft(text, (before[-SAID:],))):
-            return Continuation(shown, (), True, refused)
-        piece = stopper.more(text[len(read) :] if text.startswith(read) else "")
-        read = text
-        shown += piece
-        yield piece
-        if stopper.stopped:
-            return Continuation(shown, _making(backbone, opening, grown.ids, shown), True)
+    with contextlib.closing(scheduler.stream(bank, request)) as growing:
+        for samples in growing:
+            grown = samples[0]
+            whole = tokenizer.decode([*opening.ids, *grown.ids])[len(before) :]
+            text = whole if grown.done else whole.rstrip("\ufffd")  # half a character waits
+            if text.strip() and (refused := guard.draft(text, (before[-SAID:],))):
+                return Continuation(shown, (), True, refused)
+            piece = stopper.more(text[len(read) :] if text.startswith(read) else "")
+            read = text
+            shown += piece
+            yield piece
+            if stopper.stopped:
+                return Continuation(shown, _making(backbone, opening, grown.ids, shown), True)
     if rest := stopper.rest():
         yield rest
     ended = (tokenizer.separator,) if grown.finished else ()

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from adapterbot.data.dialogue import Dialogue
-from adapterbot.engine.generate import draft, grow
+from adapterbot.engine.drafts import draft
 from adapterbot.errors import DataError
 from adapterbot.knowledge import given_facts
 from adapterbot.language.words import word_f1
@@ -84,7 +84,7 @@ def contests(
     for start in range(0, len(chosen), TOGETHER):
         part = chosen[start : start + TOGETHER]
         turns = [_prepared(responder, spec, window, seed + start + i) for i, window in enumerate(part)]
-        sampled = grow(responder.backbone, responder.bank, [turn.request for turn in turns])
+        sampled = responder.scheduler.grow(responder.bank, [turn.request for turn in turns])
         for window, turn, samples in zip(part, turns, sampled, strict=True):
             ended = [draft(responder.backbone, sample) for sample in samples if sample.finished]
             if contest := _contest(responder, turn, window.utterances[-1], ended):

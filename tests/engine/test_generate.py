@@ -9,14 +9,13 @@ import pytest
 import torch
 from conftest import random_adapter
 from drafts import generate
-from torch import Tensor
 
-from adapterbot.engine.generate import ENOUGH, _drop_stragglers, draft, grow, pieces, sample
-from adapterbot.engine.request import Request, Sample
+from adapterbot.engine.drafts import draft, pieces
+from adapterbot.engine.request import ENOUGH, Request, Sample, drop_stragglers
 from adapterbot.engine.sampling import next_tokens
+from adapterbot.engine.scheduler import Scheduler
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import load_adapter
-from adapterbot.network.architectures import Architecture
 from adapterbot.network.backbone import Backbone
 from adapterbot.turn import Decode
 
@@ -43,8 +42,7 @@ def request(decode: Decode = PLAIN, adapter: str | None = "a", seed: int = 0, id
 
 def grown(backbone: Backbone, bank: AdapterBank, wanted: Request) -> Sample:
     """The one sample of a request, finished."""
-    *_, last = sample(backbone, bank, [wanted])
-    return last[0][0]
+    return Scheduler(backbone).grow(bank, [wanted])[0][0]
 
 
 def hand_made(decode: Decode, rows: int = 1, seed: int = 0, ids: Sequence[int] = ()) -> list[Sample]:
@@ -224,9 +222,9 @@ def test_the_logprob_is_the_mean_under_the_model_itself() -> None:
 def test_streamed_pieces_make_the_text(tiny: Backbone, bank: AdapterBank, seed: int) -> None:
     """Random weights give spaces, bytes and halves of characters in plenty."""
     shown = ""
-    for samples in sample(tiny, bank, [request(replace(PLAIN, max_tokens=40), seed=seed)]):
-        shown += pieces(tiny, samples[0][0], shown)
-    assert shown == draft(tiny, samples[0][0]).text
+    for samples in Scheduler(tiny).stream(bank, request(replace(PLAIN, max_tokens=40), seed=seed)):
+        shown += pieces(tiny, samples[0], shown)
+    assert shown == draft(tiny, samples[0]).text
 
 
 def test_half_a_character_waits_for_its_other_half(tiny: Backbone) -> None:
@@ -239,31 +237,11 @@ def test_half_a_character_waits_for_its_other_half(tiny: Backbone) -> None:
     assert not any("\ufffd" in step for step in steps)
 
 
-def test_closing_the_iterator_stops_the_work(
-    tiny: Backbone, bank: AdapterBank, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[Tensor] = []
-    forward = type(tiny.decoder).forward
-
-    def counted(decoder: Architecture, ids: Tensor, *more: object) -> Tensor:
-        calls.append(ids)
-        return forward(decoder, ids, *more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(type(tiny.decoder), "forward", counted)
-    stream = sample(tiny, bank, [request(replace(PLAIN, min_tokens=10))])
-    next(stream)
-    next(stream)
-    done = len(calls)
-    stream.close()  # type: ignore[attr-defined]
-    assert list(stream) == []
-    assert len(calls) == done == 2
-
-
 def test_what_drafts_start_with_is_no_choice_of_theirs(tiny: Backbone, bank: AdapterBank) -> None:
     """What follows is as likely as after a prompt that ends with the start."""
     start = (40, 41, 42)
     wanted = replace(request(replace(PLAIN, drafts=3, max_tokens=9)), start=start)
-    *_, samples = sample(tiny, bank, [wanted])
+    samples = Scheduler(tiny).grow(bank, [wanted])
     assert [tuple(s.ids[:3]) for s in samples[0]] == [start] * 3
     assert all(s.steps == len(s.ids) - 3 + s.finished for s in samples[0])
     greedy = replace(GREEDY, max_tokens=9)
@@ -276,29 +254,29 @@ def test_what_drafts_start_with_is_no_choice_of_theirs(tiny: Backbone, bank: Ada
 def test_the_last_drafts_end_once_enough_have_finished(tiny: Backbone) -> None:
     bank = AdapterBank(tiny)
     request = Request(tiny.tokenizer.encode("hello"), None, Decode(drafts=8, max_tokens=60, temperature=1.5), 3)
-    *_, samples = sample(tiny, bank, [request])
+    samples = Scheduler(tiny).grow(bank, [request])
     finished = [s for s in samples[0] if s.finished]
     rest = [s for s in samples[0] if not s.finished]
     assert len(finished) >= ENOUGH * 8 or all(len(s.ids) == 60 for s in rest)
     long = [Sample(request, torch.Generator(), 60, ids=[5] * n, finished=n < 9) for n in range(3, 11)]
-    _drop_stragglers(long)
+    drop_stragglers(long)
     assert all(s.done for s in long)
     few = [Sample(request, torch.Generator(), 60, ids=[5] * n, finished=n < 8) for n in range(3, 11)]
-    _drop_stragglers(few)
+    drop_stragglers(few)
     assert sum(not s.done for s in few) == 3
 
 
 @pytest.mark.parametrize("preferred", [0, 2])
 def test_drafts_go_on_from_the_beginning_that_is_preferred(tiny: Backbone, bank: AdapterBank, preferred: int) -> None:
     settings = replace(PLAIN, drafts=4, min_tokens=8, max_tokens=12)
-    alone = list(grow(tiny, bank, [request(settings)])[0])
+    alone = list(Scheduler(tiny).grow(bank, [request(settings)])[0])
     seen = list[list[int]]()
 
     def prefer(begun: Sequence[Sample]) -> list[float]:
         seen.extend(list(draft.ids) for draft in begun)
         return [100.0 * (i == preferred) for i in range(len(begun))]
 
-    drafts = grow(tiny, bank, [replace(request(settings), agree=3, prefer=prefer)])[0]
+    drafts = Scheduler(tiny).grow(bank, [replace(request(settings), agree=3, prefer=prefer)])[0]
     assert seen == [draft.ids[:3] for draft in alone]
     assert {tuple(draft.ids[:3]) for draft in drafts} == {tuple(alone[preferred].ids[:3])}
     assert all(draft.agreed == 3 for draft in drafts)

@@ -14,8 +14,8 @@ from drafts import generate
 from elsewhere import pretending
 from torch import Tensor
 
-from adapterbot.engine.generate import sample
 from adapterbot.engine.request import Request
+from adapterbot.engine.scheduler import Scheduler
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import AdapterFile
 from adapterbot.network.backbone import Backbone
@@ -109,7 +109,7 @@ def test_every_type_and_device_samples_what_it_scores(tiny: Backbone, place: Pla
     backbone = placed(tiny, place)
     bank = AdapterBank(backbone, files(backbone))
     tolerance = 1e-3 if place.dtype == torch.float32 else 0.2
-    *_, samples = sample(backbone, bank, requests(backbone))
+    samples = Scheduler(backbone).grow(bank, requests(backbone))
     for prompt, skill, grown in zip(prompts(backbone), SKILLS, samples, strict=True):
         for one in grown:
             ids = [*one.ids, *([backbone.tokenizer.separator] if one.finished else [])]

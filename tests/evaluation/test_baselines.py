@@ -22,6 +22,7 @@ from adapterbot.bot import Bot
 from adapterbot.cli import main
 from adapterbot.cli.evaluate import check_request, evaluate_all
 from adapterbot.data.dialogue import read_dialogues
+from adapterbot.engine.scheduler import Scheduler
 from adapterbot.errors import AdapterbotError, DataError, MissingPartError, UnknownNameError
 from adapterbot.evaluation.baselines import (
     Comparison,
@@ -262,7 +263,7 @@ def test_the_command_writes_figures_and_page(
 
 
 def test_what_cannot_work_shows_before_the_work(bot: Bot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapterbot.reply.answer.grow", lambda *_: pytest.fail("it began to reply"))
+    monkeypatch.setattr(Scheduler, "attempts", lambda *_: pytest.fail("it began to reply"))
     with pytest.raises(UnknownNameError, match="did you mean 'reader'"):
         evaluate_all(bot, ["talker", "raeder"], talk(bot, "talker"), None, 5, 0)
     with pytest.raises(AdapterbotError, match="is about skills"):

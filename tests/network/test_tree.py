@@ -12,8 +12,8 @@ from conftest import PLACES, Place, make_chatml, make_tiny, placed
 from drafts import generate
 from torch import Tensor
 
-from adapterbot.engine.generate import grow
 from adapterbot.engine.request import Request
+from adapterbot.engine.scheduler import Scheduler
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.trainable import Adapter
 from adapterbot.network.architectures.cache import Cache
@@ -187,7 +187,7 @@ def test_what_is_generated_is_as_likely_as_it_is_learnt(backbone: Backbone, on: 
     adapter = moved(backbone, on, 1)
     bank = AdapterBank(backbone, {"a": adapter.file()})
     request = replace(asked(backbone, "a", TALK[:3], FACTS[1]), decode=replace(GREEDY, drafts=1))
-    grown = grow(backbone, bank, [request])[0][0]
+    grown = Scheduler(backbone).grow(bank, [request])[0][0]
     said = [*grown.ids, *([backbone.tokenizer.separator] if grown.finished else [])]
     labels = (*[IGNORE] * len(request.ids), *said)
     tree = merge([Prompt((*request.ids, *said), labels, reply=request.reply)], on == "all")

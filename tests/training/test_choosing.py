@@ -13,7 +13,7 @@ import torch
 from conftest import make_bot, make_tiny
 
 from adapterbot.bot import Bot
-from adapterbot.engine.generate import draft, grow
+from adapterbot.engine.drafts import draft
 from adapterbot.errors import DataError
 from adapterbot.history import History
 from adapterbot.home import Home
@@ -84,7 +84,7 @@ def test_a_draft_is_as_likely_as_the_same_text_by_a_person(ending: Bot) -> None:
     compared = 0
     for seed in range(40):
         turn = ending.responder.prepare(spec, history, (), spec.decode.override({"seed": seed, "drafts": 16}))
-        for sample in grow(ending.backbone, ending.bank, [replace(turn.request, agree=0)])[0]:
+        for sample in ending.scheduler.grow(ending.bank, [replace(turn.request, agree=0)])[0]:
             ours = draft(ending.backbone, sample)
             if sample.finished and tokenizer.encode(ours.text) == sample.ids:  # else it is written by other pieces
                 window = Window((), ("My cat is ill.", ours.text))

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapterbot.network.architectures import Adapters, Prefix
-from adapterbot.network.architectures.cache import Layout
+from adapterbot.network.architectures.cache import BLOCK, Layout
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, layer: int, layout: Layout, adapters: Adapters | None) -> Tensor:
@@ -26,18 +26,44 @@ def attend(q: Tensor, k: Tensor, v: Tensor, layer: int, layout: Layout, adapters
     if layout.cache is not None:
         k, v = layout.cache.append(layer, k, v, layout)  # [B, K, S, w]
     mask = layout.mask
+    past = None if q.shape[2] == 1 else layout.past
     if adapters is not None and "prefix" in adapters.sites and (prefix := adapters.prefix(layer)) is not None:
         mask = _seen_with(prefix, mask, q, k.shape[2])
         k, v = (torch.cat([p.expand(len(x), -1, -1, -1), x], 2) for p, x in ((prefix.keys, k), (prefix.values, v)))
-    if q.shape[2] == 1:  # it may look at everything; the heads that share keys are queries of one head (6 x in bf16)
+        past = None
+    if q.shape[2] == 1 and (mask is None or not _written_out(q, mask)):
+        # It may look at everything; the heads that share keys are queries of one head (6 x in bf16).
         shared = q.reshape(q.shape[0], k.shape[1], -1, q.shape[3])  # [B, K, H / K, w]
         return F.scaled_dot_product_attention(shared, k, v, attn_mask=mask).reshape(q.shape[0], 1, -1)
-    if mask is not None and mask.is_floating_point():
-        y = attention(q, k, v, mask).transpose(1, 2).flatten(2)
+    if mask is not None and _written_out(q, mask):
+        y = attention(q, k, v, mask) if past is None else _in_blocks(q, k, v, mask, past)
+        y = y.transpose(1, 2).flatten(2)
         return y if layout.packing is None else layout.packing.sequence(y)
     grouped = q.shape[1] != k.shape[1]
     y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped)
     return y.transpose(1, 2).flatten(2)
+
+
+def _written_out(q: Tensor, mask: Tensor) -> bool:
+    """Whether attention is computed by products and a softmax of our own: where a row's result is then the same to the
+    last bit whatever the other rows are, or where there is a gradient."""
+    return mask.is_floating_point() and (q.dtype == torch.float32 or q.shape[2] > 1)
+
+
+def _in_blocks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, past: int) -> Tensor:
+    """Attention of T new tokens [B, H, T, w] after `past` ones, BLOCK of them at a time.
+
+    Each reads the keys up to its own block alone. Up to so many queries at a time a token's result is the same to the
+    last bit wherever the prompt is cut.
+    """
+    grouped = q.shape[1] != k.shape[1]
+    parts = []
+    for start in range(0, q.shape[2], BLOCK):
+        part = q[:, :, start : start + BLOCK]
+        end = min(-(-(past + start + part.shape[2]) // BLOCK) * BLOCK, k.shape[2])
+        keys, values, seen = k[:, :, :end], v[:, :, :end], mask[:, :, start : start + BLOCK, :end]
+        parts.append(F.scaled_dot_product_attention(part, keys, values, attn_mask=seen, enable_gqa=grouped))
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
 
 
 class _Attention(torch.autograd.Function):

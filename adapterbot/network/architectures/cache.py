@@ -16,6 +16,10 @@ from torch import Tensor
 
 from adapterbot.network.architectures.shape import Shape
 
+# On a processor, sums over keys are taken in an order that goes by how many there are. In whole blocks, filled up with
+# keys that are not seen, a row's sums are the same to the last bit however long the other rows are.
+BLOCK = 64
+
 
 class KeyValues(Protocol):
     """What keeps the keys and values of tokens."""
@@ -77,6 +81,7 @@ class Layout:
     cache: KeyValues | None = None
     columns: Tensor | None = None  # [B, T] of the cache, where rows differ
     packing: Packing | None = None  # the hidden states are one sequence [1, N, d], and so are the positions [1, N]
+    past: int | None = None  # tokens of the longest row before the new ones, where keys come in whole blocks
     carried: dict[Any, Tensor] = field(default_factory=dict)  # what adapters carry from block to block of this pass
 
     @classmethod
@@ -88,7 +93,8 @@ class Layout:
 class Cache:
     """Keys and values of the tokens so far; every row has its own length. The caller owns it, the decoder adds to it.
 
-    New tokens of a row stand directly after its last one. What lies beyond a row's length is never seen.
+    New tokens of a row stand directly after its last one. What lies beyond a row's length is never seen. Rows come and
+    go: memory grows with the most that there were, and is kept.
     """
 
     def __init__(
@@ -102,71 +108,100 @@ class Cache:
         layers: int | None = None,
     ) -> None:
         """`layers`: the model's, and those that adapters ask for (`AdapterBank.layers`); None: the model's alone."""
-        # Zeros, as what is not seen is still multiplied, by 0. One column more takes the padding of unequal rows.
-        size = (layers or shape.layers, 2, rows, shape.kv_heads, capacity + 1, shape.head_width)
-        self.kv = torch.zeros(size, device=device, dtype=dtype)  # [L, 2, B, K, capacity + 1, w]
         self.shape = shape
         self.capacity = capacity
         self.lengths = [0] * rows
+        self.memory = _zeros(shape, layers or shape.layers, rows, capacity, device, dtype)
 
-    def fork(self, rows: Sequence[int], room: int) -> Cache:
-        """A cache with these rows, in this order, and room for so many tokens more. This one stays as it is.
+    @property
+    def kv(self) -> Tensor:
+        """Keys and values of the rows [L, 2, B, K, C, w], with room for what may come."""
+        return self.memory[:, :, : len(self.lengths)]
 
-        A row may be taken several times: drafts share the computation of their prompt. Each has keys of its own in
-        memory, as attention reads the keys of a row in one piece.
+    def add(self, other: Cache, row: int = 0, *, length: int | None = None, copies: int = 1, room: int = 0) -> None:
+        """So many rows more, each of which goes on from a row of `other` (its first `length` tokens; None: all of them)
+        and has room for so many tokens.
+
+        Drafts share the computation of their prompt. Each has keys of its own in memory, as attention reads the keys of
+        a row in one piece.
         """
-        lengths = [self.lengths[row] for row in rows]
-        longest = max(lengths)
-        kv = self.kv
-        other = Cache(self.shape, len(rows), longest + room, device=kv.device, dtype=kv.dtype, layers=len(kv))
-        index = torch.tensor(rows, device=self.kv.device)
-        for ours, theirs in zip(self.kv, other.kv, strict=True):  # a layer at a time: no third copy of all
-            theirs[..., :longest, :] = ours[..., :longest, :].index_select(1, index)
-        other.lengths = lengths
-        return other
+        start = len(self.lengths)
+        length = other.lengths[row] if length is None else length
+        self._grow(start + copies, length + room, len(other.memory))
+        target = self.memory[: len(other.memory), :, start : start + copies, :, :length]
+        target.copy_(other.memory[:, :, row : row + 1, :, :length])
+        self.lengths += [length] * copies
 
-    def reorder(self, rows: Sequence[int]) -> None:
-        """Put these rows in place of all, as many as there are."""
-        index = torch.tensor(rows, device=self.kv.device)
-        self.lengths = [self.lengths[row] for row in rows]
-        longest = max(self.lengths)
-        for layer in self.kv:
-            layer[..., :longest, :] = layer[..., :longest, :].index_select(1, index)
+    def copy(self, row: int, others: Sequence[int]) -> None:
+        """Put a row in place of others."""
+        length = self.lengths[row]
+        for other in others:
+            self.memory[:, :, other, :, :length] = self.memory[:, :, row, :, :length]
+            self.lengths[other] = length
+
+    def remove(self, row: int, clean: bool = False) -> None:
+        """Let a row go; the last one takes its place. `clean`: it may hold what is no number, so that nothing of it is
+        left: what is not seen is still multiplied, by 0."""
+        if clean:
+            self.memory[:, :, row] = 0
+        length = self.lengths.pop()
+        last = len(self.lengths)
+        if row != last:
+            self.memory[:, :, row, :, :length] = self.memory[:, :, last, :, :length]
+            self.lengths[row] = length
+
+    def _grow(self, rows: int, capacity: int, layers: int) -> None:
+        """Have room for so many rows, tokens of each, and layers; raises what torch raises where memory does not do."""
+        kv = self.memory
+        capacity = max(capacity, self.capacity)
+        if layers > len(kv) or rows > kv.shape[2] or capacity > kv.shape[4] - 1:
+            most = rows if rows <= kv.shape[2] else max(rows, 2 * kv.shape[2])
+            more = _zeros(self.shape, max(layers, len(kv)), max(most, kv.shape[2]), capacity, kv.device, kv.dtype)
+            if self.lengths:
+                used, longest = len(self.lengths), max(self.lengths)
+                more[: len(kv), :, :used, :, :longest] = kv[:, :, :used, :, :longest]
+            self.memory = more
+        self.capacity = capacity
 
     def layout(self, new: int, lengths: Sequence[int] | None = None) -> Layout:
         """Where `new` tokens per row would stand, of which the first `lengths[b]` are real (None: all of them).
+
+        On a processor the keys that are read are whole blocks, and there is always a mask: see `BLOCK`.
 
         Raises:
             ValueError: a row would be longer than the capacity.
         """
         if max(map(sum, zip(self.lengths, self._real(new, lengths), strict=True))) > self.capacity:
             raise ValueError(f"a cache of {self.capacity} tokens has no room for {new} after {max(self.lengths)}")
-        start = self.lengths[0]
-        device = self.kv.device
-        if start + new <= self.capacity and all(length == start for length in self.lengths):
-            positions = self._positions(torch.arange(start, start + new, device=device)).expand(len(self.lengths), -1)
-            # One token sees everything, and without a past what it sees is causal: no mask is faster than a mask.
-            mask = _seen(start + torch.arange(new, device=device)[None], start + new) if new > 1 and start else None
-            return Layout(positions, mask, self)
+        start, longest = self.lengths[0], max(self.lengths)
+        device = self.memory.device
+        exact = device.type == "cpu"
+        end = self._end(longest + new)
         offsets = torch.arange(new, device=device)
+        if start + new <= end and all(length == start for length in self.lengths):
+            columns = start + offsets[None]
+            positions = self._positions(columns).expand(len(self.lengths), -1)
+            # Elsewhere one token sees everything, and without a past what it sees is causal: no mask is faster.
+            mask = self._mask(columns, end) if exact or (new > 1 and start) else None
+            return Layout(positions, mask, self, past=start if exact else None)
         columns = torch.tensor(self.lengths, device=device)[:, None] + offsets  # [B, T]
         positions = self._positions(columns)
-        mask = _seen(columns, min(max(self.lengths) + new, self.capacity))
+        mask = self._mask(columns, end)
         if lengths is not None:  # padding must not lie on what stands in the last column
             real = offsets < torch.tensor(lengths, device=device)[:, None]
-            columns = torch.where(real, columns, self.capacity)
-        return Layout(positions, mask, self, columns)
+            columns = torch.where(real, columns, self.memory.shape[4] - 1)
+        columns = columns.clamp(max=self.memory.shape[4] - 1)
+        return Layout(positions, mask, self, columns, past=longest if exact else None)
 
     def append(self, layer: int, keys: Tensor, values: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         """Store keys and values [B, K, T, w] of a layer; returns those of all S tokens."""
-        kept_keys, kept_values = self.kv[layer].unbind()  # [B, K, capacity + 1, w]
+        kept_keys, kept_values = self.memory[layer, :, : len(self.lengths)].unbind()  # [B, K, C, w]
+        end = self._end(max(self.lengths) + keys.shape[2])
         if layout.columns is None:
             start = self.lengths[0]
-            end = self.lengths[0] + keys.shape[2]
-            kept_keys[:, :, start:end] = keys
-            kept_values[:, :, start:end] = values
+            kept_keys[:, :, start : start + keys.shape[2]] = keys
+            kept_values[:, :, start : start + keys.shape[2]] = values
         else:
-            end = min(max(self.lengths) + keys.shape[2], self.capacity)
             rows = torch.arange(len(self.lengths), device=keys.device)[:, None]
             kept_keys[rows, :, layout.columns] = keys.transpose(1, 2).to(kept_keys.dtype)  # [B, T, K, w]
             kept_values[rows, :, layout.columns] = values.transpose(1, 2).to(kept_values.dtype)
@@ -187,6 +222,12 @@ class Cache:
         all_keys, all_values = kept.unflatten(-1, (keys.shape[1], -1)).transpose(2, 3)
         return all_keys, all_values
 
+    def _end(self, tokens: int) -> int:
+        """How many keys are read where the longest row has so many."""
+        if self.memory.device.type != "cpu":
+            return min(tokens, self.memory.shape[4] - 1)
+        return min(-(-tokens // BLOCK) * BLOCK, self.memory.shape[4] - 1)
+
     def advance(self, new: int, lengths: Sequence[int] | None = None) -> None:
         """Count the tokens of a forward pass that has gone through all layers."""
         self.lengths = [length + more for length, more in zip(self.lengths, self._real(new, lengths), strict=True)]
@@ -194,16 +235,29 @@ class Cache:
     def _real(self, new: int, lengths: Sequence[int] | None) -> Sequence[int]:
         return [new] * len(self.lengths) if lengths is None else lengths
 
+    def _mask(self, columns: Tensor, keys: int) -> Tensor:
+        """Which of S keys the tokens in these columns [B or 1, T] see: themselves and all before [B or 1, 1, T, S]."""
+        seen = (torch.arange(keys, device=columns.device) <= columns[..., None])[:, None]
+        if self.memory.device.type != "cpu":
+            return seen
+        return torch.zeros(seen.shape, dtype=self.memory.dtype).masked_fill_(~seen, -torch.inf)
+
     def _positions(self, columns: Tensor) -> Tensor:
         """Padding, and what follows a reply that has ended while other rows go on, may lie beyond the last position."""
         return columns.clamp(max=self.shape.positions - 1)
 
 
+def _zeros(
+    shape: Shape, layers: int, rows: int, capacity: int, device: torch.device | str | None, dtype: torch.dtype | None
+) -> Tensor:
+    """Memory for so many rows of so many tokens, in whole blocks [L, 2, B, K, C, w].
+
+    Zeros, as what is not seen is still multiplied, by 0. One column more takes the padding of unequal rows.
+    """
+    columns = -(-capacity // BLOCK) * BLOCK + 1
+    return torch.zeros(layers, 2, rows, shape.kv_heads, columns, shape.head_width, device=device, dtype=dtype)
+
+
 def layers_beside(shape: Shape, width: int) -> int:
     """How many layers of a cache the keys and values of an adapter's attention of this width take."""
     return math.ceil(width / (shape.kv_heads * shape.head_width))
-
-
-def _seen(columns: Tensor, keys: int) -> Tensor:
-    """Which of S keys the tokens in these columns [B or 1, T] see: themselves and all before [B or 1, 1, T, S]."""
-    return (torch.arange(keys, device=columns.device) <= columns[..., None])[:, None]

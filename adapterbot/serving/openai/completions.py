@@ -168,7 +168,7 @@ class Writing:
         bot = self._bot
 
         def open() -> Any:
-            return continued(bot.backbone, bot.bank, opening, bot.guard)
+            return continued(bot.scheduler, bot.bank, opening, bot.guard)
 
         return ReplyStream(bot.pool, open)
 

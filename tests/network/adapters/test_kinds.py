@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import make_chatml, make_tiny
+from drafts import forked
 from torch import Tensor
 
 from adapterbot.errors import AdapterError, SpecError
@@ -75,7 +76,7 @@ def stepwise(backbone: Backbone, bank: AdapterBank, skills: Sequence[str | None]
     """In three passes over a cache that is forked after the first, as decoding does."""
     cache = Cache(backbone.shape, len(ids), 3, layers=bank.layers(skills))
     first = backbone.decoder(ids[:, :3], bank.select(skills), cache)
-    cache = cache.fork(range(len(ids)), ids.shape[1])
+    cache = forked(cache, range(len(ids)), ids.shape[1])
     adapters = bank.select(skills)
     return torch.cat([first, *(backbone.decoder(part, adapters, cache) for part in ids[:, 3:].split([1, 3], 1))], 1)
 

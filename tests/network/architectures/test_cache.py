@@ -8,6 +8,7 @@ from itertools import accumulate
 import pytest
 import torch
 from conftest import PLACES, Place, placed
+from drafts import forked
 from torch import Tensor
 
 from adapterbot.network.architectures.cache import Cache
@@ -105,7 +106,7 @@ def test_forks_share_a_prefix_and_go_on_independently(backbone: Backbone) -> Non
     backbone.decoder(padded(prompts), None, cache, [3, 5])
     before = cache.kv.clone()
     owners = [1, 0, 1, 1]
-    fork = cache.fork(owners, room=2)
+    fork = forked(cache, owners, room=2)
     more = drawn(backbone, 2, 2, 2, 2, seed=1)
     found = logits(
         backbone, torch.cat([backbone.decoder(part, None, fork) for part in torch.stack(more).split(1, 1)], 1)
@@ -115,7 +116,7 @@ def test_forks_share_a_prefix_and_go_on_independently(backbone: Backbone) -> Non
     assert fork.lengths == [7, 5, 7, 7]
     assert cache.lengths == [3, 5]
     assert torch.equal(cache.kv, before), "the prompts' cache stays as it is"
-    again = cache.fork([0], room=2)  # and can be gone on from once more
+    again = forked(cache, [0], room=2)  # and can be gone on from once more
     near(backbone, logits(backbone, backbone.decoder(more[1][None], None, again))[0], found[1])
 
 
@@ -124,11 +125,35 @@ def test_rows_are_put_in_place_of_others(backbone: Backbone) -> None:
     cache = cache_of(backbone, 3, 8)
     with torch.inference_mode():
         backbone.decoder(padded(prompts), None, cache, [4, 3, 5])
-        forked = cache.fork([2, 0, 2], room=3)
-        cache.reorder([2, 0, 2])
-        assert cache.lengths == forked.lengths == [5, 4, 5]
+        fork = forked(cache, [2, 0, 2], room=3)
+        cache.copy(0, [1])
+        cache.copy(2, [0])
+        assert cache.lengths == fork.lengths == [5, 4, 5]
         more = torch.stack(drawn(backbone, 2, 2, 2, seed=1))
-        near(backbone, backbone.decoder(more, None, cache), backbone.decoder(more, None, forked))
+        near(backbone, backbone.decoder(more, None, cache), backbone.decoder(more, None, fork))
+
+
+@torch.inference_mode()
+def test_rows_come_and_go(backbone: Backbone) -> None:
+    """The last row takes the place of one that goes, and of what was no number nothing is left."""
+    prompts = drawn(backbone, 4, 3, 70)
+    cache = cache_of(backbone, 0, 0)
+    for prompt in prompts:
+        one = cache_of(backbone, 1, len(prompt))
+        backbone.decoder(prompt[None], None, one)
+        cache.add(one, room=2)
+    assert cache.lengths == [4, 3, 70]
+    cache.memory[:, :, 0] = torch.nan
+    cache.remove(0, clean=True)
+    assert cache.lengths == [70, 3]
+    assert bool(cache.memory.isfinite().all())
+    more = torch.stack(drawn(backbone, 2, 2, seed=1))
+    found = logits(backbone, backbone.decoder(more, None, cache))
+    near(backbone, found[0], alone(backbone, torch.cat([prompts[2], more[0]]))[-2:])
+    near(backbone, found[1], alone(backbone, torch.cat([prompts[1], more[1]]))[-2:])
+    cache.remove(1)
+    cache.remove(0)
+    assert cache.lengths == []
 
 
 def test_keys_are_of_the_type_and_the_place_of_the_backbone(backbone: Backbone) -> None:
@@ -136,7 +161,7 @@ def test_keys_are_of_the_type_and_the_place_of_the_backbone(backbone: Backbone) 
     assert (cache.kv.device.type, cache.kv.dtype) == (backbone.device.type, backbone.dtype)
     with torch.inference_mode():
         hidden = backbone.decoder(torch.stack(drawn(backbone, 4, 4)), None, cache)
-    assert hidden.dtype == cache.fork([1], 1).kv.dtype == backbone.dtype
+    assert hidden.dtype == forked(cache, [1], 1).kv.dtype == backbone.dtype
 
 
 def test_a_full_cache_says_so_and_stays_as_it_is(tiny: Backbone) -> None:

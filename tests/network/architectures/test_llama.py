@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import PLACES, Place, fresh_adapter, placed
+from drafts import forked
 from llama_folders import SIZES, VOCAB, make_model
 
 from adapterbot.errors import BackboneError
@@ -99,7 +100,7 @@ def test_rows_of_their_own_length_and_single_steps_are_those_of_transformers(pai
         part = torch.stack([row[start : start + new] for row, start in zip(rows, at, strict=True)])
         found.append(list(logits(backbone, backbone.decoder(part, None, cache))))
         starts.append([start + new for start in at])
-    fork = cache.fork([1, 0, 1], room=1)
+    fork = forked(cache, [1, 0, 1], room=1)
     more = torch.stack([rows[1, 16:17], rows[0, 9:10], rows[1, 16:17]])
     last = logits(backbone, backbone.decoder(more, None, fork))
     for b, end in enumerate(starts[-1]):
@@ -116,7 +117,7 @@ def test_a_cache_changes_nothing_on_any_device(small: Backbone, place: Place, st
     backbone = placed(small, place)
     ids = drawn(2, 12).to(backbone.device)
     cache = Cache(backbone.shape, 2, 12, device=backbone.device, dtype=backbone.dtype)
-    assert cache.kv.shape == (3, 2, 2, 2, 13, 8), "two heads of keys and values, not six"
+    assert cache.kv.shape == (3, 2, 2, 2, 65, 8), "two heads of keys and values, not six"
     hidden = torch.cat([backbone.decoder(part, None, cache) for part in ids.split(steps, 1)], 1)
     wanted = logits(backbone, backbone.decoder(ids))
     assert far(logits(backbone, hidden), wanted) < NEAR[backbone.dtype]
