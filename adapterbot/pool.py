@@ -1,6 +1,6 @@
 """Turns for programs on asyncio: some threads that work, and a line in front of them that has an end.
 
-This is the one place where a reply is waited for: what batches the turns of many people can take it.
+A thread mostly waits: the model has one of its own, in which all replies are made together (`engine/scheduler.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from adapterbot.errors import BusyError
 if TYPE_CHECKING:
     from adapterbot.turn import Reply
 
-THREADS = 2  # turns at a time: more share the same processor
+THREADS = 16  # turns at a time, whose drafts grow side by side
 LINE = 64  # turns that wait for a thread
 T = TypeVar("T")
 

@@ -30,7 +30,7 @@ def serve(
     allow_origin: Annotated[
         list[str] | None, typer.Option(help="A site whose pages may ask, such as https://example.org; repeatable.")
     ] = None,
-    threads: Annotated[int, typer.Option(help="Replies that are made at a time.", min=1, max=64)] = 2,
+    threads: Annotated[int, typer.Option(help="Replies that are made at a time.", min=1, max=64)] = 16,
     line: Annotated[
         int, typer.Option("--queue", help="Requests that wait; those beyond get 503.", min=0, max=10_000)
     ] = 64,
