@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 Cells = tuple[tuple[str, str], ...]  # name and value of each cell, in order
+Wanted = tuple[tuple[str, str, str], ...]  # column, test and value of what was looked for
 Label = Literal["supported", "contradicted", "not known"]
 
 
@@ -98,13 +99,25 @@ class Triple(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What the user asks of a row: a column (empty where no column tells it); of one that they say is so or so, what
+    they said (`test` and `said`, as in a query) and whether it `holds`."""
+
+    column: str
+    test: str = ""
+    said: str = ""
+    holds: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Row(Fact):
-    """A row of `table`, without its empty cells; `key` is the value that it goes by."""
+    """A row of `table`, without its empty cells; `key` is the value that it goes by, `asked` what is asked of it."""
 
     kind: ClassVar[str] = "row"
     table: str
     key: str
     cells: Cells
+    asked: tuple[Asked, ...] = ()
 
     @property
     def line(self) -> str:
@@ -205,11 +218,12 @@ class Verdict(Fact):
 
 @dataclass(frozen=True, slots=True)
 class Nothing(Fact):
-    """`topic` was looked for and not found."""
+    """`topic` was looked for and not found; `wanted` is what it should have been: column, test and value."""
 
     kind: ClassVar[str] = "nothing"
     topic: str
     words: str = "none"
+    wanted: Wanted = ()
 
     @property
     def line(self) -> str:
@@ -231,11 +245,14 @@ class Notice(Fact):
 
 @dataclass(frozen=True, slots=True)
 class Count(Fact):
-    """How many there are of something, where too little was asked to choose by."""
+    """How many there are of something, where too little was asked to choose by, or where that is `asked`; `wanted` is
+    what they are."""
 
     kind: ClassVar[str] = "count"
     n: int
     of: str
+    asked: bool = False
+    wanted: Wanted = ()
 
     @property
     def line(self) -> str:

@@ -25,7 +25,7 @@ VALUES = frozenset(
     january february april june july august september october november december
     sunny rainy cloudy snowy windy foggy stormy humid frosty overcast drizzling drizzle misty hailing hail raining rain
     snowing snow blizzard fog frost storm thunderstorm
-    north south east west centre cheap moderate expensive
+    north south east west centre cheap moderate expensive noon midday midnight
     """)
 )
 # One thing under several names: whoever has one of a group has all of them.

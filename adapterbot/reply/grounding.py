@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from adapterbot.facts import Count, Fact, Label, Nothing, Passage, Verdict
+from adapterbot.facts import Count, Fact, Label, Nothing, Passage, Row, Verdict
 from adapterbot.knowledge import source_class
 from adapterbot.language.text import Text, all_parts
 from adapterbot.language.values import (
@@ -26,6 +26,7 @@ from adapterbot.language.values import (
     values,
     with_synonyms,
 )
+from adapterbot.reply import wording
 from adapterbot.spec.tables import SkillSpec
 
 # How many things there are is no cell of a row: "there are 52 parks" cannot be had from "52 Tannery Lane".
@@ -40,6 +41,10 @@ IGNORANCE = re.compile(
 )
 # No row fits all that was asked; "no hotels in the west" would say more than that.
 OVERALL = re.compile(r"\b(?:none|nothing|anything|such|like that|criteria|fits?|match(?:es)?|meets?)\b", re.IGNORECASE)
+# What says the opposite of a row that was found, or takes it back.
+DENIES = re.compile(rf"{DENIAL.pattern}|\b(?:far from|sorry|neither|nor|without|lacks?)\b", re.IGNORECASE)
+# What a table tells of a place: from its row alone, whatever the user took it to be.
+OF_ROWS = frozenset({"north", "south", "east", "west", "centre", "center", "cheap", "moderate", "expensive"})
 AFTER_ALL = re.compile(rf"{NUMBER}|\bbut (?:there (?:is|are)|i have|we have|it)\b(?! no| not)", re.IGNORECASE)
 ANSWERED = re.compile(r"^(?:yes|no|nope|not really)\s*[,.!]|\bafraid (?:so|not)\b", re.IGNORECASE)
 # By what was looked for: what a reply that found nothing has to name, and how it is said where no draft does.
@@ -107,6 +112,8 @@ class Evidence:
             return wrong or self._unsupported(reply.text, all_parts([*self.lines, *utterances[-1:]]))
         text = reply.text
         said = all_parts(utterances)
+        if self.strict and (denied := self._denied(reply, utterances)):
+            return denied
         rows = [(fact, line) for fact, line in zip(self.facts, self.lines, strict=True) if len(fact.row) > 1]
         others = [(fact, line) for fact, line in zip(self.facts, self.lines, strict=True) if len(fact.row) <= 1]
         told = all_parts(line for _, line in others)
@@ -123,6 +130,24 @@ class Evidence:
             return self._unsupported(text, told | all_parts(line for _, line in rows))
         tried = (self._unsupported(text, told | line.parts) for line in named or [line for _, line in rows])
         return min(tried, key=len)
+
+    def _denied(self, reply: Text, utterances: Sequence[Text]) -> list[str]:
+        """What a reply to rows denies, takes from the user's words, adds, or leaves out: the name of the only row."""
+        rows = [fact for fact in self.facts if isinstance(fact, Row)]
+        if not rows:
+            return []
+        cells = [value.lower() for row in rows for _, value in row.cells]
+        lacking = [name for row in rows for name, value in row.cells if value.lower() == "no"]
+        text = reply.text.lower()
+        for phrase in [cell for cell in cells if cell.startswith("no ")] + [f"no {name}" for name in lacking]:
+            text = text.replace(phrase, "")
+        wrong = [found[0] for found in DENIES.finditer(text)]
+        known = with_synonyms(all_parts(Text(cell) for cell in cells))
+        wrong += [word for word in reply.tokens if word in OF_ROWS and word not in known and "?" not in reply.text]
+        first = next((name for name in rows[0].names), "") if len(rows) == 1 else ""
+        if first and not any(parts([first]) <= text.parts for text in (reply, *utterances[-3:])):
+            wrong.append(first)
+        return wrong
 
     def _unsupported(self, text: str, known: Iterable[str]) -> list[str]:
         known = with_synonyms(known)
@@ -142,10 +167,11 @@ def against_nothing(text: str, topic: str) -> list[str]:
 
 
 def told(facts: Sequence[Fact]) -> str:
-    """The reply to facts with a verdict: a sentence on it, then all of the evidence as it is; "" without a verdict."""
+    """The reply that facts give word by word; "" where a model words it. To a verdict it is a sentence on it, then all
+    of the evidence as it is; see `wording` for rows of tables."""
     verdict = next((fact for fact in facts if isinstance(fact, Verdict)), None)
     if verdict is None:
-        return ""
+        return wording.told(facts)
     evidence = [verdict.evidence, *(fact.line for fact in facts if fact is not verdict)]
     read = [text.strip() for text in evidence if text.strip()]
     if not read and verdict.label == "not known":

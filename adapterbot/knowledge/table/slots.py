@@ -1,76 +1,27 @@
-"""3 · What one message says about the columns of a table: values, flags, numbers, times of day, and an order."""
+"""3 · What one message says of a table: wants, what is not wanted, amounts, times of day, an order, what is asked."""
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
 
+from adapterbot.knowledge.query_language import Clause
+from adapterbot.knowledge.table.amounts import Amount, amounts
+from adapterbot.knowledge.table.columns import CALLED, asked_columns, cue
+from adapterbot.knowledge.table.orders import order_of, text_without_order
+from adapterbot.knowledge.table.polarity import denied, indifferent
 from adapterbot.knowledge.table.store import Column
-from adapterbot.language.values import DIGITS
+from adapterbot.knowledge.table.table import Table, squeezed
+from adapterbot.knowledge.table.times import times_of
+from adapterbot.knowledge.table.vocabulary import Span, Vocabulary, tokens
 from adapterbot.language.words import STOP
 
-LONGEST_VALUE = 4  # words
-# how alike a misspelt word of at least so many letters has to be
-TYPO = 0.85
-TYPO_LETTERS = 5
-Test = Literal["=", ">=", "<="]
-
 WORD = re.compile(r"[^\W_]+")
-SYNONYMS = {
-    "centre": "center central downtown citycentre citycenter",
-    "cheap": "cheaper cheapest inexpensive budget affordable lowcost",
-    "moderate": "moderately midrange midpriced mediumpriced reasonable",
-    "expensive": "pricey upscale fancy luxury luxurious highend",
-    "guesthouse": "bedandbreakfast",
-    "gas station": "petrolstation petrol fuel",
-    "coffee or tea place": "coffeeshop cafe",
-}
-GENERIC = frozenset(
-    WORD.findall("restaurant store station garage center centre place shop pool")
-)  # "chinese restaurant"
-NEGATORS = frozenset(WORD.findall("not no without avoid avoids avoiding except don dont doesn doesnt isn isnt never"))
-FLAGS = {"internet": "internet|wi-?fi|wireless", "parking": r"parking|park my car"}
-COUNTED = {"stars": r"stars?\b", "seats": r"(?:seats?|people|persons?|passengers?|of us)\b"}
-NUMBER = rf"\b(\d{{1,3}}|{'|'.join(DIGITS)}|one)[\s-]*"
-CLOCK = re.compile(
-    r"(?:\b(at|by|before|after|around|about|until|till|from|past|than)\s+)?"
-    r"(?:\b(\d{1,2})(?:[:.](\d\d))?\s*(?:(?:([ap])\.?m\b\.?)|(o'?\s?clock))?(?![\d:])|\b(noon|midday|midnight)\b)",
-    re.I,
-)
-COUNTING = re.compile(
-    r"\s*(?:-|(?:star|people|person|ticket|seat|night|day|adult|of us|pounds?|miles?|min|hour)s?\b)", re.I
-)
-ARRIVING = r"arriv\w*|reach\w*|(?:get|be) (?:there|in|to)"
-LEAVING = r"leav\w*|depart\w*|set(?:ting)? off|go(?:ing)?|start\w*"
-MOVES = re.compile(rf"\b(?:({ARRIVING})|({LEAVING}))\b", re.I)
-TOWARDS = frozenset(WORD.findall("to into towards toward for reach reaching arrive arrives arriving at in destination"))
-AWAY = frozenset(WORD.findall("from leaving leave leaves departing depart departs out departure"))
-# The columns that an order goes by, the first that the table has, and whether the most comes first.
-ORDERS = (
-    (re.compile(r"\b(?:nearest|closest|nearby|near me|close by|shortest)\b", re.I), ("distance", "duration"), False),
-    (re.compile(r"\b(?:cheapest|lowest)\b", re.I), ("price", "fare"), False),
-    (re.compile(r"\b(?:earliest|first train|soonest)\b", re.I), ("leaveAt",), False),
-    (re.compile(r"\b(?:latest|last train)\b", re.I), ("leaveAt",), True),
-    (re.compile(r"\b(?:fastest|quickest)\b", re.I), ("duration", "distance"), False),
-    (re.compile(r"\b(?:best rated|highest|most stars)\b", re.I), ("stars", "rating"), True),
-)
-# What a bot says when it asks for a column.
-ASKING = {
-    "area": r"area|part|side|where|location",
-    "pricerange": r"pric\w*|budget|spend|expensive",
-    "food": r"food|cuisine|eat",
-    "stars": r"stars?|rating",
-    "type": r"type|kind|sort",
-    "day": r"day",
-    "departure": r"from|depart\w*",
-    "destination": r"destination|to go|going|heading|travell?ing to|where to",
-    "leaveAt": r"leave|depart|time|when",
-    "arriveBy": r"arriv\w*|time|when",
-}
+TOWARDS = frozenset("to into towards toward for reach reaching arrive arrives arriving at in destination".split())
+AWAY = frozenset("from leaving leave leaves departing depart departs out departure".split())
+QUESTION = re.compile(r"^\W*(?:(?:and|so|but|ok(?:ay)?|well|hm+|also)\W+)*(?:is|are|was|does|do|has|have|had|can|could|will|would|isn|aren|doesn|hasn|haven)(?:n?['’]?t)?\b", re.I)  # fmt: skip
 # A value that the table may lack: the word before "food", a cuisine, what the nearest of is wanted, a place with a
 # capital. The word stands in the first group.
 UNKNOWN = {
@@ -80,218 +31,215 @@ UNKNOWN = {
     "departure": r"\b(?:[Ff]rom|[Ll]eaving) (?-i:([A-Z][a-z]+))\b",
     "destination": r"\b(?:[Tt]o|[Ff]or) (?-i:([A-Z][a-z]+))\b",
 }
+KINDS = re.compile(
+    r"\b(?:(?:is|are) there|there(?:'s| is| are)|do you (?:have|know)|looking for|(?:find|show|recommend) me|want to (?:see|visit))"
+    r"(?: of)? (?:any|an?|some|one) ([a-z]+)\b(?! (?:in|with|food))|\bare there ([a-z]{4,}s)\b", re.I,
+)  # fmt: skip
 PLAIN = frozenset(
     WORD.findall("""
     kind type sort local other different same best good great nice tasty delicious decent excellent cheap expensive
     serve serves serving vegetarian their this that what which these those place main town city free real normal
-    available clean mean stylish fish
+    available clean mean stylish fish places thing things cheaper cheapest option options way chance idea
+    recommendation recommendations suggestion suggestions restaurant restaurants hotel hotels room rooms attraction
+    attractions taxi taxis cab cabs train trains car cars trip somewhere more less another activity activities sight
+    sights car service services company companies firm firms road traffic star stars table spot spots lodging
+    accommodation later earlier closer nearer direct faster one ones connection connections museum food closest
+    nearest most least nothing anything something quiet big small large fun interesting heavy collision block
     """)
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
-    """What one column has to be. With several values one of them is enough."""
+class Heard:
+    """One message. `wants` and `denied` are clauses on columns, `named` the columns that it speaks of."""
 
-    column: Column
-    test: Test
-    values: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.column.name}{self.test}{'|'.join(self.values)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A value in a text, from word `start` to before word `end`, and the columns that have it."""
-
-    start: int
-    end: int
-    columns: tuple[Column, ...]
-    value: str
+    wants: tuple[Clause, ...] = ()
+    order: tuple[str, bool] | None = None
+    ask: tuple[str, ...] = ()
+    free: frozenset[str] = frozenset()  # columns that are all the same
+    is_question: bool = False  # that a yes or a no answers
+    words: tuple[str, ...] = field(default=(), repr=False)
 
 
 class Speech:
     """How people speak of the columns of one table. `topic` is what its rows are: a restaurant."""
 
-    def __init__(self, columns: Sequence[Column], topic: str) -> None:
-        self.columns = {c.name: c for c in columns}
-        self._topic = topic
-        self._spoken: dict[str, list[tuple[Column, str]]] = {}
-        chosen = [(column, value) for column in columns for value in column.values]
-        for column, value in chosen:
-            self._add(column, value, squeezed(value))
-        for column, value in chosen:  # shorter ways to say it, where they mean nothing else
-            for shorter in _shorter(value):
-                if shorter not in self._spoken or column not in [c for c, _ in self._spoken[shorter]]:
-                    self._add(column, value, shorter)
-        self._long = [spoken for spoken in self._spoken if len(spoken) >= TYPO_LETTERS]
+    def __init__(self, table: Table, topic: str) -> None:
+        self.columns = {c.name: c for c in table.columns}
+        self.topic = topic
+        self.table = table
+        self._vocabulary = Vocabulary(table.columns)
 
-    def _add(self, column: Column, value: str, spoken: str) -> None:
-        self._spoken.setdefault(spoken, []).append((column, value))
-
-    def wants(self, text: str, asked: Sequence[str] = ()) -> dict[str, Want]:
-        """What `text` wants of each column; `asked` are the columns that the bot just asked for."""
-        found = self._values(text, asked)
-        found |= {name: want for name, want in self._unknown(text) if name not in found}
-        found |= {want.column.name: want for want in self._flags(text)}
-        found |= {want.column.name: want for want in self._numbers(text, asked)}
-        found |= {want.column.name: want for want in self._times(text, asked)}
-        return found
-
-    def order(self, text: str) -> tuple[Column, bool] | None:
-        """The column that `text` wants the rows sorted by, and whether the most comes first."""
-        for pattern, names, descending in ORDERS:
-            column = next((self.columns[name] for name in names if name in self.columns), None)
-            if column and pattern.search(text):
-                return column, descending
-        return None
+    def hear(self, text: str, asked: Sequence[str] = (), last: str = "", whole: bool = False) -> Heard:
+        """What `text` says; `asked` are the columns that the bot just asked for, `last` the column whose amount was
+        spoken of before. `whole`: "a hotel" is a value, and not what all rows are."""
+        plain = text_without_order(text)
+        words = tokens(plain)
+        clauses, free = self._values(plain, words, asked, whole)
+        numbers = self._amounts(text, asked, last)
+        clauses += [amount.clause for amount in numbers]
+        clauses += self._times(text, asked)
+        known = {clause.column for clause in clauses}
+        clauses += [clause for clause in self._unknown(text) if clause.column not in known]
+        question = bool(QUESTION.match(text)) and "?" in text
+        order = order_of(text, self.table)
+        ask = asked_columns(text, self.table.columns)
+        return Heard(tuple(dict.fromkeys(clauses)), order, ask, free, question, tuple(words))
 
     def asked(self, text: str) -> tuple[str, ...]:
         """The columns that a question of the bot asks for."""
         if "?" not in text:
             return ()
-        matches = self._matches(WORD.findall(text.lower()))
-        named = [column.name for match in matches for column in match.columns]
-        return tuple(
-            name
-            for name in self.columns
-            if re.search(rf"\b(?:{ASKING.get(name, re.escape(name))})\b", text, re.I) or named.count(name) > 1
-        )
+        named = [column.name for span in self._vocabulary.spans(tokens(text)) for column in span.columns]
+        asked = asked_columns(text, tuple(self.columns.values()))
+        more = [name for name in self.columns if named.count(name) > 1]
+        if re.search(r"\bwhere\b|\bpart\b", text, re.I) and "area" in self.columns:
+            more.append("area")
+        if "departure" in self.columns and re.search(r"\bfrom\b|\bdepart", text, re.I):
+            more.append("departure")
+        if "destination" in self.columns and re.search(r"\bto\b|destination", text, re.I):
+            more.append("destination")
+        return tuple(name for name in self.columns if name in asked or name in more)
 
-    def _values(self, text: str, asked: Sequence[str]) -> dict[str, Want]:
-        words = WORD.findall(text.lower().replace("'", "").replace("’", ""))
-        chosen: dict[str, list[tuple[Match, str]]] = {}
-        for match in self._matches(words):
-            if squeezed(match.value) == self._topic and "type" not in asked:
-                continue  # "a hotel" is what all rows are
-            column = self._column(match, words, asked, chosen)
-            chosen.setdefault(column.name, []).append((match, match.value))
-        return {name: self._joined(self.columns[name], pairs, words) for name, pairs in chosen.items()}
+    def means(self, text: str) -> frozenset[str]:
+        """The words of a text that speak of columns or values."""
+        found = set[str]()
+        words = tokens(text)
+        for span in self._vocabulary.spans(words):
+            found |= set(words[span.start : span.end])
+        for column in self.columns.values():
+            for match in re.finditer(cue(column), text, re.I):
+                found |= set(tokens(match[0]))
+        for amount in self._amounts(text, (), ""):
+            found |= set(tokens(text[amount.start : amount.end]))
+        return frozenset(found)
 
-    def _matches(self, words: Sequence[str]) -> Iterator[Match]:
-        """The values in `words`, longer ones first, without those after a negation."""
-        at = 0
-        while at < len(words):
-            for size in range(min(LONGEST_VALUE, len(words) - at), 0, -1):
-                known = self._known("".join(words[at : at + size]), size, words[at])
-                if known:
-                    if not NEGATORS & set(words[max(0, at - 3) : at]):
-                        yield Match(at, at + size, tuple(column for column, _ in known), known[0][1])
-                    at += size - 1
-                    break
-            at += 1
+    # -- values ------------------------------------------------------------------------------------------------------
 
-    def _known(self, spoken: str, size: int, first: str) -> list[tuple[Column, str]]:
-        if size == 1 and first in STOP:
-            return []
-        for form in (spoken, spoken.removesuffix("s"), spoken.removesuffix("es"), re.sub("ies$", "y", spoken)):
-            if form in self._spoken:
-                return self._spoken[form]
-        if size > 1 or len(spoken) < TYPO_LETTERS:
-            return []
-        close = difflib.get_close_matches(spoken, self._long, n=1, cutoff=TYPO)
-        return self._spoken[close[0]] if close else []
+    def _values(
+        self, text: str, words: Sequence[str], asked: Sequence[str], whole: bool
+    ) -> tuple[list[Clause], frozenset[str]]:
+        """Clauses of the values in a text, and the columns of values that are said not to be needed."""
+        spans = [*self._vocabulary.spans(words), *self._flags(text)]
+        kinds = [s for s in spans if any(column.name == "type" for column in s.columns)]
+        if not whole and "type" not in asked and len(kinds) == 1 and squeezed(kinds[0].value) == self.topic:
+            spans.remove(kinds[0])  # "a hotel" is what all rows are
+        spans.sort(key=lambda span: span.start)
+        no = denied(words, spans)
+        chosen: dict[str, list[Span]] = {}
+        refused: dict[str, list[str]] = {}
+        free = set[str]()
+        columns = {span: self._column(span, words, asked) for span in spans}
+        wanted = {columns[span].name for span in spans if span not in no}
+        for span in spans:
+            column = columns[span].name
+            if span in no and len(span.columns) > 1 and column not in wanted and len(wanted) == 1:
+                column = next((c.name for c in span.columns if c.name in wanted), column)
+            if span not in no:
+                chosen.setdefault(column, []).append(span)
+            elif indifferent(words, span):
+                free.add(column)
+            else:
+                refused.setdefault(column, []).append(span.value)
+        chosen = {
+            n: left for n, spans in chosen.items() if (left := [s for s in spans if s.value not in refused.get(n, ())])
+        }
+        clauses = [self._joined(name, spans, words) for name, spans in chosen.items()]
+        for name, values in refused.items():
+            if self.columns[name].kind == "flag":
+                clauses.append(Clause(name, "=", ("no",)))
+            else:
+                clauses += [Clause(name, "!=", (value,)) for value in dict.fromkeys(values)]
+        return clauses, frozenset(free)
 
-    def _column(self, match: Match, words: Sequence[str], asked: Sequence[str], chosen: object) -> Column:
+    def _column(self, span: Span, words: Sequence[str], asked: Sequence[str]) -> Column:
         """Which of several columns a value is of: where it comes from or where it goes."""
-        if len(match.columns) == 1:
-            return match.columns[0]
-        before = [w for w in reversed(words[max(0, match.start - 3) : match.start]) if w in TOWARDS or w in AWAY]
+        if len(span.columns) == 1:
+            return span.columns[0]
+        before = [w for w in reversed(words[max(0, span.start - 3) : span.start]) if w in TOWARDS or w in AWAY]
         if before:
             name = "departure" if before[0] in AWAY else "destination"
         else:
             name = next((name for name in ("destination", "departure") if name in asked), "destination")
-        return next((column for column in match.columns if column.name == name), match.columns[0])
+        return next((column for column in span.columns if column.name == name), span.columns[0])
 
-    def _joined(self, column: Column, pairs: Sequence[tuple[Match, str]], words: Sequence[str]) -> Want:
-        """One want of all values of a column: both of "a or b", the start of "from a to b", else the last."""
-        started = [value for match, value in pairs if AWAY & set(words[max(0, match.start - 2) : match.start])]
-        if started and len(pairs) > 1:
-            return Want(column, "=", (started[-1],))
-        values = [pairs[-1][1]]
-        for (left, value), (right, _) in reversed(list(pairwise(pairs))):
-            if not {"or", "and"} & set(words[left.end : right.start]):
+    def _joined(self, name: str, spans: Sequence[Span], words: Sequence[str]) -> Clause:
+        """One clause of all values of a column: both of "a or b", the start of "from a to b", else the last."""
+        started = [span.value for span in spans if AWAY & set(words[max(0, span.start - 2) : span.start])]
+        if started and len(spans) > 1:
+            return Clause(name, "=", (started[-1],))
+        if self.columns[name].kind == "flag":
+            return Clause(name, "=", ("yes", "free"))
+        values = [spans[-1].value]
+        for left, right in reversed(list(pairwise(spans))):
+            between = set(words[left.end : right.start])
+            if not ({"or", "and"} & between or between <= {","}):
                 break
-            values.insert(0, value)
-        return Want(column, "=", tuple(dict.fromkeys(values)))
+            values.insert(0, left.value)
+        joined = {"or", "and"} & set(words[spans[0].end : spans[-1].start])
+        return Clause(name, "=", tuple(dict.fromkeys(values if joined else values[-1:])))
 
-    def _unknown(self, text: str) -> Iterator[tuple[str, Want]]:
+    def _unknown(self, text: str) -> Iterator[Clause]:
         """Values that were asked for and that no row has."""
         for name, pattern in UNKNOWN.items():
             for found in re.finditer(pattern, text, re.I) if name in self.columns else ():
                 word = next(group for group in found.groups() if group).lower()
-                parts = set(word.split())
-                if not parts & (STOP | PLAIN) and not any(self._known(squeezed(p), 1, p) for p in (word, *parts)):
-                    yield name, Want(self.columns[name], "=", (word,))
-
-    def _flags(self, text: str) -> Iterator[Want]:
-        for column in self.columns.values():
-            if column.kind == "flag":
-                found = re.search(rf"\b(?:{FLAGS.get(column.name, re.escape(column.name))})\b", text, re.I)
-                if found and not NEGATORS & set(WORD.findall(text[: found.start()].lower())[-4:]):
-                    yield Want(column, "=", ("yes", "free"))
-
-    def _numbers(self, text: str, asked: Sequence[str]) -> Iterator[Want]:
-        for column in self.columns.values():
-            if column.kind == "number":
-                words = COUNTED.get(column.name, re.escape(column.name))
-                found = re.search(NUMBER + (f"(?:{words})?" if column.name in asked else words), text, re.I)
-                if found:
-                    number = DIGITS.get(found[1].lower(), found[1].lower()).replace("one", "1")
-                    yield Want(column, ">=" if column.name == "seats" else "=", (number,))
-
-    def _times(self, text: str, asked: Sequence[str]) -> Iterator[Want]:
-        columns = [column for column in self.columns.values() if column.kind == "time"]
-        arrival = next((c for c in columns if "arriv" in c.name.lower()), None)
-        departure = next((c for c in columns if c is not arrival), arrival)
-        for found in CLOCK.finditer(text) if columns else ():
-            time = _time(found, text)
-            if time and departure:
-                moves = list(MOVES.finditer(text[max(0, found.start() - 50) : found.start(2)]))
-                said = (found[1] or "").lower()
-                if moves:
-                    arriving = moves[-1][1] is not None
-                else:
-                    arriving = said in ("by", "before", "until", "till") or (
-                        not said and "arriveBy" in asked and "leaveAt" not in asked
+                if self._is_new(word):
+                    test = (
+                        "!=" if re.search(r"\b(?:no|not|but|without|except)\s+$", text[: found.start()], re.I) else "="
                     )
-                column = arrival if arriving and arrival else departure
-                early = said in ("by", "before", "until", "till") or (arriving and said not in ("after", "past"))
-                yield Want(column, "<=" if early else ">=", (time,))
+                    yield Clause(name, "!=" if test == "!=" else "=", (word,))
+        name = next((n for n in ("type", "poi_type") if n in self.columns and self.topic not in ("taxi", "hotel")), "")
+        found = KINDS.search(text) if name else None
+        word = (found[1] or found[2]).lower() if found else ""
+        if word and len(word) > 3 and self._is_new(word) and not self.table.named(text):
+            yield Clause(name, "=", (word,))
+
+    def _is_new(self, word: str) -> bool:
+        parts = set(word.split())
+        cues = any(re.search(cue(column), word, re.I) for column in self.columns.values() if column.name in CALLED)
+        return not parts & (STOP | PLAIN) and not cues and not any(
+            self._vocabulary.known(squeezed(p), 1, p) for p in (word, *parts)
+        )  # fmt: skip
+
+    # -- the rest ----------------------------------------------------------------------------------------------------
+
+    def _flags(self, text: str) -> Iterator[Span]:
+        """What is there or not, as values."""
+        for column in self.columns.values():
+            found = re.search(cue(column), text, re.I) if column.kind == "flag" else None
+            if found:
+                start = len(tokens(text[: found.start()]))
+                yield Span(start, start + len(tokens(found[0])), (column,), "yes")
+
+    def _amounts(self, text: str, asked: Sequence[str], last: str) -> list[Amount]:
+        units = self.table.units
+        single = next(iter(units)) if len(units) == 1 and not self.table.times else ""
+        usual = next((name for name in asked if name in units), "") or (last if last in units else "") or single
+        found = amounts(text, units, usual)
+        for name in asked:  # "four", when stars were asked for
+            if name in units and not found and (only := re.fullmatch(r"\W*(\w+)\W*(?:please)?\W*", text)):
+                found = amounts(f"{only[1]} {units[name][0]}", units)
+        return [_seats(amount, text) for amount in found]
+
+    def _times(self, text: str, asked: Sequence[str]) -> list[Clause]:
+        return times_of(text, self.table.times, asked) if self.table.times else []
 
 
-def squeezed(text: str) -> str:
-    """The letters and digits of `text`, lower case, so that "guest house" is "guesthouse"."""
-    return "".join(WORD.findall(text.lower().replace("'", "").replace("’", "")))
+def _seats(amount: Amount, text: str) -> Amount:
+    """Whoever says how many they are wants no fewer seats."""
+    said = text[amount.start : amount.end].lower()
+    if amount.column != "seats" or not amount.bare or re.search(r"exactly|just", text, re.I):
+        return amount
+    test = ">=" if re.search(r"people|person|passenger|of us", said) else "="
+    if test == "=" and not re.search(r"\bhas|have|is it|are\b|right|correct", text, re.I):
+        test = ">="
+    return Amount(amount.column, ">=" if test == ">=" else "=", amount.values, amount.start, amount.end, True)
 
 
-def _shorter(value: str) -> Iterator[str]:
-    yield from SYNONYMS.get(value.lower(), "").split()
-    words = WORD.findall(value.lower())
-    for part in " ".join(words).split(" or ") if len(words) > 1 else ():
-        kept = part.split()
-        if len(kept) > 1 and kept[-1] in GENERIC:
-            yield "".join(kept[:-1])
-        if len(kept) < len(words):
-            yield "".join(kept)
-    if words and words[-1] == "center":
-        yield "".join([*words[:-1], "centre"])
-
-
-def _time(found: re.Match[str], text: str) -> str:
-    """HH:MM, or "" when the number is no time. A bare hour from 1 to 6 is in the afternoon."""
-    said, hour, minutes, half, clock, word = found.groups()
-    if word:
-        return "00:00" if word.lower() == "midnight" else "12:00"
-    exact = minutes or half or clock
-    if not exact and (not said or said.lower() in ("from", "about", "around", "than", "past")):
-        return ""
-    if not (minutes or half) and COUNTING.match(text, found.end()):
-        return ""
-    number = int(hour)
-    if half:
-        number = number % 12 + (12 if half.lower() == "p" else 0)
-    elif not minutes and number in range(1, 7):
-        number += 12
-    return f"{number:02d}:{minutes or '00'}" if number < 25 and int(minutes or 0) < 60 else ""
+def by_column(clauses: Sequence[Clause]) -> Mapping[str, list[Clause]]:
+    """The clauses of each column, in their order."""
+    found: dict[str, list[Clause]] = {}
+    for clause in clauses:
+        found.setdefault(clause.column, []).append(clause)
+    return found

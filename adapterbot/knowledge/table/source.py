@@ -7,35 +7,26 @@ training dialogues of `data.corpora.multiwoz` have the same four.
 
 from __future__ import annotations
 
-import difflib
 import sqlite3
-import threading
-import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from adapterbot.errors import KnowledgeError
-from adapterbot.facts import Count, Fact, Nothing, Row
+from adapterbot.facts import Asked, Count, Fact, Nothing, Row
 from adapterbot.history import History
 from adapterbot.home import DATA, Home, is_inside
 from adapterbot.knowledge import Advance, Opening, Source, Stock, skill_file
 from adapterbot.knowledge.lines import read_row
+from adapterbot.knowledge.query_language import WrittenQuery
 from adapterbot.knowledge.table import store
-from adapterbot.knowledge.table.dialogue_state import understood
-from adapterbot.knowledge.table.slots import TYPO, Speech, Want
-from adapterbot.knowledge.table.store import FORMAT, Column, fill, import_rows, key, read_table
-from adapterbot.language.words import STOP
+from adapterbot.knowledge.table.dialogue_state import Wish, understood
+from adapterbot.knowledge.table.slots import Speech
+from adapterbot.knowledge.table.store import FORMAT, Column, fill, import_rows, read_table
+from adapterbot.knowledge.table.table import COUNTED, Table
 from adapterbot.spec.folders import check_name
 
 SHIPPED = DATA / "knowledge"
-COMPARED = {"=": "=", ">=": ">=", "<=": "<="}  # a test as SQL
-COUNTED = 1000  # matches are counted up to here
-LONGEST_NAME = 6  # words
-MOST_WORDS = 200  # of a message that are looked up
-SMALL = 1000  # rows; in a larger table names are not searched for typos
-TYPO_LETTERS = 6
 
 
 def table_file(home: Home, name: str) -> Path:
@@ -60,7 +51,7 @@ class TableSource(Source):
         self._table = table
         self._topic = topic
         self._limit = limit
-        self._speech = Speech(table.columns, topic)
+        self._speech = Speech(table, topic)
 
     @classmethod
     def open(cls, opening: Opening) -> TableSource:
@@ -124,140 +115,46 @@ class TableSource(Source):
         if wish.over:
             return []
         if wish.focus:
-            return [self._row(row, "named before") for row in self._table.rows(wish.focus[: self._limit])]
-        if not wish.wants and not wish.order and not wish.without and not wish.ready:
-            return [Count(self._table.size, self._topic, source="table", note="no query yet")]
-        found, count = self._table.select(wish.wants, wish.without, wish.order, self._limit)
-        query = f" for {wish}" if wish.wants else ""
+            asked = self._asked(wish) if wish.about else {}
+            rows = wish.focus[: self._limit]
+            found = zip(rows, self._table.rows(rows), strict=True)
+            return [self._row(row, "named before", asked.get(i, ())) for i, row in found]
+        if not wish.clauses and not wish.order and not wish.without and not wish.ready:
+            return [Count(self._table.size, self._topic, wish.count, source="table", note="no query yet")]
+        return self._search(wish)
+
+    def _search(self, wish: Wish) -> list[Fact]:
+        """The rows of a query, how many there are where that is asked, or that there is none."""
+        conditions = self._table.conditions(wish.query)
+        if wish.without:
+            conditions.append(self._table.others(sorted(wish.without)))
+        found, count = self._table.select(conditions, wish.order, self._limit)
+        query = f" for {wish}" if wish.clauses else ""
+        wanted = tuple((c.column, c.test, value) for c in wish.clauses for value in (" or ".join(c.values),))
         if not found:
-            return [Nothing(self._topic, source="table", note=f"0{query}")]
+            return [Nothing(self._topic, wanted=wanted, source="table", note=f"0{query}")]
         total = f"{count:,}" if count <= COUNTED else f"more than {COUNTED:,}"
-        return [self._row(row, f"{i} of {total}{query}") for i, row in enumerate(found, 1)]
+        if wish.count and count <= COUNTED:
+            return [Count(count, self._topic, True, wanted, source="table", note=f"{total}{query}")]
+        if wish.first and wish.order:
+            first = dict(found[0].cells).get(wish.order[0])
+            found = [row for row in found if dict(row.cells).get(wish.order[0]) == first]
+        asked = tuple(map(Asked, wish.ask))
+        return [self._row(row, f"{i} of {total}{query}", asked) for i, row in enumerate(found, 1)]
 
-    def _row(self, row: Row, note: str) -> Row:
-        return replace(row, table=self._topic, source="table", note=note, score=1.0)
+    def _asked(self, wish: Wish) -> dict[int, tuple[Asked, ...]]:
+        """What the newest message asks of each row in focus."""
+        asked = {}
+        for row in wish.focus[: self._limit]:
+            claims = [
+                Asked(c.column, c.test, " or ".join(c.values), bool(self._table.fitting([row], WrittenQuery((c,)))))
+                for c in wish.claims
+            ]
+            asked[row] = (*claims, *map(Asked, wish.ask), *([Asked("")] if wish.lost else []))
+        return asked
 
-
-class Table:
-    """A database that `rows.fill` has filled."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._db = database
-        self._lock = threading.Lock()
-        weakref.finalize(self, database.close)
-        self.size = int(self._fetch("SELECT rows FROM about")[0][0])
-        choices: dict[int, list[str]] = {}
-        for place, value in self._fetch("SELECT place, value FROM choice ORDER BY rowid"):
-            choices.setdefault(place, []).append(value)
-        shape = self._fetch("SELECT place, name, kind FROM shape ORDER BY place")
-        self.columns = [Column(place, name, kind, tuple(choices.get(place, ()))) for place, name, kind in shape]
-        self._keys: dict[tuple[str, int], list[str]] = {}  # for names with typos, by first letter and number of words
-        if self.size <= SMALL:
-            for (name,) in self._fetch("SELECT DISTINCT key FROM entity WHERE key <> ''"):
-                self._keys.setdefault((name[0], name.count(" ")), []).append(name)
-
-    def named(self, text: str) -> tuple[int, ...]:
-        """The rows whose name stands in `text`; a name inside a longer one does not count."""
-        words = key(text).split()[:MOST_WORDS]
-        spans = [(i, j) for j in range(len(words) + 1) for i in range(max(0, j - LONGEST_NAME), j)]
-        spans.sort(key=lambda span: span[0] - span[1])
-        keys = {span: " ".join(words[slice(*span)]) for span in spans}
-        usable = [k for span, k in keys.items() if span[1] - span[0] > 1 or k not in STOP]
-        known = self._entities(usable)
-        if not known:
-            typos = {k: near for k in usable if (near := self._misspelt(k))}
-            known = {k: self._entities([near]).get(near, []) for k, near in typos.items()}
-        rows = dict[int, None]()
-        taken = set[int]()
-        for span, name in keys.items():
-            if name in known and not taken & set(range(*span)):
-                taken |= set(range(*span))
-                rows |= dict.fromkeys(known[name])
-        return tuple(rows)
-
-    def select(
-        self,
-        wants: Mapping[str, Want],
-        without: frozenset[int],
-        order: tuple[Column, bool] | None,
-        limit: int,
-    ) -> tuple[list[Row], int]:
-        """The first `limit` rows that are as wanted, and how many there are (counted up to `COUNTED` + 1)."""
-        where, values = _where(wants)
-        if without:
-            where += f" AND id NOT IN ({_marks(without)})"
-            values += sorted(without)
-        count = f"SELECT count(*) FROM (SELECT 1 FROM row WHERE {where} LIMIT {COUNTED + 1})"
-        matches = int(self._fetch(count, values)[0][0])
-        by = "id" if matches <= COUNTED else ""  # sorting all of a large table would take longer than a turn may
-        if order:
-            column, descending = order
-            sql = column.sql if column.kind == "time" else f"CAST({column.sql} AS REAL)"
-            by = f"{sql} {'DESC' if descending else 'ASC'}, id"
-        select = f"SELECT id FROM row WHERE {where} {'ORDER BY ' + by if by else ''} LIMIT {limit:d}"
-        return self.rows([row for (row,) in self._fetch(select, values)]), matches
-
-    def rows(self, ids: Sequence[int]) -> list[Row]:
-        """Rows as facts, in the order of `ids`; empty cells are left out."""
-        select = f"SELECT * FROM row WHERE id IN ({_marks(ids)})"
-        found = {row[0]: row[1:] for row in self._fetch(select, list(ids))}
-        rows = []
-        for i in ids:
-            cells = tuple((c.name, v) for c, v in zip(self.columns, found[i], strict=True) if v)
-            key = next((v for c, v in zip(self.columns, found[i], strict=True) if c.kind == "entity"), "")
-            rows.append(Row("", key, cells))
-        return rows
-
-    def fitting(self, rows: Sequence[int], wants: Mapping[str, Want]) -> tuple[int, ...]:
-        """Those of `rows` that are as wanted."""
-        where, values = _where(wants)
-        select = f"SELECT id FROM row WHERE {where} AND id IN ({_marks(rows)})"
-        kept = {row for (row,) in self._fetch(select, [*values, *rows])}
-        return tuple(row for row in rows if row in kept)
-
-    def cell(self, row: int, column: Column) -> str:
-        """One cell."""
-        select = f"SELECT {column.sql} FROM row WHERE id = ?"
-        return str(self._fetch(select, [row])[0][0])
-
-    def _entities(self, keys: Sequence[str]) -> dict[str, list[int]]:
-        """The rows of names, by key; at most 50 in all, so that a chain's name is no flood."""
-        select = f"SELECT key, row FROM entity WHERE key IN ({_marks(keys)}) LIMIT 50"
-        found: dict[str, list[int]] = {}
-        for name, row in self._fetch(select, list(keys)):
-            found.setdefault(name, []).append(row)
-        return found
-
-    def _misspelt(self, name: str) -> str:
-        """The name that `name` misspells, or ""."""
-        if len(name) < TYPO_LETTERS:
-            return ""
-        near = difflib.get_close_matches(name, self._keys.get((name[0], name.count(" ")), ()), n=1, cutoff=TYPO)
-        return near[0] if near else ""
-
-    def _fetch(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
-        try:
-            with self._lock:
-                return self._db.execute(query, values).fetchall()
-        except sqlite3.DatabaseError as error:
-            place = self._db.execute("PRAGMA database_list").fetchone()[2] or "the table"
-            raise KnowledgeError(f"{place}: the table cannot be read ({error}); add it again") from None
-
-
-def _where(wants: Mapping[str, Want]) -> tuple[str, list[Any]]:
-    """The condition that rows are as wanted, with ? for the values, and the values."""
-    parts = ["1"]
-    values = list[Any]()
-    for want in wants.values():
-        number = want.column.kind == "number"
-        sql = f"CAST({want.column.sql} AS INTEGER)" if number and want.test != "=" else want.column.sql
-        parts.append(f"{sql} IN ({_marks(want.values)})" if want.test == "=" else f"{sql} {COMPARED[want.test]} ?")
-        values += [int(v) for v in want.values] if number and want.test != "=" else want.values
-    return " AND ".join(parts), values
-
-
-def _marks(values: Sequence[Any] | frozenset[Any]) -> str:
-    return ", ".join("?" * len(values))
+    def _row(self, row: Row, note: str, asked: tuple[Asked, ...] = ()) -> Row:
+        return replace(row, table=self._topic, source="table", note=note, score=1.0, asked=asked)
 
 
 def _shipped_columns(name: str) -> list[Column]:

@@ -7,7 +7,7 @@ import re
 import sqlite3
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from adapterbot.errors import KnowledgeError
 from adapterbot.facts import Row
 from adapterbot.knowledge.query_language import FEW, Clause, Schema, WrittenQuery
+from adapterbot.knowledge.table.amounts import units_of
 from adapterbot.knowledge.table.store import TIME, WORD, Column, key
 from adapterbot.language.values import DIGITS
 from adapterbot.language.words import STOP
@@ -28,7 +29,9 @@ SMALL = 1000  # rows; in a larger table names are not searched for typos
 TYPO = 0.85
 TYPO_LETTERS = 5
 COMPARED = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}  # a test as SQL
+SAMPLED = 300  # cells of a column that are looked at for units
 AMOUNT = re.compile(r"-?\d+(?:[.,]\d+)?")
+ORDINAL = ("cheap", "moderate", "expensive")  # words that go from less to more
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Table:
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._db = database
+        database.create_function("amount", 1, amount_of, deterministic=True)
         self._lock = threading.Lock()
         weakref.finalize(self, database.close)
         self.size = int(self._fetch("SELECT rows FROM about")[0][0])
@@ -53,6 +57,7 @@ class Table:
         shape = self._fetch("SELECT place, name, kind FROM shape ORDER BY place")
         self.columns = [Column(place, name, kind, tuple(choices.get(place, ()))) for place, name, kind in shape]
         self.entity = next((column.name for column in self.columns if column.kind == "entity"), "")
+        self.units = {c.name: units for c in self.columns if (units := self._units(c))}  # of columns with amounts
         self._by_name = {column.name: column for column in self.columns}
         self._keys: dict[str, list[str]] = {}  # of names, by first letter
         if self.size <= SMALL:
@@ -66,7 +71,7 @@ class Table:
     # -- what was said, and what the table calls it -----------------------------------------------------------------
 
     def named(self, text: str) -> tuple[int, ...]:
-        """The rows whose name stands in `text`; a name inside a longer one does not count."""
+        """The rows whose name stands in `text`, in its order; a name inside a longer one does not count."""
         words = key(text).split()[:MOST_WORDS]
         spans = [(i, j) for j in range(len(words) + 1) for i in range(max(0, j - LONGEST_NAME), j)]
         spans.sort(key=lambda span: span[0] - span[1])
@@ -76,13 +81,13 @@ class Table:
         if not known:
             typos = {k: near for k in usable if (near := self._misspelt(k))}
             known = {k: self._entities([near]).get(near, []) for k, near in typos.items()}
-        rows = dict[int, None]()
+        at = dict[int, list[int]]()
         taken = set[int]()
         for span, name in keys.items():
             if name in known and not taken & set(range(*span)):
                 taken |= set(range(*span))
-                rows |= dict.fromkeys(known[name])
-        return tuple(rows)
+                at[span[0]] = known[name]
+        return tuple(dict.fromkeys(row for start in sorted(at) for row in at[start]))
 
     def called(self, name: str) -> tuple[int, ...]:
         """The rows that go by a name: as it is, misspelt, or the only ones that have all of its words in theirs."""
@@ -123,7 +128,7 @@ class Table:
         matches = int(self._fetch(count, values)[0][0])
         by = "id" if matches <= COUNTED else ""  # sorting all of a large table would take longer than a turn may
         if order:
-            by = f"{_sorted(self._by_name[order[0]])} {'DESC' if order[1] else 'ASC'}, id"
+            by = f"{_sorted(self._by_name[order[0]], self.units)} {'DESC' if order[1] else 'ASC'}, id"
         select = f"SELECT id FROM row WHERE {where} {'ORDER BY ' + by if by else ''} LIMIT {limit:d}"
         return self.rows([row for (row,) in self._fetch(select, values)]), matches
 
@@ -142,6 +147,10 @@ class Table:
         """That a row is one of these."""
         return Condition(f"id IN ({_marks(ids)})", tuple(ids))
 
+    def others(self, ids: Sequence[int]) -> Condition:
+        """That a row is none of these."""
+        return Condition(f"id NOT IN ({_marks(ids)})", tuple(ids))
+
     def _condition(self, clause: Clause) -> Condition:
         """What a clause asks of a row."""
         column = self._by_name[clause.column]
@@ -151,6 +160,9 @@ class Table:
         if column.kind == "entity":
             rows = [row for value in clause.values for row in self.called(value)]
             return Condition(f"{inverse}id IN ({_marks(rows)})", tuple(rows))
+        if column.name in self.units and all(AMOUNT.fullmatch(_number_word(value)) for value in clause.values):
+            numbers = [float(_number_word(value).replace(",", ".")) for value in clause.values]
+            return Condition(f"{inverse}amount({column.sql}) IN ({_marks(numbers)})", tuple(numbers))
         if column.kind in ("number", "time"):
             values = [_number_word(value) for value in clause.values]
             return Condition(f"{column.sql} {inverse}IN ({_marks(values)})", tuple(values))
@@ -168,11 +180,42 @@ class Table:
         value = clause.values[0]
         if column.kind == "time" and TIME.fullmatch(value):
             return Condition(f"{column.sql} {COMPARED[clause.test]} ?", (value.zfill(5),))
-        amount = AMOUNT.search(_number_word(value))
-        if amount is None:
-            return Condition("1")
-        sql = f"({column.sql} <> '' AND CAST({column.sql} AS REAL) {COMPARED[clause.test]} ?)"
-        return Condition(sql, (float(amount[0].replace(",", ".")),))
+        number = amount_of(_number_word(value))
+        return (
+            Condition("1")
+            if number is None
+            else Condition(f"amount({column.sql}) {COMPARED[clause.test]} ?", (number,))
+        )
+
+    def _units(self, column: Column) -> tuple[str, ...]:
+        """What the amounts of a column are counted in; none for a column of something else."""
+        if column.kind in ("entity", "time", "flag"):
+            return ()
+        select = f"SELECT DISTINCT {column.sql} FROM row LIMIT {SAMPLED:d}"
+        cells = [str(row[0]) for row in self._fetch(select)]
+        return units_of(column.name, [cell for cell in cells if cell])
+
+    @property
+    def money(self) -> str:
+        """The column of prices, or of words for them."""
+        priced = [name for name, units in self.units.items() if "pounds" in units]
+        return next(iter(priced), next((c.name for c in self.columns if set(ORDINAL) & set(c.values)), ""))
+
+    def fitting(self, rows: Sequence[int], query: WrittenQuery) -> tuple[int, ...]:
+        """Those of `rows` that are as wanted, in their order."""
+        where, values = _joined([*self.conditions(query), self.among(rows)])
+        kept = {row for (row,) in self._fetch(f"SELECT id FROM row WHERE {where}", values)}
+        return tuple(row for row in rows if row in kept)
+
+    def sorted(self, rows: Sequence[int], order: tuple[str, bool]) -> tuple[int, ...]:
+        """Rows by a column."""
+        by = f"{_sorted(self._by_name[order[0]], self.units)} {'DESC' if order[1] else 'ASC'}, id"
+        select = f"SELECT id FROM row WHERE id IN ({_marks(rows)}) ORDER BY {by}"
+        return tuple(row for (row,) in self._fetch(select, list(rows)))
+
+    def cell(self, row: int, column: str) -> str:
+        """One cell."""
+        return str(self._fetch(f"SELECT {self._by_name[column].sql} FROM row WHERE id = ?", [row])[0][0])
 
     def _entities(self, keys: Sequence[str]) -> dict[str, list[int]]:
         """The rows of names, by key."""
@@ -224,9 +267,22 @@ def _flags(value: str) -> tuple[str, ...]:
     return ("yes", "free") if value.lower() in ("yes", "true") else (value,)
 
 
-def _sorted(column: Column) -> str:
-    """What rows are sorted by: times as they are, amounts by their number, words by themselves."""
-    return column.sql if column.kind in ("time", "value", "flag", "entity") else f"CAST({column.sql} AS REAL)"
+def amount_of(cell: str) -> float | None:
+    """The number in a cell: of "£12.50" 12.5, of "free" nothing at all; None where there is none."""
+    if cell.strip().lower() == "free":
+        return 0.0
+    number = AMOUNT.search(cell)
+    return float(number[0].replace(",", ".")) if number else None
+
+
+def _sorted(column: Column, units: Mapping[str, object]) -> str:
+    """What rows are sorted by: amounts by their number, words that go from less to more in that order, else as they
+    are."""
+    if column.name in units:
+        return f"amount({column.sql}) IS NULL, amount({column.sql})"
+    if set(ORDINAL) & set(column.values):
+        return f"CASE lower({column.sql}) WHEN 'cheap' THEN 0 WHEN 'moderate' THEN 1 WHEN 'expensive' THEN 2 ELSE 3 END"
+    return column.sql
 
 
 def _joined(conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
