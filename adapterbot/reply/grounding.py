@@ -41,8 +41,14 @@ IGNORANCE = re.compile(
 )
 # No row fits all that was asked; "no hotels in the west" would say more than that.
 OVERALL = re.compile(r"\b(?:none|nothing|anything|such|like that|criteria|fits?|match(?:es)?|meets?)\b", re.IGNORECASE)
-# What says the opposite of a row that was found, or takes it back.
-DENIES = re.compile(rf"{DENIAL.pattern}|\b(?:far from|sorry|neither|nor|without|lacks?)\b", re.IGNORECASE)
+# What denies the words behind it, and what says that there is nothing at all.
+DENIES = re.compile(rf"{DENIAL.pattern}|\b(?:far from|neither|nor|never|without|lacks?)\b", re.IGNORECASE)
+NO_SUCH = re.compile(
+    r"\b(?:there (?:is|are|was|were|isn['’]t|aren['’]t)|(?:i|we) (?:have|found|see|know)|sorry|none|nothing)\b",
+    re.IGNORECASE,
+)
+FLAGS = {"internet": frozenset({"wifi", "internet", "wi"}), "parking": frozenset({"parking", "park"})}
+DENIED = 6  # words behind a denial that it is about
 # What a table tells of a place: from its row alone, whatever the user took it to be.
 OF_ROWS = frozenset({"north", "south", "east", "west", "centre", "center", "cheap", "moderate", "expensive"})
 AFTER_ALL = re.compile(rf"{NUMBER}|\bbut (?:there (?:is|are)|i have|we have|it)\b(?! no| not)", re.IGNORECASE)
@@ -137,13 +143,11 @@ class Evidence:
         if not rows:
             return []
         cells = [value.lower() for row in rows for _, value in row.cells]
-        lacking = [name for row in rows for name, value in row.cells if value.lower() == "no"]
-        text = reply.text.lower()
-        for phrase in [cell for cell in cells if cell.startswith("no ")] + [f"no {name}" for name in lacking]:
-            text = text.replace(phrase, "")
-        wrong = [found[0] for found in DENIES.finditer(text)]
+        wrong = [found[0] for found in DENIES.finditer(reply.text) if _denies(reply.text, found, rows)]
         known = with_synonyms(all_parts(Text(cell) for cell in cells))
-        wrong += [word for word in reply.tokens if word in OF_ROWS and word not in known and "?" not in reply.text]
+        denied = {word for found in DENIES.finditer(reply.text) for word in _behind(reply.text, found)}
+        free = known | denied if "?" not in reply.text else OF_ROWS
+        wrong += [word for word in reply.tokens if word in OF_ROWS and word not in free]
         first = next((name for name in rows[0].names), "") if len(rows) == 1 else ""
         if first and not any(parts([first]) <= text.parts for text in (reply, *utterances[-3:])):
             wrong.append(first)
@@ -152,6 +156,29 @@ class Evidence:
     def _unsupported(self, text: str, known: Iterable[str]) -> list[str]:
         known = with_synonyms(known)
         return [value for value in values(text) if value.lower() not in known]
+
+
+def _denies(text: str, denial: re.Match[str], rows: Sequence[Row]) -> bool:
+    """Whether a denial in a reply is of what one of its rows has, or of all of them."""
+    words = _behind(text, denial)
+    said = text[denial.start() :].lower()
+    for row in rows:
+        for name, value in row.cells:
+            cell = value.lower()
+            if cell.startswith("no ") and said.startswith(cell):
+                return False  # "no traffic" is what it has
+            if words & FLAGS.get(name, frozenset({name.lower()})) and cell in ("yes", "no", "free"):
+                return cell != "no"
+    held = [value for row in rows for name, value in row.cells if value not in row.names and not value[:1].isdigit()]
+    if any(parts([value]) <= with_synonyms(words) for value in held):
+        return True
+    return bool(NO_SUCH.search(re.split(r"[.;!?]", text[: denial.end()])[-1]))
+
+
+def _behind(text: str, denial: re.Match[str]) -> set[str]:
+    """The words that a denial is about."""
+    clause = re.split(r"[,.;:!?]|\bbut\b", text[denial.end() :], maxsplit=1)[0]
+    return parts([" ".join(clause.split()[:DENIED])])
 
 
 def against_nothing(text: str, topic: str) -> list[str]:
