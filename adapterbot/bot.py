@@ -36,7 +36,7 @@ from adapterbot.roster import Roster
 from adapterbot.session import Session
 from adapterbot.spec.mixing import name_of, parts_of
 from adapterbot.spec.tables import FALLBACK, SkillSpec
-from adapterbot.turn import Choice, Reply
+from adapterbot.turn import Choice, Evidence, Reply
 
 if TYPE_CHECKING:
     from adapterbot.storage.conversations import Store
@@ -289,7 +289,18 @@ class Bot:
             return Choice(name_of(parts_of(skill)) or skill, {}, "forced", "the caller asked for it")
         if self.manager is None:
             return Choice(FALLBACK, dict.fromkeys(self.routable, 0.0), "only", self.manager_fault)
-        return self.manager.pick(message, history, self.routable)
+        return self.manager.pick(message, history, self.routable, self._known(history.add_user(message)))
+
+    def _known(self, history: History) -> dict[str, Evidence]:
+        """What the sources of skills say of the newest message; a source that cannot be opened says nothing."""
+        found = dict[str, Evidence]()
+        for name in self.routable:
+            if source_class(self.specs[name].knowledge.source).evidence is Source.evidence:
+                continue
+            with contextlib.suppress(KnowledgeError):
+                if evidence := self.source(name).evidence(history):
+                    found[name] = evidence
+        return found
 
     def _replies(self, turns: Sequence[Turn]) -> list[Reply | AdapterbotError]:
         """Stages 5 to 7 for several turns at a time."""

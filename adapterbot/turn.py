@@ -30,6 +30,7 @@ __all__ = [
     "Decode",
     "Draft",
     "Event",
+    "Evidence",
     "Fact",
     "Forecast",
     "Nothing",
@@ -114,6 +115,16 @@ def _number(name: str, value: object, kind: type, low: float, high: float, meani
 
 
 RoutedBy = Literal["forced", "manager", "fallback", "only", "care"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What of a source a message names or is answered by: `what`, in words, and how strongly, 0 to 1. What is the
+    user's own (`own`) goes before what ships."""
+
+    what: str
+    strength: float = 1.0
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from adapterbot.manager.encoder import DIALOGUE, WEIGHTS, Encoder, Similarity, l
 from adapterbot.manager.ranker import RANKER, Ranker, load_ranker, trained_on
 from adapterbot.spec.folders import SkillFolders
 from adapterbot.spec.tables import FALLBACK, SkillSpec
-from adapterbot.turn import Choice
+from adapterbot.turn import Choice, Evidence
 
 # A skill that the classifier never saw is chosen only for messages that are nearly one of its spec's examples: below
 # the first cosine it scores nothing, from the second on everything.
@@ -86,12 +86,21 @@ class Manager:
         """The skills that the classifier was trained on."""
         return self.classifier.settings.classes
 
-    def pick(self, message: str, history: History, routable: Sequence[str]) -> Choice:
-        """The skill among `routable` that should answer `message`, said after `history`; scores for all of them."""
+    def pick(
+        self, message: str, history: History, routable: Sequence[str], known: Mapping[str, Evidence] | None = None
+    ) -> Choice:
+        """The skill among `routable` that should answer `message`, said after `history`; scores for all of them.
+
+        `known` is what the skills' sources say of the message. What is the user's own decides, and so does what only
+        one source knows.
+        """
         if not message.strip() or not routable:
             why = "the message is empty" if routable else "no skill may be chosen"
             return Choice(FALLBACK, dict.fromkeys(routable, 0.0), "fallback", why)
         scores = self.scores(message, history, routable)
+        decided = _decided(known or {}, scores)
+        if decided:
+            return Choice(decided, scores, "manager", (known or {})[decided].what)
         ranked = sorted(scores, key=lambda name: scores[name], reverse=True)
         first = scores[ranked[0]]
         second = scores[ranked[1]] if len(ranked) > 1 else 0.0
@@ -139,6 +148,13 @@ def _ranker(home: Home, encoder: Similarity) -> Ranker | None:
         if path.is_file() and (path.parent == home.manager or trained_on(path) == encoder.fingerprint):
             return load_ranker(path, encoder)
     return None
+
+
+def _decided(known: Mapping[str, Evidence], scores: Mapping[str, float]) -> str:
+    """The skill whose source decides; of several with something of the user's own, the likeliest; "" without one."""
+    own = [name for name in known if known[name].own and name in scores]
+    found = own or [name for name in known if name in scores]
+    return max(found, key=lambda name: scores[name]) if own or len(found) == 1 else ""
 
 
 def in_use(home: Home) -> tuple[Encoder, Ranker | None]:

@@ -20,6 +20,7 @@ from adapterbot.history import History
 from adapterbot.home import Home, is_inside
 from adapterbot.knowledge.lines import read_nothing
 from adapterbot.spec.tables import SkillSpec
+from adapterbot.turn import Evidence
 
 if TYPE_CHECKING:  # numpy is only loaded once passages are re-ranked
     from numpy.typing import ArrayLike
@@ -96,6 +97,10 @@ class Source(ABC):
         """What of it `text` names: entities, rows, titles."""
         return ()
 
+    def evidence(self, history: History) -> Evidence | None:
+        """What of it speaks for asking it, so clearly that it decides which skill answers; None where nothing does."""
+        return None
+
     @classmethod
     def read_line(cls, line: str) -> Fact:
         """The fact that a line stands for, as dialogue files and callers give them: the inverse of `Fact.line`."""
@@ -165,6 +170,10 @@ class OrElse(Source):
     def mentions(self, text: str) -> tuple[str, ...]:
         """What the source mentions."""
         return self._source.mentions(text)
+
+    def evidence(self, history: History) -> Evidence | None:
+        """What speaks for asking the source."""
+        return self._source.evidence(history)
 
 
 def kinds() -> list[str]:

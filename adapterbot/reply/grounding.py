@@ -44,7 +44,7 @@ OVERALL = re.compile(r"\b(?:none|nothing|anything|such|like that|criteria|fits?|
 # What denies the words behind it, and what says that there is nothing at all.
 DENIES = re.compile(rf"{DENIAL.pattern}|\b(?:far from|neither|nor|never|without|lacks?)\b", re.IGNORECASE)
 NO_SUCH = re.compile(
-    r"\b(?:there (?:is|are|was|were|isn['’]t|aren['’]t)|(?:i|we) (?:have|found|see|know)|sorry|none|nothing)\b",
+    r"\b(?:there (?:is|are|was|were|isn['’]t|aren['’]t)|(?:i|we) (?:have|found|see|know)|none|nothing)\b",
     re.IGNORECASE,
 )
 FLAGS = {"internet": frozenset({"wifi", "internet", "wi"}), "parking": frozenset({"parking", "park"})}
@@ -143,7 +143,9 @@ class Evidence:
         if not rows:
             return []
         cells = [value.lower() for row in rows for _, value in row.cells]
-        wrong = [found[0] for found in DENIES.finditer(reply.text) if _denies(reply.text, found, rows)]
+        answered = ANSWERED.match(reply.text)  # "No, it is expensive" denies no word of it
+        denials = DENIES.finditer(reply.text, answered.end() if answered else 0)
+        wrong = [found[0] for found in denials if _denies(reply.text, found, rows)]
         known = with_synonyms(all_parts(Text(cell) for cell in cells))
         denied = {word for found in DENIES.finditer(reply.text) for word in _behind(reply.text, found)}
         free = known | denied if "?" not in reply.text else OF_ROWS
@@ -162,14 +164,15 @@ def _denies(text: str, denial: re.Match[str], rows: Sequence[Row]) -> bool:
     """Whether a denial in a reply is of what one of its rows has, or of all of them."""
     words = _behind(text, denial)
     said = text[denial.start() :].lower()
-    for row in rows:
-        for name, value in row.cells:
-            cell = value.lower()
-            if cell.startswith("no ") and said.startswith(cell):
-                return False  # "no traffic" is what it has
-            if words & FLAGS.get(name, frozenset({name.lower()})) and cell in ("yes", "no", "free"):
-                return cell != "no"
-    held = [value for row in rows for name, value in row.cells if value not in row.names and not value[:1].isdigit()]
+    meant = [row for row in rows if any(parts([name]) <= parts([text]) for name in row.names)] or list(rows)
+    cells = [cell for cell in meant[0].cells if all(cell in row.cells for row in meant)]  # what each of them has
+    for name, value in cells:
+        cell = value.lower()
+        if cell.startswith("no ") and said.startswith(cell):
+            return False  # "no traffic" is what it has
+        if words & FLAGS.get(name, frozenset({name.lower()})) and cell in ("yes", "no", "free"):
+            return cell != "no"
+    held = [value for _, value in cells if value not in meant[0].names and not value[:1].isdigit()]
     if any(parts([value]) <= with_synonyms(words) for value in held):
         return True
     return bool(NO_SUCH.search(re.split(r"[.;!?]", text[: denial.end()])[-1]))

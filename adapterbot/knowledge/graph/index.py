@@ -118,6 +118,11 @@ class TripleIndex:
             found[key].append(Entity(*entity))
         return found
 
+    def entities_of(self, first: Path) -> int:
+        """How many entities the first file of the index has: their ids go up to that."""
+        named = (n for t in read_triples(first) if canonical(t.relation) != "alias" for n in (t.subject, t.object))
+        return len(set(named))
+
     def links(self, entity: Entity, limit: int) -> list[Link]:
         """The relations of an entity, each direction by itself."""
         rows = self._fetch(LINKS, (entity.id, limit))

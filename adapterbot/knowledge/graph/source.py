@@ -17,7 +17,7 @@ from adapterbot.errors import KnowledgeError
 from adapterbot.facts import Fact, Passage, Triple
 from adapterbot.history import History
 from adapterbot.home import DATA, Home, is_inside
-from adapterbot.knowledge import Advance, Opening, Source, Stock, skill_file
+from adapterbot.knowledge import Advance, Evidence, Opening, Source, Stock, skill_file
 from adapterbot.knowledge.graph import triples
 from adapterbot.knowledge.graph.entity_linking import Entity, mentions, words_of
 from adapterbot.knowledge.graph.index import Edge, Link, TripleIndex
@@ -122,6 +122,8 @@ class GraphSource(Source):
     def __init__(self, paths: Sequence[Path], home: Home, *, limit: int = 5) -> None:
         """Raises KnowledgeError when a file cannot be read or a line of it is bad."""
         self._index = TripleIndex.open(paths, home.knowledge)
+        # entities count in the order of the files, those that only the user's have last
+        self._shipped = self._index.entities_of(paths[0]) if len(paths) > 1 else 1 << 62
         self._limit = limit
 
     @classmethod
@@ -166,6 +168,11 @@ class GraphSource(Source):
     def mentions(self, text: str) -> tuple[str, ...]:
         """The entities that `text` names."""
         return tuple(dict.fromkeys(entity.name for entity in self._entities(text, frozenset())))
+
+    def evidence(self, history: History) -> Evidence | None:
+        """What the newest message names that only the user's triples have."""
+        own = next((e.name for e in self._entities(history.last_user, frozenset()) if e.id > self._shipped), "")
+        return Evidence(f"{own} stands in your triples", own=True) if own else None
 
     def retrieve(self, history: History) -> list[Fact]:
         """At most `limit` triples, best first."""

@@ -18,7 +18,7 @@ from adapterbot.errors import KnowledgeError
 from adapterbot.facts import Fact, Passage
 from adapterbot.history import History
 from adapterbot.home import DATA, Home, written_by_rename
-from adapterbot.knowledge import Advance, Opening, Similarity, Source, Stock, skill_file
+from adapterbot.knowledge import Advance, Evidence, Opening, Similarity, Source, Stock, skill_file
 from adapterbot.knowledge.passages import added
 from adapterbot.knowledge.passages.added import OwnIndex, OwnPassages
 from adapterbot.knowledge.passages.cutting import MAX_WORDS, excerpt, opening
@@ -39,6 +39,9 @@ OWN_CANDIDATES = 10  # of what the user added: none has a vector yet, and MiniLM
 COSINE = (0.1, 0.45)  # relevance = cosine of the encoder
 BM25 = (0.75, 1.9)  # relevance = normalised bm25
 
+# From which score on a passage of the user's own decides that it answers.
+OWN_COSINE = 0.5
+OWN_BM25 = 2.5
 OWN_WORDS = 1.05  # how much more what a turn finds by its own words counts than what it finds with those before it
 
 Rows: TypeAlias = NDArray[np.float32]
@@ -117,6 +120,20 @@ class PassageSource(Source):
         indexes = [self._index, *filter(None, [self._own.index() if self._own else None])]
         hits = [hit for index in indexes for hit in index.search(words, CANDIDATES)] if words else []
         return tuple(dict.fromkeys(hit.passage.title for hit in hits if _title_share(hit) == 1.0))
+
+    def evidence(self, history: History) -> Evidence | None:
+        """The passage of the user's own that answers the newest message well."""
+        own = self._own.index() if self._own else None
+        text = history.last_user
+        words = terms(text)
+        if own is None or not words:
+            return None
+        best = max(self._scored(Query(words, text), [own]), key=lambda found: found.score, default=None)
+        strong = OWN_COSINE if self._similarity else OWN_BM25
+        if best is None or best.score < strong:
+            return None
+        title = best.hit.passage.title
+        return Evidence(f"{title!r} of {own.file_name(best.hit.passage.row)} answers it", best.score, own=True)
 
     def retrieve(self, history: History) -> list[Fact]:
         """At most `limit` facts that reach the threshold, best first; `Fact.score` is the passage's score.

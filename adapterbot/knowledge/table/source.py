@@ -7,6 +7,7 @@ training dialogues of `data.corpora.multiwoz` have the same four.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,13 +17,13 @@ from adapterbot.errors import KnowledgeError
 from adapterbot.facts import Asked, Count, Fact, Nothing, Row
 from adapterbot.history import History
 from adapterbot.home import DATA, Home, is_inside
-from adapterbot.knowledge import Advance, Opening, Source, Stock, skill_file
+from adapterbot.knowledge import Advance, Evidence, Opening, Source, Stock, skill_file
 from adapterbot.knowledge.lines import read_row
 from adapterbot.knowledge.query_language import WrittenQuery
 from adapterbot.knowledge.table import store
 from adapterbot.knowledge.table.dialogue_state import Wish, understood
 from adapterbot.knowledge.table.slots import Speech
-from adapterbot.knowledge.table.store import FORMAT, Column, fill, import_rows, read_table
+from adapterbot.knowledge.table.store import FORMAT, Column, fill, import_rows, key, read_table
 from adapterbot.knowledge.table.table import COUNTED, Table
 from adapterbot.spec.folders import check_name
 
@@ -47,8 +48,9 @@ class TableSource(Source):
     files = "a CSV file with a line of column names, or an SQLite table"
     per_skill = True
 
-    def __init__(self, table: Table, topic: str, limit: int) -> None:
+    def __init__(self, table: Table, topic: str, limit: int, own: bool = False) -> None:
         self._table = table
+        self._own = own
         self._topic = topic
         self._limit = limit
         self._speech = Speech(table, topic)
@@ -59,7 +61,7 @@ class TableSource(Source):
         spec = opening.spec
         own = table_file(opening.home, spec.name)
         if own.is_file():
-            return cls(Table(_opened(own, spec.name)), spec.name, spec.knowledge.limit)
+            return cls(Table(_opened(own, spec.name)), spec.name, spec.knowledge.limit, own=True)
         path = skill_file(spec) if spec.knowledge.file else SHIPPED / f"{spec.name}.csv"
         if not path.is_file():
             raise KnowledgeError(
@@ -108,6 +110,12 @@ class TableSource(Source):
         """The names of the rows that stand in `text`."""
         return tuple(row.key for row in self._table.rows(self._table.named(text)))
 
+    def evidence(self, history: History) -> Evidence | None:
+        """The row that the newest message names, by more than one everyday word."""
+        text = history.last_user
+        said = next((name for name in self.mentions(text) if _is_plain(name, text)), "")
+        return Evidence(f"{said} stands in the table of {self._topic}", own=self._own) if said else None
+
     def retrieve(self, history: History) -> list[Fact]:
         """At most `limit` rows, the count of all while too little was asked, or that there is none; empty after
         thanks."""
@@ -155,6 +163,14 @@ class TableSource(Source):
 
     def _row(self, row: Row, note: str, asked: tuple[Asked, ...] = ()) -> Row:
         return replace(row, table=self._topic, source="table", note=note, score=1.0, asked=asked)
+
+
+def _is_plain(name: str, text: str) -> bool:
+    """Whether a name cannot be a word of the language: it has several, a digit, or a capital where none is due."""
+    words = key(name).split()
+    if len(words) > 1 or any(map(str.isdigit, name)):
+        return True
+    return re.search(rf"(?<=[\w,'’] ){re.escape(name)}\b", text) is not None and name[:1].isupper()
 
 
 def _shipped_columns(name: str) -> list[Column]:
