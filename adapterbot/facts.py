@@ -86,12 +86,13 @@ class PersonaLine(Fact):
 
 @dataclass(frozen=True, slots=True)
 class Triple(Fact):
-    """One edge of a knowledge graph, as in OpenDialKG (Moon et al. 2019)."""
+    """One edge of a knowledge graph, as in OpenDialKG (Moon et al. 2019); `asked` is the end that the user asks for."""
 
     kind: ClassVar[str] = "triple"
     subject: str
     relation: str
     object: str
+    asked: str = ""
 
     @property
     def line(self) -> str:

@@ -25,6 +25,8 @@ from adapterbot.turn import Choice, Evidence
 # the first cosine it scores nothing, from the second on everything.
 NEAR = 0.60
 SAME = 0.85
+SURE = 0.98  # a manager that is so sure goes before evidence that is not STRONG
+STRONG = 0.7
 GONE = "backbone"  # the encoder of earlier versions that read a backbone's states
 
 
@@ -152,7 +154,9 @@ def _ranker(home: Home, encoder: Similarity) -> Ranker | None:
 
 def _decided(known: Mapping[str, Evidence], scores: Mapping[str, float]) -> str:
     """The skill whose source decides; of several with something of the user's own, the likeliest; "" without one."""
-    own = [name for name in known if known[name].own and name in scores]
+    likeliest = max(scores, key=lambda name: scores[name])
+    sure = likeliest if scores[likeliest] >= SURE else ""
+    own = [n for n in known if known[n].own and n in scores and (known[n].strength >= STRONG or sure in ("", n))]
     found = own or [name for name in known if name in scores]
     return max(found, key=lambda name: scores[name]) if own or len(found) == 1 else ""
 

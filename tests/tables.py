@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 from adapterbot.facts import Row
 from adapterbot.history import History
+from adapterbot.home import DATA
 from adapterbot.knowledge.table.source import TableSource
 from adapterbot.spec.tables import KnowledgeTable, SkillSpec
 
@@ -33,3 +35,9 @@ def names(source: TableSource, *turns: str, column: str = "name") -> list[str]:
 
 def texts(source: TableSource, *turns: str) -> list[str]:
     return [fact.line for fact in source.retrieve(talk(*turns))]
+
+
+def shipped_rows(name: str) -> list[dict[str, str]]:
+    """The rows of a table that ships."""
+    with (DATA / "knowledge" / f"{name}.csv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))

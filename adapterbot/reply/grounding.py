@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from adapterbot.facts import Count, Fact, Label, Nothing, Passage, Row, Verdict
+from adapterbot.facts import Count, Fact, Label, Nothing, Passage, Row, Triple, Verdict
 from adapterbot.knowledge import source_class
 from adapterbot.language.text import Text, all_parts
 from adapterbot.language.values import (
@@ -103,6 +103,11 @@ class Evidence:
     def found(self) -> bool:
         """Whether there is a fact other than those that say that there are none."""
         return any(not isinstance(fact, Nothing) for fact in self.facts)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The names that a question asks for: an answer has each of them whole."""
+        return tuple(fact.asked for fact in self.facts if isinstance(fact, Triple) and fact.asked)
 
     @property
     def missing(self) -> str:
@@ -219,6 +224,12 @@ def read_out(facts: Sequence[Fact]) -> str:
             return f"I have {fact.n} that I could offer. Tell me more about what you are looking for."
         case Nothing():
             return MISSING.get(fact.topic, ELSE)[1]
+    if isinstance(fact, Triple) and fact.asked:
+        same = [f for f in facts if isinstance(f, Triple) and f.asked and f.relation == fact.relation]
+        topic = fact.subject if fact.asked == fact.object else fact.object
+        relation = fact.relation.replace("_", " ").lower()
+        names = " and ".join(dict.fromkeys(f.asked for f in same))
+        return f"{topic}, {relation}: {names}." if topic == fact.subject else f"{names}, {relation}: {topic}."
     if fact.row:
         return f"Here is what I have: {', '.join(f'{name} {value}' for name, value in fact.row)}."
     return " ".join(fact.line.split()) or NO_FACT

@@ -77,7 +77,9 @@ def is_sound(draft: Text, situation: Situation) -> bool:
         asked = asks(" ".join(text.text for text in said[-1:]))
         return not asked or bool(IGNORANCE.search(draft.text) and not AFTER_ALL.search(draft.text))
     if not evidence.passages:
-        return not invented(draft, [*evidence.lines, *said])
+        whole = " ".join(draft.tokens)
+        asked = all(" ".join(Text(name).tokens) in whole for name in evidence.asked)
+        return asked and not invented(draft, [*evidence.lines, *said])
     repeated = bool(draft.repeatable) and draft.repeatable <= situation.sentences
     return not repeated and faithful(draft, evidence.lines, evidence.passages, said)
 
@@ -92,7 +94,7 @@ def quotable(situation: Situation) -> list[str]:
 
 def _instead(evidence: Evidence, situation: Situation, ranker: Relevance | None) -> str:
     """What is said where no draft is sound: the facts, or that there are none; "" where they were all said before."""
-    if evidence.strict or not evidence.found:
+    if evidence.strict or not evidence.found or evidence.asked:
         return read_out(evidence.facts)
     left = quotable(situation)
     fits = ranker.relevance(situation.utterances, left) if ranker and left else [0.0] * len(left)

@@ -1,4 +1,4 @@
-"""6 · Replies that facts give word by word: what a row's cell says to a question, how many there are, that there is none.
+"""6 · Replies that facts give word by word: what a row says to a question, how many there are, that there is none.
 
 No model words them, so that "yes" and "no" come from the cell that was asked for and nothing from beside it.
 """

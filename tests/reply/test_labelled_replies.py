@@ -25,13 +25,13 @@ ITEMS = [json.loads(line) for line in REPLIES.read_text(encoding="utf-8").splitl
 TOLD = "covid_claims"  # no model words its replies, so there is nothing to check
 PASSED = 66  # of the supported replies, at least
 REFUSED = {  # of the unsupported ones by what is wrong with them, at least
-    "value": 10,
-    "question-premise": 1,
-    "negation": 0,
+    "value": 12,
+    "question-premise": 4,
+    "negation": 3,
     "binding": 9,
-    "extra-claim": 6,
+    "extra-claim": 8,
     "count": 7,
-    "denial": 0,
+    "denial": 4,
     "day": 1,
     "none": 2,
 }

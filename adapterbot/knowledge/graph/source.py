@@ -43,6 +43,7 @@ BACK = 4  # earlier utterances that a follow-up may refer to
 MOST_ENTITIES = 6
 MOST_LINKS = 8
 MOST_EDGES = 40
+FEW = 3  # things that a question may ask for
 EXTRA = 2  # triples beside those that answer the question
 OF_PEOPLE = frozenset({"he", "him", "his", "she", "her", "hers", "they", "them", "their"})
 POINTING = frozenset({"that", "this", "those", "these", "one"})  # in a question: at what was said
@@ -186,7 +187,17 @@ class GraphSource(Source):
         if asked.words & AGAIN:  # what was said already is no news
             found = {i: f for i, f in found.items() if not {f.edge.subject.id, f.edge.object.id} <= earlier}
         chosen = self._chosen(found.values())
-        return [replace(f.edge.fact, source="graph", note=f.entity.name, score=round(f.score, 2)) for f in chosen]
+        asked_for = _asked_for(chosen, asked)
+        return [
+            replace(
+                f.edge.fact,
+                source="graph",
+                note=f.entity.name,
+                score=round(f.score, 2),
+                asked=f.edge.other(f.entity).name if f.edge.id in asked_for else "",
+            )
+            for f in chosen
+        ]
 
     def _chosen(self, found: Iterable[Found]) -> list[Found]:
         """The best; where some answer the question, hardly any others."""
@@ -282,6 +293,16 @@ class GraphSource(Source):
         """Triples of a link, those first whose other end is of the kind that the message speaks of."""
         edges = self._index.edges(entity, link, MOST_EDGES)
         return sorted(edges, key=lambda edge: edge.other(entity).kind not in asked.media)
+
+
+def _asked_for(chosen: Sequence[Found], asked: Asked) -> set[int]:
+    """The triples that answer a question for one relation of one thing; none where there are more than a few."""
+    best = chosen[0] if chosen else None
+    if best is None or not asked.question or not best.answers or not asks_for(best.edge.relation, asked.words):
+        return set()
+    alike = [f for f in chosen if f.edge.relation == best.edge.relation and f.entity.id == best.entity.id]
+    same = [f for f in alike if (f.edge.subject.id == f.entity.id) == (best.edge.subject.id == best.entity.id)]
+    return {f.edge.id for f in same} if len(same) <= FEW else set()
 
 
 def _rarity(entity: Entity) -> float:

@@ -26,6 +26,7 @@ from adapterbot.knowledge.passages.index import MARK, UNMARK, Hit, Index, conten
 from adapterbot.knowledge.passages.index import Passage as StoredPassage
 from adapterbot.knowledge.query import Query, asks, queries
 from adapterbot.language.sentences import split_sentences
+from adapterbot.language.text import STEM, Text
 from adapterbot.language.values import named, parts
 from adapterbot.language.words import terms
 
@@ -39,9 +40,11 @@ OWN_CANDIDATES = 10  # of what the user added: none has a vector yet, and MiniLM
 COSINE = (0.1, 0.45)  # relevance = cosine of the encoder
 BM25 = (0.75, 1.9)  # relevance = normalised bm25
 
-# From which score on a passage of the user's own decides that it answers.
-OWN_COSINE = 0.5
-OWN_BM25 = 2.5
+# A passage of the user's own decides that it answers from this score on, to which the share of the message's content
+# words that it has is added. Measured on 20 questions about a club's handbook, 18 of which it gets right, and on 600
+# messages to other skills, of which it takes 2.
+ANSWERS = 0.6
+SHARED = 0.35
 OWN_WORDS = 1.05  # how much more what a turn finds by its own words counts than what it finds with those before it
 
 Rows: TypeAlias = NDArray[np.float32]
@@ -129,11 +132,15 @@ class PassageSource(Source):
         if own is None or not words:
             return None
         best = max(self._scored(Query(words, text), [own]), key=lambda found: found.score, default=None)
-        strong = OWN_COSINE if self._similarity else OWN_BM25
-        if best is None or best.score < strong:
+        if best is None:
             return None
-        title = best.hit.passage.title
-        return Evidence(f"{title!r} of {own.file_name(best.hit.passage.row)} answers it", best.score, own=True)
+        passage = best.hit.passage
+        known = Text(f"{passage.title} {passage.text}").stems
+        shared = sum(word[:STEM] in known for word in words) / len(words) if len(words) > 1 else 0.0
+        strength = best.score / (self._threshold / COSINE[1]) + SHARED * shared
+        if strength < ANSWERS:
+            return None
+        return Evidence(f"{passage.title!r} of {own.file_name(passage.row)} answers it", min(1.0, strength), own=True)
 
     def retrieve(self, history: History) -> list[Fact]:
         """At most `limit` facts that reach the threshold, best first; `Fact.score` is the passage's score.

@@ -10,7 +10,8 @@ from adapterbot.knowledge.table.store import Column
 # How a column of such a name is asked for. A column of another name goes by its own words.
 CALLED = {
     "phone": r"phone|telephone|number|contact|call (?:them|it|him|her)|ring (?:them|it)",
-    "address": r"address|located|location|street|where (?:is|are|'?s|can i find|do i find|exactly)|whereabouts|directions?",
+    "address": r"address|located|location|street|where (?:is|are|'?s|can i find|do i find|exactly)|whereabouts"
+    r"|directions?",
     "postcode": r"post ?codes?|postal|zip",
     "area": r"area|part of (?:the )?(?:town|city)|side of (?:the )?(?:town|city)|district|which part|where",
     "pricerange": r"prices?|pric(?:ey|ed|ing)|how (?:expensive|cheap|dear)|budget|cost\w*|spend|how much",
@@ -19,12 +20,14 @@ CALLED = {
     "stars": r"stars?|rating|rated",
     "type": r"type|kind|sort|what is it",
     "poi_type": r"type|kind|sort",
-    "seats": r"seats?|seater|how many (?:people|persons|passengers)|(?:people|passengers) (?:fit|can)|fit|capacity|room for",
+    "seats": r"seats?|seater|how many (?:people|persons|passengers)|(?:people|passengers) (?:fit|can)|fit|capacity"
+    r"|room for",
     "color": r"colou?rs?",
     "internet": r"internet|wi-?fi|wireless|online|broadband|\bwlan\b",
     "parking": r"parking|park|car ?park|garage",
     "day": r"days?|when",
-    "departure": r"depart\w*|from where|where (?:\w+ ){0,3}from|start|leave from|which station (?:\w+ ){0,3}from|origin",
+    "departure": r"depart\w*|from where|where (?:\w+ ){0,3}from|start|leave from|origin"
+    r"|which station (?:\w+ ){0,3}from",
     "destination": r"destination|where (?:\w+ ){0,2}(?:go|to|end)|goes? to|heading",
     "leaveAt": r"leave|leaves|leaving|depart\w*|departure time|what time|when",
     "arriveBy": r"arriv\w*|get (?:in|there)|gets (?:in|there)|be there",

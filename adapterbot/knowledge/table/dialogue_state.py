@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from adapterbot.history import History
 from adapterbot.knowledge.query_language import Clause, Test, WrittenQuery
+from adapterbot.knowledge.table.merging import merged
 from adapterbot.knowledge.table.orders import COMPARATIVE, MOST
 from adapterbot.knowledge.table.polarity import denied
-from adapterbot.knowledge.table.slots import Heard, Speech, by_column
+from adapterbot.knowledge.table.slots import Heard, Speech
 from adapterbot.knowledge.table.store import WORD, key
 from adapterbot.knowledge.table.table import ORDINAL, Table, amount_of
 from adapterbot.knowledge.table.vocabulary import Span, tokens
@@ -32,7 +33,8 @@ TRIP = re.compile(rf"\b[Ff]rom {END}.*\bto {END}|\b[Tt]o {END}.*\bfrom {END}")
 REFERS = REFERRING | {"that", "this", "there", "place", "one"}
 POINTS = (REFERRING | {"that", "this", "those", "these", "there"}) - {"itself"}
 SEARCHES = re.compile(
-    r"\b(?:(?:is|are|isn'?t|aren'?t) there|there'?s|any(?:thing|where|one)?|some(?:thing|where)|(?:what|how) about (?!it|that|this|the)|find|"
+    r"\b(?:(?:is|are|isn'?t|aren'?t) there|there'?s|any(?:thing|where|one)?|some(?:thing|where)|find|"
+    r"(?:what|how) about (?!it|that|this|the)|"
     r"show|search|looking for|i(?:'d| would)? (?:want|need|like|prefer|meant|mean)|instead|do you (?:have|know)|got)\b"
     r"|^\W*(?:and|or|no\b\W*)?\W*(?:in|to|from|on|with|not|but)\b",
     re.I,
@@ -70,9 +72,11 @@ CLOSING = frozenset(
 CLOSES = frozenset(WORD.findall("thank thanks thx bye goodbye cheers"))
 # What says nothing of what is asked of a place.
 POLITE = frozenset(
-    "place book one option sound info information detail details address show find go exactly called name located open "
-    "near question wonder wondering check quick guess believe heard told friend recommend visit eat stay work".split()
-) - {"open", "book"}
+    WORD.findall("""
+    place one option sound info information detail details address show find go exactly called name located near
+    question wonder wondering check quick guess believe heard told friend recommend visit eat stay work
+    """)
+)
 
 
 @dataclass(slots=True)
@@ -296,30 +300,6 @@ class _Message:
         place = ORDINAL.index(cell.lower()) if cell.lower() in ORDINAL else -1
         better = ORDINAL[place + 1 :] if most else ORDINAL[: max(place, 0)]
         return [Clause(column, "=", better or (f"{'more' if most else 'less'} than {cell}",))]
-
-
-def merged(old: Sequence[Clause], new: Sequence[Clause]) -> list[Clause]:
-    """The wants after a message: what it says of a column replaces what was said before, but for what it leaves out."""
-    kept = list(old)
-    for column, clauses in by_column(new).items():
-        wanted = [clause for clause in clauses if clause.test != "!="]
-        out = {value.lower() for clause in clauses if clause.test == "!=" for value in clause.values}
-        if wanted:
-            kept = [clause for clause in kept if clause.column != column]
-            kept += wanted
-            kept += [c for c in clauses if c.test == "!=" and any(w.test != "=" for w in wanted)]
-            continue
-        kept = [left for clause in kept if (left := _without(clause, column, out))]
-        kept += [clause for clause in clauses if clause not in kept]
-    return kept
-
-
-def _without(clause: Clause, column: str, out: set[str]) -> Clause | None:
-    """A clause without values that are not wanted any more."""
-    if clause.column != column or clause.test != "=":
-        return clause
-    values = tuple(value for value in clause.values if value.lower() not in out)
-    return Clause(column, "=", values) if values else None
 
 
 def _masked(text: str, names: Sequence[str]) -> str:

@@ -8,37 +8,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adapterbot.knowledge.table.vocabulary import Span
+from adapterbot.knowledge.table.vocabulary import WORD, Span
 
 # The closed class of English negations, and the verbs and prepositions that exclude.
 NEGATORS = frozenset(
-    "not never without neither nor no nothing nowhere avoid avoids avoiding except excluding exclude hate hates dislike "
-    "skip minus dont doesnt didnt isnt arent wasnt cant cannot wont wouldnt shouldnt nobody besides beside drop outside "
-    "scrap forget".split()
+    WORD.findall("""
+    not never without neither nor no nothing nowhere avoid avoids avoiding except excluding exclude hate hates dislike
+    skip minus dont doesnt didnt isnt arent wasnt cant cannot wont wouldnt shouldnt nobody besides beside drop outside
+    scrap forget
+    """)
 )
+OPEN = ("anything", "everything", "anywhere", "everywhere", "all", "any", "anyone")  # "anything but"
 PAIRS = frozenset(
     [
-        *((some, "but") for some in ("anything", "everything", "anywhere", "everywhere", "all", "any", "anyone")),
-        *(pair.split() and tuple(pair.split()) for pair in (
-            "other than", "apart from", "instead of", "rather than", "sick of", "tired of", "except for", "aside from",
-            "allergic to", "far from",
-        )),
+        *((some, "but") for some in OPEN),
+        *(("other", "than"), ("apart", "from"), ("instead", "of"), ("rather", "than"), ("sick", "of"), ("tired", "of")),
+        *(("except", "for"), ("aside", "from"), ("allergic", "to"), ("far", "from")),
     ]
-)  # fmt: skip
+)
 ONLY = frozenset([("nothing", "but"), ("not", "only"), ("why", "not"), ("or", "not"), ("not", "sure"), ("if", "not")])
-MINDING = frozenset("mind matter matters care bothered fussy picky important know remember".split())
-NEEDING = frozenset("need needs needed require required necessary have has".split())
-ASKING = frozenset("isnt arent doesnt dont didnt cant wasnt wouldnt".split())  # where a question begins with one
-SUBJECTS = frozenset("you there it they that this the we he she".split())
+MINDING = frozenset(WORD.findall("mind matter matters care bothered fussy picky important know remember"))
+ASKING = frozenset(WORD.findall("isnt arent doesnt dont didnt cant wasnt wouldnt"))  # where a question begins with one
+SUBJECTS = frozenset(WORD.findall("you there it they that this the we he she"))
 # What follows a "no" that is an answer.
 AFTER_ANSWER = frozenset(
-    "i im id ive we it its lets let the a an wait sorry thanks thank actually make that thats please not you this there "
-    "in on from to but just my how what is are rather instead he she they more less fewer idea problem worries".split()
+    WORD.findall("""
+    i im id ive we it its lets let the a an wait sorry thanks thank actually make that thats please not you this there
+    in on from to but just my how what is are rather instead he she they more less fewer idea problem worries
+    """)
 )
 MARKS = frozenset(",.;:!?()")
-BREAKS = frozenset("but though however instead although whereas yet".split())
-JOINS = frozenset("or nor".split())
-REFUSED = frozenset("out no not isnt arent wont doesnt".split())  # behind a value: "chinese is out"
+BREAKS = frozenset(WORD.findall("but though however instead although whereas yet"))
+JOINS = frozenset(WORD.findall("or nor"))
+REFUSED = frozenset(WORD.findall("out no not isnt arent wont doesnt"))  # behind a value: "chinese is out"
 REACH = 8  # tokens between a negation and its value
 
 

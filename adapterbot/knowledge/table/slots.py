@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -19,9 +19,13 @@ from adapterbot.knowledge.table.vocabulary import Span, Vocabulary, tokens
 from adapterbot.language.words import STOP
 
 WORD = re.compile(r"[^\W_]+")
-TOWARDS = frozenset("to into towards toward for reach reaching arrive arrives arriving at in destination".split())
-AWAY = frozenset("from leaving leave leaves departing depart departs out departure".split())
-QUESTION = re.compile(r"^\W*(?:(?:and|so|but|ok(?:ay)?|well|hm+|also)\W+)*(?:is|are|was|does|do|has|have|had|can|could|will|would|isn|aren|doesn|hasn|haven)(?:n?['’]?t)?\b", re.I)  # fmt: skip
+TOWARDS = frozenset(WORD.findall("to into towards toward for reach reaching arrive arrives arriving at in destination"))
+AWAY = frozenset(WORD.findall("from leaving leave leaves departing depart departs out departure"))
+QUESTION = re.compile(  # that a yes or a no answers
+    r"^\W*(?:(?:and|so|but|ok(?:ay)?|well|hm+|also)\W+)*"
+    r"(?:is|are|was|does|do|has|have|had|can|could|will|would|isn|aren|doesn|hasn|haven)(?:n?['’]?t)?\b",
+    re.I,
+)
 # A value that the table may lack: the word before "food", a cuisine, what the nearest of is wanted, a place with a
 # capital. The word stands in the first group.
 UNKNOWN = {
@@ -32,7 +36,8 @@ UNKNOWN = {
     "destination": r"\b(?:[Tt]o|[Ff]or) (?-i:([A-Z][a-z]+))\b",
 }
 KINDS = re.compile(
-    r"\b(?:(?:is|are) there|there(?:'s| is| are)|do you (?:have|know)|looking for|(?:find|show|recommend) me|want to (?:see|visit))"
+    r"\b(?:(?:is|are) there|there(?:'s| is| are)|do you (?:have|know)|looking for|(?:find|show|recommend) me"
+    r"|want to (?:see|visit))"
     r"(?: of)? (?:any|an?|some|one) ([a-z]+)\b(?! (?:in|with|food))|\bare there ([a-z]{4,}s)\b", re.I,
 )  # fmt: skip
 PLAIN = frozenset(
@@ -190,8 +195,10 @@ class Speech:
                     )
                     yield Clause(name, "!=" if test == "!=" else "=", (word,))
         name = next((n for n in ("type", "poi_type") if n in self.columns and self.topic not in ("taxi", "hotel")), "")
-        found = KINDS.search(text) if name else None
-        word = (found[1] or found[2]).lower() if found else ""
+        kind = KINDS.search(text) if name else None
+        word = (kind[1] or kind[2]).lower() if kind else ""
+        if kind and kind[0].lower().startswith(("are", "there are")):
+            word = word.removesuffix("s")
         if word and len(word) > 3 and self._is_new(word) and not self.table.named(text):
             yield Clause(name, "=", (word,))
 
@@ -235,11 +242,3 @@ def _seats(amount: Amount, text: str) -> Amount:
     if test == "=" and not re.search(r"\bhas|have|is it|are\b|right|correct", text, re.I):
         test = ">="
     return Amount(amount.column, ">=" if test == ">=" else "=", amount.values, amount.start, amount.end, True)
-
-
-def by_column(clauses: Sequence[Clause]) -> Mapping[str, list[Clause]]:
-    """The clauses of each column, in their order."""
-    found: dict[str, list[Clause]] = {}
-    for clause in clauses:
-        found.setdefault(clause.column, []).append(clause)
-    return found

@@ -12,11 +12,13 @@ EARLY = ("by", "before", "until", "till", "no later than", "not later than", "at
 LATE = ("after", "past", "from", "later than", "not before", "no earlier than", "earliest", "than", "since")
 HOURS = "|".join([*(word for word, digits in DIGITS.items() if int(digits) <= 12), "one"])
 SPOKEN = re.compile(
-    rf"\b(half|(?:a )?quarter|\d{{1,2}}|{'|'.join(w for w in DIGITS if '-' not in w)})(?: minutes)? (past|to) (\d{{1,2}}|{HOURS})\b",
+    rf"\b(half|(?:a )?quarter|\d{{1,2}}|{'|'.join(w for w in DIGITS if '-' not in w)})(?: minutes)? "
+    rf"(past|to) (\d{{1,2}}|{HOURS})\b",
     re.I,
 )
 OCLOCK = re.compile(
-    rf"\b({HOURS})(?= ?(?:o'?\s?clock|[ap]\.?m\b|in the|at night))|(?<=after )({HOURS})\b|(?<=before )({HOURS})\b|(?<=\bby )({HOURS})\b",
+    rf"\b({HOURS})(?= ?(?:o'?\s?clock|[ap]\.?m\b|in the|at night))"
+    rf"|(?<=after )({HOURS})\b|(?<=before )({HOURS})\b|(?<=\bby )({HOURS})\b",
     re.I,
 )
 MILITARY = re.compile(r"(?<=\s)([01]\d|2[0-3])([0-5]\d)(?=(?: hours| hrs|h)?\b)(?! pounds)")
@@ -97,8 +99,6 @@ def _time(found: re.Match[str], text: str) -> str:
     late = part and (part[2] or part[3] or (part[1] or "").lower() in ("evening", "afternoon"))
     if half:
         number = number % 12 + (12 if half.lower() == "p" else 0)
-    elif late and number < 12:
-        number += 12
-    elif not minutes and not part and number in range(1, 7):
+    elif (late and number < 12) or (not minutes and not part and number in range(1, 7)):
         number += 12
     return f"{number:02d}:{minutes or '00'}" if number < 25 and int(minutes or 0) < 60 else ""
