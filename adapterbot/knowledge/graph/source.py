@@ -17,7 +17,7 @@ from adapterbot.errors import KnowledgeError
 from adapterbot.facts import Fact, Passage, Triple
 from adapterbot.history import History
 from adapterbot.home import DATA, Home, is_inside
-from adapterbot.knowledge import Advance, Evidence, Opening, Source, Stock, skill_file
+from adapterbot.knowledge import Advance, Opening, Source, Stock, skill_file
 from adapterbot.knowledge.graph import triples
 from adapterbot.knowledge.graph.entity_linking import Entity, mentions, words_of
 from adapterbot.knowledge.graph.index import Edge, Link, TripleIndex
@@ -36,6 +36,7 @@ from adapterbot.knowledge.graph.relations import (
 from adapterbot.knowledge.graph.triples import import_triples
 from adapterbot.knowledge.lines import read_nothing
 from adapterbot.language.words import REFERRING
+from adapterbot.turn import Evidence
 
 SHIPPED = DATA / "knowledge" / "graph.tsv"
 BACK = 4  # earlier utterances that a follow-up may refer to

@@ -18,7 +18,7 @@ from adapterbot.errors import KnowledgeError
 from adapterbot.facts import Fact, Passage
 from adapterbot.history import History
 from adapterbot.home import DATA, Home, written_by_rename
-from adapterbot.knowledge import Advance, Evidence, Opening, Similarity, Source, Stock, skill_file
+from adapterbot.knowledge import Advance, Opening, Similarity, Source, Stock, skill_file
 from adapterbot.knowledge.passages import added
 from adapterbot.knowledge.passages.added import OwnIndex, OwnPassages
 from adapterbot.knowledge.passages.cutting import MAX_WORDS, excerpt, opening
@@ -29,6 +29,7 @@ from adapterbot.language.sentences import split_sentences
 from adapterbot.language.text import STEM, Text
 from adapterbot.language.values import named, parts
 from adapterbot.language.words import terms
+from adapterbot.turn import Evidence
 
 SHIPPED = DATA / "knowledge" / "passages.jsonl"
 CANDIDATES = 20

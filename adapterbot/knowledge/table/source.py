@@ -17,7 +17,7 @@ from adapterbot.errors import KnowledgeError
 from adapterbot.facts import Asked, Count, Fact, Nothing, Row
 from adapterbot.history import History
 from adapterbot.home import DATA, Home, is_inside
-from adapterbot.knowledge import Advance, Evidence, Opening, Source, Stock, skill_file
+from adapterbot.knowledge import Advance, Opening, Source, Stock, skill_file
 from adapterbot.knowledge.lines import read_row
 from adapterbot.knowledge.query_language import WrittenQuery
 from adapterbot.knowledge.table import store
@@ -26,6 +26,7 @@ from adapterbot.knowledge.table.slots import Speech
 from adapterbot.knowledge.table.store import FORMAT, Column, fill, import_rows, key, read_table
 from adapterbot.knowledge.table.table import COUNTED, Table
 from adapterbot.spec.folders import check_name
+from adapterbot.turn import Evidence
 
 SHIPPED = DATA / "knowledge"
 
