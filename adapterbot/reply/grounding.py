@@ -53,6 +53,9 @@ DENIED = 6  # words behind a denial that it is about
 OF_ROWS = frozenset({"north", "south", "east", "west", "centre", "center", "cheap", "moderate", "expensive"})
 AFTER_ALL = re.compile(rf"{NUMBER}|\bbut (?:there (?:is|are)|i have|we have|it)\b(?! no| not)", re.IGNORECASE)
 ANSWERED = re.compile(r"^(?:yes|no|nope|not really)\s*[,.!]|\bafraid (?:so|not)\b", re.IGNORECASE)
+BEGINS = re.compile(
+    r"^\W*(?:yes|no|nope)\b(?:\W*[,.!;:–-]|(?=\s+(?:it|they|this|that|the|(?-i:[A-Z]))))", re.IGNORECASE
+)
 # By what was looked for: what a reply that found nothing has to name, and how it is said where no draft does.
 MISSING = {
     "calendar": (re.compile(""), "I see no such event in your calendar."),
@@ -148,7 +151,7 @@ class Evidence:
         if not rows:
             return []
         cells = [value.lower() for row in rows for _, value in row.cells]
-        answered = ANSWERED.match(reply.text)  # "No, it is expensive" denies no word of it
+        answered = BEGINS.match(reply.text)  # "No, it is expensive" denies no word of it
         denials = DENIES.finditer(reply.text, answered.end() if answered else 0)
         wrong = [found[0] for found in denials if _denies(reply.text, found, rows)]
         known = with_synonyms(all_parts(Text(cell) for cell in cells))
