@@ -260,6 +260,24 @@ class Count(Fact):
         return f"{self.of}: {self.n} found"
 
 
+@dataclass(frozen=True, slots=True)
+class Answer(Fact):
+    """What a source worked out from its other facts: how many there are, until when, whether there is time.
+
+    `asked` says which of these, `value` is the bare result ("6", "17:30", "no"), `text` tells it. No model words it
+    anew: the facts behind it hold other numbers, which would be mixed up with it.
+    """
+
+    kind: ClassVar[str] = "answer"
+    asked: str
+    value: str
+    text: str
+
+    @property
+    def line(self) -> str:
+        return self.text
+
+
 def row_line(cells: Iterable[tuple[str, str]]) -> str:
     """Cells as the skills read them: "name: Blue Amphora, area: west"."""
     return ", ".join(f"{name}: {value}" for name, value in cells)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from adapterbot.errors import SettingError, nearest, shorten
 from adapterbot.facts import (
+    Answer,
     Count,
     Event,
     Fact,
@@ -25,6 +26,7 @@ from adapterbot.history import History
 
 __all__ = [
     "DECODE_SETTINGS",
+    "Answer",
     "Choice",
     "Count",
     "Decode",

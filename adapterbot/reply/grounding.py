@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from adapterbot.facts import Count, Fact, Label, Nothing, Passage, Row, Triple, Verdict
+from adapterbot.facts import Answer, Count, Fact, Label, Nothing, Passage, Row, Triple, Verdict
 from adapterbot.knowledge import source_class
 from adapterbot.language.text import Text, all_parts
 from adapterbot.language.values import (
@@ -205,8 +205,11 @@ def against_nothing(text: str, topic: str) -> list[str]:
 
 
 def told(facts: Sequence[Fact]) -> str:
-    """The reply that facts give word by word; "" where a model words it. To a verdict it is a sentence on it, then all
-    of the evidence as it is; see `wording` for rows of tables."""
+    """The reply that facts give word by word; "" where a model words it. An answer is told as it stands; to a verdict
+    it is a sentence on it, then all of the evidence as it is; see `wording` for rows of tables."""
+    answer = next((fact for fact in facts if isinstance(fact, Answer)), None)
+    if answer is not None:
+        return answer.text
     verdict = next((fact for fact in facts if isinstance(fact, Verdict)), None)
     if verdict is None:
         return wording.told(facts)

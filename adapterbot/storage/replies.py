@@ -24,6 +24,7 @@ KINDS: dict[str, type[Fact]] = {
         facts.Nothing,
         facts.Notice,
         facts.Count,
+        facts.Answer,
     )
 }
 CELLS = frozenset({"cells", "said"})  # fields that are names with their values

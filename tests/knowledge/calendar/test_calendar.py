@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 
 from adapterbot.data.dialogue import read_dialogues
 from adapterbot.errors import KnowledgeError
-from adapterbot.facts import Event, Nothing, row_line
+from adapterbot.facts import Answer, Event, Nothing, row_line
 from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.knowledge import Opening, open_source
 from adapterbot.knowledge.calendar.ics import MOST_BYTES, Happening, read_calendar
-from adapterbot.knowledge.calendar.question import asks_for_change
-from adapterbot.knowledge.calendar.source import READ_ONLY, SAMPLE, CalendarSource, event_cells
+from adapterbot.knowledge.calendar.changes import asks_for_change
+from adapterbot.knowledge.calendar.say import event_cells
+from adapterbot.knowledge.calendar.source import READ_ONLY, SAMPLE, CalendarSource
 from adapterbot.knowledge.lines import read_row
 from adapterbot.language.values import unsupported
 from adapterbot.spec.folders import SkillFolders
@@ -73,7 +74,7 @@ def titles(source: CalendarSource, *user_turns: str) -> list[str]:
     history = History().add_user(user_turns[0])
     for text in user_turns[1:]:
         history = history.add_bot("Let me see.").add_user(text)
-    return [fact.heading for fact in source.retrieve(history)]
+    return [fact.heading for fact in source.retrieve(history) if isinstance(fact, Event)]
 
 
 @pytest.mark.parametrize(
@@ -103,8 +104,10 @@ def test_a_question_finds_its_events(home: Home, turns: list[str], expected: lis
     assert titles(source_of(home, calendar(*EVENTS)), *turns) == expected
 
 
-def test_at_most_limit_rows(home: Home) -> None:
-    assert len(titles(source_of(home, calendar(*EVENTS), limit=2), "what's on today?")) == 2
+def test_a_day_is_told_whole_and_what_no_day_bounds_up_to_the_limit(home: Home) -> None:
+    source = source_of(home, calendar(*EVENTS), limit=2)
+    assert len(titles(source, "what's on today?")) == 3
+    assert len(titles(source, "what's next?")) == 2
 
 
 def test_rows_have_the_corpus_columns_in_their_order(home: Home) -> None:
@@ -155,7 +158,9 @@ def test_html_commas_and_line_breaks_become_plain_text(home: Home) -> None:
         "DESCRIPTION:<b>Buy</b>\\nbread &amp; jam. Then rest.",
         "LOCATION:https://meet.example.org/x <img src=x>",
     )
-    fact = source_of(home, calendar(messy)).retrieve(History().add_user("anything tomorrow?"))[0]
+    told, fact = source_of(home, calendar(messy)).retrieve(History().add_user("anything tomorrow?"))
+    assert isinstance(told, Answer)
+    assert told.text == "On Thursday the 5th there is one thing: Milk, eggs, room - 7 at 9am."
     assert fact.line == "event: Milk, eggs, room - 7, time: 9am, date: thursday the 5th, agenda: Buy bread & jam"
 
 
@@ -319,7 +324,7 @@ def test_the_sample_calendar_needs_demo_mode_and_never_runs_out(home: Home) -> N
 def test_a_wish_to_change_the_calendar_gets_one_fixed_row(home: Home, text: str, change: bool) -> None:
     facts = source_of(home, calendar(*EVENTS)).retrieve(History().add_user(text))
     assert (facts == [replace(READ_ONLY, source="calendar")]) == change
-    assert change or all(isinstance(fact, Event) for fact in facts)
+    assert change or all(isinstance(fact, Event | Answer) for fact in facts)
 
 
 def test_the_fixed_row_is_the_one_that_the_skill_learned() -> None:
@@ -347,9 +352,10 @@ def test_several_threads_get_what_one_gets(home: Home) -> None:
 def test_any_message_gets_rows_or_none(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     source = source_of(Home(tmp_path_factory.getbasetemp() / "any"), calendar(*EVENTS))
     facts = source.retrieve(History().add_user(text))
-    assert all(isinstance(fact, Event) and fact.line.startswith("event: ") for fact in facts) or facts == [
-        replace(READ_ONLY, source="calendar")
-    ]
+    told = [fact for fact in facts if not (isinstance(fact, Event) and fact.line.startswith("event: "))]
+    assert told == facts[: len(told)]
+    assert all(isinstance(fact, Answer) for fact in told) or told == facts == [replace(READ_ONLY, source="calendar")]
+    assert len(told) < 2
 
 
 def test_calendar_libraries_are_loaded_only_for_a_calendar() -> None:
