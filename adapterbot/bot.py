@@ -257,7 +257,7 @@ class Bot:
         now = recent.add_user(text)
         settings = spec.decode.override({**decode, "seed": seed})
         clock.note("route")
-        found = self.source(spec.name).retrieve(now) if facts is None else given_facts(facts, spec)
+        found = self.source(spec.name).retrieve(now) if facts is None else given_facts(facts, spec, now)
         clock.note("knowledge")
         prepared = self.responder.prepare(spec, now, found, settings, choice.skill)
         clock.note("prompt")

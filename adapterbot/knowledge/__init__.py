@@ -107,6 +107,11 @@ class Source(ABC):
         return read_nothing(line) or Passage("", line)
 
     @classmethod
+    def about(cls, facts: Sequence[Fact], history: History) -> list[Fact]:
+        """What of a caller's facts the newest message asks for; all of them, where a source does not tell."""
+        return list(facts)
+
+    @classmethod
     def add(cls, path: Path, home: Home, name: str, advance: Advance = lambda count: None) -> str:
         """Take in a file of the user's; returns a line for people.
 
@@ -201,8 +206,9 @@ def open_source(opening: Opening) -> Source:
     return OrElse.open(opening) if table.when_empty else source_class(table.source).open(opening)
 
 
-def given_facts(facts: object, spec: SkillSpec) -> tuple[Fact, ...]:
-    """A caller's own facts, typed or as lines of text, which are read as this skill's source writes them.
+def given_facts(facts: object, spec: SkillSpec, history: History = History()) -> tuple[Fact, ...]:
+    """A caller's own facts, typed or as lines of text, which are read as this skill's source writes them; what of them
+    the newest message of `history` asks for.
 
     Raises:
         InputError: it is something else, or more than a prompt could ever hold.
@@ -214,7 +220,8 @@ def given_facts(facts: object, spec: SkillSpec) -> tuple[Fact, ...]:
         given = f"{len(facts):,} facts" if len(facts) > MOST_FACTS else f"facts of {size:,} characters"
         raise InputError(f"{given} were given; at most {MOST_FACTS:,} of {MOST_TOLD:,} characters in all are read")
     kind = source_class(spec.knowledge.source)
-    return tuple(fact if isinstance(fact, Fact) else _given(fact, kind) for fact in facts)
+    read = [fact if isinstance(fact, Fact) else _given(fact, kind) for fact in facts]
+    return tuple(kind.about(read, history))
 
 
 def _given(line: str, kind: type[Source]) -> Fact:

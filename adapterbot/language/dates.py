@@ -147,8 +147,9 @@ class _Reader(Cursor):
         unit = self.unit(start)
         if unit in ("week", "month", "year") and start > at:
             day = periods.later(self.today, step, unit) or self.today
-            whole = {"week": periods.week(day), "month": periods.month(day.year, day.month)}
-            return whole.get(unit, periods.year(day.year)), start + 1
+            if unit == "week":
+                return periods.week(day), start + 1
+            return periods.month(day.year, day.month) if unit == "month" else periods.year(day.year), start + 1
         return None
 
     def _offset(self, at: int) -> Found | None:

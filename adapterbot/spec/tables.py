@@ -148,7 +148,7 @@ class KnowledgeTable(Table):
     lines: tuple[str, ...] = ()
     limit: int = Field(5, ge=1, le=20)  # facts given to the model at most
     threshold: float | None = None
-    units: Literal["imperial", "metric"] = "imperial"  # of a weather source
+    units: Literal["imperial", "metric", "local"] = "local"  # of a weather source; local: as people say it there
     when_empty: str = ""
 
 

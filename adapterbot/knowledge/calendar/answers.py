@@ -21,10 +21,12 @@ from adapterbot.knowledge.calendar.say import (
     spoken_time,
 )
 from adapterbot.knowledge.calendar.search import Window, windows
+from adapterbot.language.dates import PARTS
 from adapterbot.language.periods import Span
 
 MOST_TOLD = 12  # events that are told one by one
 MOST_GAPS = 7  # stretches of time whose gaps are told
+ORDINAL = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth"}
 MINUTE = timedelta(minutes=1)
 Found = Sequence[Happening]
 
@@ -95,7 +97,8 @@ def _scope(question: Question, now: datetime) -> str:
         return ""
     said = days_of(span, now.date())
     if len(stretches) == 1 and (question.times or span.hours != (0, 24)):
-        said += f" {_between(stretches[0], question)}"
+        part = next((part for part, hours in PARTS.items() if hours == span.hours and not question.times), "")
+        said += f" in the {part}" if part else f" {_between(stretches[0], question)}"
     return said
 
 
@@ -139,9 +142,15 @@ def _list(question: Question, found: Found, now: datetime) -> Answer:
     several = _several_days(found)
     told = _each(found, now, several or not question.spans)
     scope = _scope(question, now)
+    there = ("there was", "there were") if stretches_over(question, now) else ("there is", "there are")
     if len(found) == 1:
-        return _told("list", 1, f"{scope} there is one thing: {told}{beside(found[0], now.date())}.")
-    return _told("list", len(found), f"{scope} there are {counted(len(found), 'thing')}: {told}.")
+        return _told("list", 1, f"{scope} {there[0]} one thing: {told}{beside(found[0], now.date())}.")
+    return _told("list", len(found), f"{scope} {there[1]} {counted(len(found), 'thing')}: {told}.")
+
+
+def stretches_over(question: Question, now: datetime) -> bool:
+    """Whether all that is asked about has been."""
+    return all(stretch[1] <= now for stretch in windows(question, now))
 
 
 def _count(question: Question, found: Found, now: datetime) -> Answer:
@@ -163,16 +172,19 @@ def _in_order(question: Question, found: Found, now: datetime) -> tuple[Answer, 
         return _told(question.asked, 0, _nothing(question, now)[:-1] + only + "."), []
     one = timed[place]
     told = f"{named(one, now.date())} {hours_of(one)} on {day_of(one.start.date(), now.date())}"
-    which = {"first": "first", "last": "last"}.get(question.asked, f"number {question.nth}")
-    return _told(question.asked, 1, f"the {which} is {told}." if place or question.asked != "nth" else told), [one]
+    which = {"first": "first", "last": "last"}.get(
+        question.asked, f"{ORDINAL.get(question.nth, question.nth)} in order"
+    )
+    return _told(question.asked, 1, f"the {which} is {told}."), [one]
 
 
 def _free(question: Question, found: Found, now: datetime) -> Answer:
     scope = _scope(question, now)
     if not found:
         return _told("free", "yes", f"{scope} there is nothing in your calendar; that time is free.".lstrip())
-    told = _each(found, now, _several_days(found))
-    return _told("free", "no", f"{scope} you are not free all the time: there is {told}.".lstrip())
+    at_once = bool(question.times) and question.times[0].bound == "at"
+    busy = "you are not free" if at_once else "you are not free all the time"
+    return _told("free", "no", f"{scope} {busy}: there is {_each(found, now, _several_days(found))}.".lstrip())
 
 
 def _gaps(question: Question, found: Found, now: datetime) -> Answer:

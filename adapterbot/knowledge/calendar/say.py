@@ -37,7 +37,7 @@ def event_cells(happening: Happening, today: date) -> Cells:
     first = happening.start.date()
     last = happening.last
     cells = {
-        "event": " ".join(w.lower() if w.lower() in LOWER else w for w in title.split()) or "untitled event",
+        "event": _lower(title) or "untitled event",
         "time": "all day" if happening.all_day else spoken_time(happening.start),
         "date": spoken_day(first, today) + (f" to {spoken_day(last, today)}" if last > first else ""),
         "room": clean(happening.place),
@@ -69,6 +69,11 @@ def clean(text: str) -> str:
     return " ".join(re.sub(r":(?=\s|$)", " -", text).split()).strip(" -,;")
 
 
+def _lower(title: str) -> str:
+    """A title as a part of a sentence: usual words in lower case, names as they are."""
+    return " ".join(word.lower() if word.lower() in LOWER else word for word in title.split())
+
+
 def _cut(text: str, most: int) -> str:
     """`text` up to the last whole word within `most` characters."""
     return text if len(text) <= most else (text[:most].rsplit(" ", 1)[0] or text[:most]).rstrip(" ,;-") + " …"
@@ -76,7 +81,8 @@ def _cut(text: str, most: int) -> str:
 
 def named(happening: Happening, today: date) -> str:
     """An event in the middle of a sentence."""
-    return dict(event_cells(happening, today))["event"]
+    title = _lower(clean(happening.title)) or dict(event_cells(happening, today))["event"]
+    return _cut(title, MOST["event"])
 
 
 def beside(happening: Happening, today: date) -> str:

@@ -124,23 +124,24 @@ class CalendarSource(Source):
         return SAMPLE if self._demo else None
 
     def retrieve(self, history: History) -> list[Fact]:
-        """At most `limit` events, best first; `READ_ONLY` for a wish to change something.
+        """The events that are asked about, best first: all of a day that is named, else at most `limit`. Before them
+        what is worked out of them, where that is asked; `READ_ONLY` for a wish to change something.
 
         Raises:
             KnowledgeError: the calendar's file has become unreadable.
         """
         path = self._file()
-        if path is None:
-            return []
         source = "sample calendar" if path == SAMPLE else "calendar"
-        if asks_for_change(history.last_user):
+        if path is not None and asks_for_change(history.last_user):
             return [replace(READ_ONLY, source=source)]
         moment = self._now()
         with self._lock:
-            search = Search(self._series(path), moment)
+            search = Search(self._series(path) if path else (), moment)
             for question in read_questions(history, search.today, search.titles):
                 found = search.find(question, self._limit)
                 told, shown = answer(question, [h for _, h in found], search.now)
+                if path is None and question.asked not in ("now", "date"):  # these need no calendar
+                    return []
                 if told or shown:
                     scores = {h: score for score, h in found}
                     events = [_event(h, search.today, source, round(scores[h], 4)) for h in shown]

@@ -54,6 +54,8 @@ SKY: Mapping[int, str] = (
     | dict.fromkeys((71, 73, 75, 77, 85, 86), "snowy")
     | dict.fromkeys((95, 96, 99), "stormy")
 )
+# Where temperatures are told in Fahrenheit (Unicode CLDR, supplemental data on measurement).
+FAHRENHEIT = frozenset(re.findall("..", "USASBSBZFMGUKYLRMHMPPRPWTCVI"))
 STATES = dict(
     re.findall(
         "(..) ([^,]+),?",
@@ -88,6 +90,11 @@ class Place(Answer):
     country_code: str = Field("", max_length=8)
     admin1: str = Field("", max_length=200)
     population: int = Field(0, ge=0)
+
+    @property
+    def units(self) -> Units:
+        """The degrees that people use there."""
+        return "imperial" if self.country_code in FAHRENHEIT or self.country == "United States" else "metric"
 
     def lies_in(self, region: str) -> bool:
         """Whether `region` is its state or country: a name, or letters such as TX or uk."""
@@ -133,9 +140,9 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Week:
-    """Seven days from today on. `today` is a weekday, Monday 0; `offset` is the place's time in seconds from UTC."""
+    """Seven days from `first`, which is today there; `offset` is the place's time in seconds from UTC."""
 
-    today: int
+    first: datetime.date
     days: tuple[Day, ...]
     offset: int = 0
 
@@ -284,7 +291,7 @@ def read_week(body: bytes, units: Units) -> Week:
     if any(code not in SKY or low > high for code, low, high in rows):
         raise ValueError("an unknown code, or a low above the high")
     days = tuple(Day(SKY[int(code)], round(low), round(high)) for code, low, high in rows)
-    return Week(daily.time[0].weekday(), days, answer.utc_offset_seconds)
+    return Week(daily.time[0], days, answer.utc_offset_seconds)
 
 
 def _until_midnight(week: Week) -> float:

@@ -73,6 +73,11 @@ COMMON = LOOSE | frozenset(
     """)
 )
 
+# A place after one of these is not meant; what may stand between is LEADING.
+NEGATES = re.compile(r"n['’]t$|^(?:not|forget|never|without|except)$")
+INSTEAD = frozenset({("instead", "of"), ("rather", "than")})
+LEADING = NEAR | TOWARDS | frozenset(SPLIT.findall("the mean meant care want wanted ask asked weather than"))
+
 # What stands for a place so often that a gazetteer's idea of the letters would be wrong.
 SHORTHAND = {
     "nyc": "New York",
@@ -111,6 +116,7 @@ class _Token:
     text: str
     base: str  # lower case, without 's and the like; a mark is its own base
     opens: bool  # a capital here says nothing: it starts a sentence
+    negates: bool = False  # "not", "don't" and the like
 
     @property
     def word(self) -> bool:
@@ -138,22 +144,43 @@ def named_place(text: str) -> Mention:
 
 
 def mentions(text: str) -> list[Mention]:
-    """The places that `text` may name, the likeliest first."""
+    """The places that `text` may name and does not turn down, the likeliest first."""
+    return _mentions(text)[0]
+
+
+def turned_down(text: str) -> list[Mention]:
+    """The places that `text` names to say that they are not meant: "not Berlin"."""
+    return _mentions(text)[1]
+
+
+def _mentions(text: str) -> tuple[list[Mention], list[Mention]]:
+    """Those that are meant, and those that are not."""
     text = text[:MAX_TEXT]
     tokens = _tokens(text.lower() if text.isupper() else text)
-    short = sum(token.word for token in tokens) <= SHORT
+    runs = list(_runs(tokens))
+    gone = {at: end for at, end in runs if _denial(tokens, at) is not None}
+    left = sum(token.word for token in tokens) - sum(end - (_denial(tokens, at) or 0) for at, end in gone.items())
     found = list[tuple[int, Mention]]()
+    denied = list[Mention]()
+    for at, end in runs:
+        name = _name(tokens, at, end)
+        within = _within(tokens, end)
+        doubt = min(_doubt(tokens, at, end, left <= SHORT), 2 if within else 4)
+        if at in gone:
+            denied.append(Mention(name, within, sure=True))
+        elif doubt < 4 and len(name) > 1:
+            found.append((doubt, Mention(name, within, sure=doubt < 2)))
+    return list(dict.fromkeys(mention for _, mention in sorted(found, key=lambda pair: pair[0]))), denied
+
+
+def _runs(tokens: Sequence[_Token]) -> Iterator[tuple[int, int]]:
+    """Where the names begin and end."""
     at = 0
     while at < len(tokens):
         end = _run(tokens, at)
         if end > at:
-            name = _name(tokens, at, end)
-            within = _within(tokens, end)
-            doubt = min(_doubt(tokens, at, end, short), 2 if within else 4)
-            if doubt < 4 and len(name) > 1:
-                found.append((doubt, Mention(name, within, sure=doubt < 2)))
+            yield at, end
         at = max(end, at + 1)
-    return list(dict.fromkeys(mention for _, mention in sorted(found, key=lambda pair: pair[0])))
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -161,9 +188,20 @@ def _tokens(text: str) -> list[_Token]:
     opens = True
     for found in TOKEN.findall(text):
         base = CLITIC.sub("", found.lower().rstrip("."))
-        tokens.append(_Token(found[: len(base)] or found, base or found, opens))
+        negates = bool(NEGATES.search(found.lower()))
+        tokens.append(_Token(found[: len(base)] or found, base or found, opens, negates))
         opens = found in ".!?:;" if not found[0].isalpha() else False
     return tokens
+
+
+def _denial(tokens: Sequence[_Token], start: int) -> int | None:
+    """Where the "not" or "instead of" is that turns a name down, with nothing but LEADING between; None without one."""
+    at = start - 1
+    while at >= 0 and tokens[at].base in LEADING and not tokens[at].negates:
+        at -= 1
+    if at >= 0 and (tokens[at].negates or (tokens[at].base, tokens[at + 1].base) in INSTEAD):
+        return at
+    return None
 
 
 def _run(tokens: Sequence[_Token], start: int) -> int:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from adapterbot.facts import Day as DayFact
 from adapterbot.facts import Fact, Forecast, Notice
@@ -21,6 +21,7 @@ from adapterbot.history import History
 from adapterbot.home import DATA
 from adapterbot.knowledge import Opening, Source
 from adapterbot.knowledge.lines import read_row
+from adapterbot.knowledge.weather.asked import asked_days, asked_units, read_forecast, told, without_units
 from adapterbot.knowledge.weather.open_meteo import (
     DAYS,
     Day,
@@ -32,8 +33,9 @@ from adapterbot.knowledge.weather.open_meteo import (
     Week,
     fold,
 )
-from adapterbot.knowledge.weather.places import Mention, mentions, named_place
+from adapterbot.knowledge.weather.places import MAX_TEXT, Mention, mentions, named_place, turned_down
 from adapterbot.language.dates import DAYS as WEEKDAYS
+from adapterbot.language.dates import read_days
 
 SAMPLE_CREDIT = "sample forecast, not real"
 SAMPLE = DATA / "knowledge" / "sample_forecast.json"
@@ -66,9 +68,15 @@ class Forecasts(Protocol):
 
 
 class WeatherSource(Source):
-    """A forecast for each place that the newest user turn names, else for the place named last, else for `place`."""
+    """A forecast for each place that the newest user turn names, else for the place named last, else for `place`.
 
-    def __init__(self, forecasts: Forecasts, *, limit: int = 1, units: Units = "imperial", place: str = "") -> None:
+    Of the week those days are given that the turn asks for. `units` are the degrees where none are asked for; "local"
+    are those of the place.
+    """
+
+    def __init__(
+        self, forecasts: Forecasts, *, limit: int = 1, units: Units | Literal["local"] = "local", place: str = ""
+    ) -> None:
         self._forecasts = forecasts
         self._limit = limit
         self._units = units
@@ -91,8 +99,21 @@ class WeatherSource(Source):
 
     @classmethod
     def read_line(cls, line: str) -> Fact:
-        """A forecast row, as cells; or that there is none."""
-        return NO_PLACE if line == NO_PLACE.line else read_row(line, "weather")
+        """A forecast; a row as cells where it is none; or that there is none."""
+        return NO_PLACE if line == NO_PLACE.line else read_forecast(line) or read_row(line, "weather")
+
+    @classmethod
+    def about(cls, facts: Sequence[Fact], history: History) -> list[Fact]:
+        """Of forecasts the days that the newest user turn asks for."""
+        now = datetime.date.today()
+        found = list[Fact]()
+        for fact in facts:
+            if isinstance(fact, Forecast):  # which knows the weekday alone
+                first = now + datetime.timedelta(days=(WEEKDAYS.index(fact.today) - now.weekday()) % DAYS)
+                found.append(told(fact, first, asked_days(_said(history), first), fact.place))
+            else:
+                found.append(fact)
+        return found
 
     def retrieve(self, history: History) -> list[Fact]:
         """At most `limit` forecast rows, or the fact that no place was given; nothing when there is no forecast."""
@@ -104,21 +125,35 @@ class WeatherSource(Source):
             return []
 
     def _facts(self, history: History) -> list[Fact]:
-        said = [utterance.text for utterance in history if utterance.speaker == "user"][-1 - OLDER :]
-        tried = [mentions(text) for text in reversed(said)] + ([[named_place(self._place)]] if self._place else [])
+        said = _said(history)
+        heard = [without_units(text) for text in said]
+        dateless = [read_days(text[:MAX_TEXT], datetime.date.today())[1] for text in heard]
+        gone = {fold(mention.name) for mention in turned_down(heard[-1])} if heard else set()
+        named_in = [mentions(text) or mentions(rest) for text, rest in zip(heard, dateless, strict=True)]
+        tried = [[mention for mention in named if fold(mention.name) not in gone] for named in reversed(named_in)]
+        tried += [[named_place(self._place)]] if self._place else []
         gazetteer = _Gazetteer(self._forecasts)
         for named in tried:
             if found := gazetteer.places(named, self._limit):
-                return [self._fact(place, within) for place, within in found]
+                facts = [self._fact(place, within, said) for place, within in found]
+                return [fact for fact in facts if isinstance(fact, Forecast)] or facts[:1]
             if any(mention.sure for mention in named):
                 return []  # a place, but none that is known: the forecast of another one would answer wrongly
         return [NO_PLACE]
 
-    def _fact(self, place: Place, within: str) -> Fact:
-        forecast = week_of(place, self._forecasts.week(place, self._units), self._units)
+    def _fact(self, place: Place, within: str, said: Sequence[str]) -> Fact:
+        """The forecast for the days that are asked for, or that there is none for them."""
+        units = asked_units(said) or (place.units if self._units == "local" else self._units)
+        week = self._forecasts.week(place, units)
         parts = [place.name, place.admin1 if within else "", place.country]
         title = ", ".join(dict.fromkeys(_plain(part) for part in parts if part))
-        return replace(forecast, note=f"{title} ({self._forecasts.credit})")
+        found = told(week_of(place, week, units), week.first, asked_days(said, week.first), _plain(place.name))
+        return replace(found, note=f"{title} ({self._forecasts.credit})")
+
+
+def _said(history: History) -> list[str]:
+    """What the user said, the newest last, as far back as a place or degrees may have been named."""
+    return [utterance.text for utterance in history if utterance.speaker == "user"][-1 - OLDER :]
 
 
 class _Gazetteer:
@@ -177,7 +212,7 @@ class SampleForecasts:
         days = weeks[places[place.name][1]]
         if units == "metric":
             days = tuple(Day(day.sky, _celsius(day.low), _celsius(day.high)) for day in days)
-        return Week(datetime.date.today().weekday(), days)
+        return Week(datetime.date.today(), days)
 
     def in_time(self, work: Callable[[], T]) -> T:
         """`work()`."""
@@ -203,10 +238,12 @@ def week_of(place: Place, week: Week, units: Units) -> Forecast:
     """The forecast from Monday to Sunday, whatever day it is: what the skill learns from."""
     days = []
     for weekday, name in enumerate(WEEKDAYS):
-        day = week.days[(weekday - week.today) % DAYS]
+        day = week.days[(weekday - week.first.weekday()) % DAYS]
         days.append(DayFact(name, day.sky, day.low, day.high))
     name = _plain(place.name).lower()
-    return Forecast(name, tuple(days), WEEKDAYS[week.today], "F" if units == "imperial" else "C", source="weather")
+    return Forecast(
+        name, tuple(days), WEEKDAYS[week.first.weekday()], "F" if units == "imperial" else "C", source="weather"
+    )
 
 
 def _plain(text: str) -> str:

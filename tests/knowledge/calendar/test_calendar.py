@@ -22,8 +22,8 @@ from adapterbot.facts import Answer, Event, Nothing, row_line
 from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.knowledge import Opening, open_source
-from adapterbot.knowledge.calendar.ics import MOST_BYTES, Happening, read_calendar
 from adapterbot.knowledge.calendar.changes import asks_for_change
+from adapterbot.knowledge.calendar.ics import MOST_BYTES, Happening, read_calendar
 from adapterbot.knowledge.calendar.say import event_cells
 from adapterbot.knowledge.calendar.source import READ_ONLY, SAMPLE, CalendarSource
 from adapterbot.knowledge.lines import read_row

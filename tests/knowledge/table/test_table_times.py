@@ -15,7 +15,7 @@ from adapterbot.knowledge.table.source import TableSource
 # Trains of one line and one day: 06:15, 09:30, 13:40, 18:05; each takes 38 minutes.
 TIMES = ("06:15", "09:30", "13:40", "18:05")
 TRIP = "a train from Elmbridge to Harrow Bay on monday "
-LEAVE = (
+LEAVE: tuple[tuple[str, list[str]], ...] = (
     ("after half past nine", ["09:30", "13:40", "18:05"]),
     ("after quarter to ten", ["13:40", "18:05"]),
     ("after nine o'clock", ["09:30", "13:40", "18:05"]),

@@ -64,7 +64,7 @@ ENDS = (
     ("How long am I at the Christmas party?", "length", "240"),
     ("when is the sunday roast over?", "end", "15:00"),
 )
-LISTS = (
+LISTS: tuple[tuple[str, str, str, list[str]], ...] = (
     ("What's on Friday?", "list", "6", FRIDAY),
     ("what do I have on friday", "list", "6", FRIDAY),
     ("How many events do I have on Friday?", "count", "6", FRIDAY),
@@ -88,7 +88,7 @@ LISTS = (
     ("what does my friday morning look like?", "list", "3", ["Breakfast", "Team meeting", "Physics 101"]),
     ("what's the second thing on friday?", "nth", "1", ["Team meeting"]),
 )
-GAPS = (
+GAPS: tuple[tuple[str, str, str, list[str]], ...] = (
     ("Am I free at 4 pm tomorrow?", "free", "no", ["Dentist"]),
     ("Am I free at 3pm tomorrow?", "free", "yes", []),
     ("am I free between 10 and 11 tomorrow?", "free", "yes", []),
@@ -117,7 +117,7 @@ GAPS = (
     ("Am I free for dinner tomorrow at seven?", "free", "yes", []),
     ("am I free at 11 pm on Monday", "free", "no", ["Night shift"]),
 )
-FAR = (
+FAR: tuple[tuple[str, list[str]], ...] = (
     ("what did I have on November 12th?", ["Job interview"]),
     ("What was on last Thanksgiving?", ["Family dinner"]),
     ("when was my job interview?", ["Job interview"]),
@@ -139,7 +139,7 @@ FAR = (
     ("When is the Christmas party?", ["Christmas party"]),
     ("what did I do on the 3rd?", ["Haircut"]),
 )
-TITLES = (
+TITLES: tuple[tuple[str, list[str]], ...] = (
     ("When is my night shift?", ["Night shift"]),
     ("when is the evening class?", ["Evening pottery class"]),
     ("when do I have Physics 101?", ["Physics 101"]),
