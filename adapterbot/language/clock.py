@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from adapterbot.language.cursor import Cursor, weekday_of
@@ -33,6 +33,7 @@ class TimeOfDay:
     bound: Bound
     first: int
     last: int = 0
+    start: int = field(default=0, compare=False)  # where it is said
 
     def __str__(self) -> str:
         return f"{self.bound} {spelt(self.first)}" + (f" {spelt(self.last)}" if self.bound == "between" else "")
@@ -58,8 +59,17 @@ def read_times(text: str) -> tuple[list[TimeOfDay], str]:
 
 def read_part(text: str) -> TimeOfDay | None:
     """The part of a day that is meant where no time is named."""
-    part = _Reader(split(text)).first_part
-    return TimeOfDay("between", *(HOUR * hour for hour in PARTS[part])) if part else None
+    tokens = split(text)
+    part = next((token for i, token in enumerate(tokens) if _is_part(tokens, i)), None)
+    if part is None:
+        return None
+    first, last = PARTS[part.text]
+    return TimeOfDay("between", HOUR * first, HOUR * last, part.start)
+
+
+def _is_part(tokens: Sequence[Token], at: int) -> bool:
+    """Whether a token is a part of the day; in a greeting it is none."""
+    return tokens[at].text in PARTS and not (at and tokens[at - 1].text == "good")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +86,8 @@ class _Reader(Cursor):
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         super().__init__(tokens)
-        parts = [token.text for i, token in enumerate(tokens) if token.text in PARTS and self.text(i - 1) != "good"]
-        self.first_part = parts[0] if parts else ""
-        self._part = self.first_part if len(set(parts)) == 1 else ""
+        parts = {token.text for i, token in enumerate(tokens) if _is_part(tokens, i)}
+        self._part = parts.pop() if len(parts) == 1 else ""
 
     def read(self) -> tuple[list[TimeOfDay], set[int]]:
         """All times, and the places of the tokens that say them."""
@@ -92,7 +101,7 @@ class _Reader(Cursor):
             if one is None:
                 at += 1
                 continue
-            found.append(one[0])
+            found.append(replace(one[0], start=self.tokens[at].start))
             used |= set(range(at, one[1]))
             at = one[1]
         return found, used

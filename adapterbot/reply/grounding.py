@@ -26,7 +26,7 @@ from adapterbot.language.values import (
     values,
     with_synonyms,
 )
-from adapterbot.reply import wording
+from adapterbot.reply import forecasts, wording
 from adapterbot.spec.tables import SkillSpec
 
 # How many things there are is no cell of a row: "there are 52 parks" cannot be had from "52 Tannery Lane".
@@ -206,13 +206,13 @@ def against_nothing(text: str, topic: str) -> list[str]:
 
 def told(facts: Sequence[Fact]) -> str:
     """The reply that facts give word by word; "" where a model words it. An answer is told as it stands; to a verdict
-    it is a sentence on it, then all of the evidence as it is; see `wording` for rows of tables."""
+    it is a sentence on it, then all of the evidence as it is; see `wording` for rows of tables and `forecasts` for days."""
     answer = next((fact for fact in facts if isinstance(fact, Answer)), None)
     if answer is not None:
         return answer.text
     verdict = next((fact for fact in facts if isinstance(fact, Verdict)), None)
     if verdict is None:
-        return wording.told(facts)
+        return wording.told(facts) or forecasts.told(facts)
     evidence = [verdict.evidence, *(fact.line for fact in facts if fact is not verdict)]
     read = [text.strip() for text in evidence if text.strip()]
     if not read and verdict.label == "not known":
