@@ -206,7 +206,7 @@ def against_nothing(text: str, topic: str) -> list[str]:
 
 def told(facts: Sequence[Fact]) -> str:
     """The reply that facts give word by word; "" where a model words it. An answer is told as it stands; to a verdict
-    it is a sentence on it, then all of the evidence as it is; see `wording` for rows of tables and `forecasts` for days."""
+    it is a sentence on it, then all of the evidence as it is; rows of tables: `wording`, days: `forecasts`."""
     answer = next((fact for fact in facts if isinstance(fact, Answer)), None)
     if answer is not None:
         return answer.text

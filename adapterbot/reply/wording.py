@@ -67,7 +67,7 @@ def cell_said(column: str, value: str) -> str:
     if column in SAID:
         phrase = SAID[column].format(value)
         phrase = re.sub(r"^is a (?=[aeiou])", "is an ", phrase)
-        return phrase.replace("has 1 stars", "has 1 star").replace("is in the centre", "is in the centre")
+        return phrase.replace("has 1 stars", "has 1 star")
     if re.search(r"price|fare|fee|cost", column, re.I) and re.search(r"\d", value):
         return f"costs {value}"
     return f"has the {name} {value}" if not value[:1].isdigit() else f"has {value} as its {name}"
