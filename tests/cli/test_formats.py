@@ -15,7 +15,8 @@ from adapterbot.evaluation.wordings import read_wordings
 from adapterbot.history import History
 from adapterbot.home import DATA, Home
 from adapterbot.knowledge.claims.source import ClaimSource
-from adapterbot.knowledge.table.source import SHIPPED, Table, _filled
+from adapterbot.knowledge.table.source import SHIPPED, _filled
+from adapterbot.knowledge.table.table import Table
 from adapterbot.manager.training.care_lines import read_messages
 from adapterbot.manager.training.pairs import read_pairs
 from adapterbot.spec.folders import PACKAGE_SKILLS, SkillFolders
