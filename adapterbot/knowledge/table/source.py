@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from adapterbot.errors import KnowledgeError
-from adapterbot.facts import Asked, Count, Fact, Nothing, Row
+from adapterbot.facts import Answer, Asked, Count, Fact, Nothing, Row
 from adapterbot.history import History
 from adapterbot.home import DATA, Home, is_inside
 from adapterbot.knowledge import Advance, Opening, Source, Stock, skill_file
@@ -25,6 +25,7 @@ from adapterbot.knowledge.table.dialogue_state import Wish, understood
 from adapterbot.knowledge.table.slots import Speech
 from adapterbot.knowledge.table.store import FORMAT, Column, fill, import_rows, key, read_table
 from adapterbot.knowledge.table.table import COUNTED, Table
+from adapterbot.knowledge.table.times import said_of
 from adapterbot.spec.folders import check_name
 from adapterbot.turn import Evidence
 
@@ -140,6 +141,8 @@ class TableSource(Source):
         found, count = self._table.select(conditions, wish.order, self._limit)
         query = f" for {wish}" if wish.clauses else ""
         wanted = tuple((c.column, c.test, value) for c in wish.clauses for value in (" or ".join(c.values),))
+        if not found and (nearest := self._nearest(wish)):
+            return nearest
         if not found:
             return [Nothing(self._topic, wanted=wanted, source="table", note=f"0{query}")]
         total = f"{count:,}" if count <= COUNTED else f"more than {COUNTED:,}"
@@ -150,6 +153,23 @@ class TableSource(Source):
             found = [row for row in found if dict(row.cells).get(wish.order[0]) == first]
         asked = tuple(map(Asked, wish.ask))
         return [self._row(row, f"{i} of {total}{query}", asked) for i, row in enumerate(found, 1)]
+
+    def _nearest(self, wish: Wish) -> list[Fact]:
+        """The last row, where none is as late as was asked for, or the first one; none where times are not at fault."""
+        times = [clause for clause in wish.clauses if clause.column in self._table.times]
+        if len(times) != 1:
+            return []
+        (time,) = times
+        rest = WrittenQuery(tuple(clause for clause in wish.clauses if clause is not time))
+        late = time.test in (">", ">=")
+        found, _ = self._table.select(self._table.conditions(rest), (time.column, late), 1)
+        value = dict(found[0].cells).get(time.column, "") if found else ""
+        if not value:
+            return []
+        order, bound = ("last", "after") if late else ("first", "before")
+        there = f"the {order} one, {found[0].key}, {said_of(time.column, value)}"
+        text = f"There is none {bound} {time.values[0]}; {there}."
+        return [Answer(order, value, text, source="table"), self._row(found[0], f"the {order} one")]
 
     def _asked(self, wish: Wish) -> dict[int, tuple[Asked, ...]]:
         """What the newest message asks of each row in focus."""
