@@ -161,8 +161,8 @@ def _answers(exam: EvaluationSet, responder: Responder, start: int) -> list[str]
     part = exam.windows[start : start + TOGETHER]
     turns = []
     for seed, window in enumerate(part, exam.seed + start):
-        facts = given_facts(window.facts, spec)
         history = window.history
+        facts = given_facts(window.facts, spec, history)
         turns.append(responder.prepare(spec, history, facts, spec.decode.override({"seed": seed})))
     texts = [answer.text for answer in responder.answer(turns)]
     exam.advance(len(part))

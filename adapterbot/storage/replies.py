@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from adapterbot import facts
-from adapterbot.facts import Day, Fact, Passage
+from adapterbot.facts import Asked, Day, Fact, Passage
 from adapterbot.turn import Draft, Reply, RoutedBy
 
 KINDS: dict[str, type[Fact]] = {
@@ -69,4 +69,8 @@ def _field(name: str, value: Any) -> Any:
         return datetime.fromisoformat(value)
     if name == "days":
         return tuple(Day(**day) for day in value)
+    if name == "asked" and isinstance(value, list):
+        return tuple(Asked(**one) for one in value)
+    if name == "wanted":
+        return tuple(tuple(map(str, one)) for one in value)
     return value

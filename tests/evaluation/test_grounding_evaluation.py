@@ -55,31 +55,30 @@ def test_what_passes_and_what_is_refused_is_counted_by_kind_and_by_skill(
         "supported": 3,
         "passed": 2,
         "unsupported": 4,
-        "refused": 3,
-        "kinds": {"value": {"replies": 3, "refused": 3}, "extra": {"replies": 1, "refused": 0}},
+        "refused": 4,
+        "kinds": {"value": {"replies": 3, "refused": 3}, "extra": {"replies": 1, "refused": 1}},
         "skills": {
-            "restaurant": {"supported": 2, "passed": 1, "unsupported": 3, "refused": 2},
+            "restaurant": {"supported": 2, "passed": 1, "unsupported": 3, "refused": 3},
             "wiki": {"supported": 1, "passed": 1, "unsupported": 1, "refused": 1},
         },
-        "misjudged": [
-            "It is in the middle of 3 lanes.",
-            "It is cheap and turkish and in the centre, with a garden.",
-        ],
+        "misjudged": ["It is in the middle of 3 lanes."],
     }
     kinds, skills = grounding_grids(figures)
     assert kinds.rows[0] == ("(nothing)", "3", "2", "67%", "", "", "")
-    assert kinds.rows[1] == ("(anything)", "", "", "", "4", "3", "75%")
+    assert kinds.rows[1] == ("(anything)", "", "", "", "4", "4", "100%")
     assert kinds.rows[2] == ("value", "", "", "", "3", "3", "100%")
     assert skills.rows[1] == ("wiki", "1", "1", "100%", "1", "1", "100%")
 
 
 def test_what_was_said_counts_as_the_check_counts_it(tmp_path: Path, specs: Mapping[str, SkillSpec]) -> None:
+    wiki: dict[str, Any] = {"skill": "wiki", "facts": [PASSAGE]}
     told = [
-        labelled("It is in the north.", False, "premise", history=["Is it in the north?"]),
-        labelled("It is in the north.", False, "value"),
+        labelled("The Brome is in Farland.", False, "premise", history=["Is the Brome in Farland?"], **wiki),
+        labelled("The Brome is in Farland.", False, "value", history=["Where is the Brome?"], **wiki),
+        labelled("It is in the north.", False, "premise", history=["Is it in the north?"]),  # of a row only its cells
     ]
     replies = read_labelled_replies(written(tmp_path, *told), specs)
-    assert [passes(reply) for reply in replies] == [True, False]
+    assert [passes(reply) for reply in replies] == [True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ As in OpenDialKG (Moon et al. 2019) a fact is one edge, `subject TAB relation TA
 the same conversation gets the same facts.
 """
 
+# Long: the contract of a source, with adding, listing and removing files.
+
 from __future__ import annotations
 
 import math

@@ -1,5 +1,7 @@
 """3 · What a conversation asks of a table: wants, the newest on each column, and the rows that it is about."""
 
+# Long: all that a message can change about what is wanted, in the order in which it is read.
+
 from __future__ import annotations
 
 import re

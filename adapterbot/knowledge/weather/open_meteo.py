@@ -3,6 +3,8 @@
 The only text of a user that goes out is the name of a place. Whatever goes wrong is a NoForecastError.
 """
 
+# Long: two services, places and forecasts, each with what can go wrong with it.
+
 from __future__ import annotations
 
 import datetime
