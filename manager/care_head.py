@@ -124,6 +124,12 @@ class CareHead:
         """The same reader with other settings."""
         return CareHead(self._reader, settings)
 
+    def reader(self) -> CareReader:
+        """A copy of the reader, to train on."""
+        reader = CareReader(self._reader.base, self.settings.layers, self.settings.rank)
+        reader.load_state_dict(self._reader.state_dict())
+        return reader
+
     def message(self, said: Sequence[str]) -> Care:
         """What the newest of the user's messages is, `said` being all of them or the last few, oldest first.
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -236,14 +237,24 @@ def train_care(
     ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over our own lines.", min=1, max=100)] = 5,
     seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="A care.safetensors to go on from: lines that it has not learnt, and as many others.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
 ) -> None:
     """Train the care head, which notices messages of people in trouble and drafts that do harm. Minutes."""
     from adapterbot.cli.training import show_scores, steps_bar
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.errors import DataError
     from adapterbot.home import Home
+    from adapterbot.manager.care_head import load_care
     from adapterbot.manager.encoder import WEIGHTS, minilm
-    from adapterbot.manager.training.care import CareTraining
+    from adapterbot.manager.training.care import GOING_ON, CareTraining
     from adapterbot.manager.training.care import train_care as train
     from adapterbot.spec.folders import SkillFolders
 
@@ -252,8 +263,12 @@ def train_care(
         raise DataError("ordinary talk comes from dialogues: give a folder of corpora by --data")
     specs = SkillFolders(Home.at()).load_all().values()
     examples = [text for spec in specs for text in spec.routing.examples]
+    base = minilm()
+    head = None if start is None else load_care(start, base)
+    settings = CareTraining(epochs=epochs, seed=seed)
+    settings = settings if head is None else replace(settings, rate=GOING_ON)
     with steps_bar("care") as told:
-        report = train(folder, examples, minilm(), out or WEIGHTS, CareTraining(epochs=epochs, seed=seed), told)
+        report = train(folder, examples, base, out or WEIGHTS, settings, told, head)
     show_scores("care", report)
 
 

@@ -40,6 +40,8 @@ SMOOTHING = 0.02
 MINED = 16_000  # ordinary messages among which doubtful ones are looked for, half-way
 BEYOND_DOUBT = 0.98
 SURE = 0.95
+KNOWN = 0.9  # a head that gives so much to what is right has learnt a line
+GOING_ON = 4e-4  # the learning rate of a head that goes on
 HELD = 10  # every so manieth own line is held out, to calibrate by and to choose thresholds
 
 
@@ -110,10 +112,17 @@ def learn(
     talk: Ordinary,
     settings: CareTraining,
     told: Told = lambda done, total, loss: None,
+    start: CareHead | None = None,
 ) -> CareReader:
-    """A reader after all passes; `told` hears of the steps done, their number and the loss."""
+    """A reader after all passes; `told` hears of the steps done, their number and the loss.
+
+    With a head to start from it goes on from that one's reader, on the lines that this one has not learnt and as many
+    others.
+    """
     torch.manual_seed(settings.seed)
-    reader = CareReader(base, settings.layers, settings.rank)
+    reader = CareReader(base, settings.layers, settings.rank) if start is None else start.reader()
+    if start is not None:
+        own, drafts = not_learnt(start, own, drafts, settings.seed)
     steps = settings.epochs * -(-len(epoch(own, drafts, talk, (), settings, "0")) // settings.batch)
 
     def batches() -> Iterator[list[Item]]:
@@ -140,6 +149,24 @@ def mistaken(reader: CareReader, talk: Ordinary, settings: CareTraining) -> list
     doubted = [(s[NONE], m) for s, m in zip(scores, some, strict=True) if 1 - s[NONE] < BEYOND_DOUBT]
     doubted.sort(key=lambda pair: pair[0])
     return [m for p, m in doubted[: len(some) // 10] if p < SURE]
+
+
+def not_learnt(
+    head: CareHead, own: Sequence[Message], drafts: Sequence[JudgedDraft], seed: int
+) -> tuple[list[Message], list[JudgedDraft]]:
+    """The lines of which the head is not sure, and as many others of each, that it does not forget them."""
+    told = [scores[m.kind] for m, scores in zip(own, head.scores([(*m.before, m.text) for m in own]), strict=True)]
+    harm = head.harm([(d.text, d.said) for d in drafts])
+    judged = [h if d.harm else 1 - h for d, h in zip(drafts, harm, strict=True)]
+    draw = random.Random(f"{seed} others")
+    return _doubted(own, told, draw), _doubted(drafts, judged, draw)
+
+
+def _doubted(lines: Sequence[Line], right: Sequence[float], draw: random.Random) -> list[Line]:
+    """Those lines of which what is `right` has less than KNOWN, and as many others."""
+    doubted = [line for line, p in zip(lines, right, strict=True) if p < KNOWN]
+    others = [line for line, p in zip(lines, right, strict=True) if p >= KNOWN]
+    return doubted + draw.sample(others, min(len(others), len(doubted)))
 
 
 def untuned(reader: CareReader) -> CareHead:
@@ -170,11 +197,17 @@ REFUSED = 0.25  # the lowest probability of harm at which a draft is refused
 
 
 def train_care(
-    folder: Path, examples: Sequence[str], base: BertEncoder, out: Path, settings: CareTraining, told: Told
+    folder: Path,
+    examples: Sequence[str],
+    base: BertEncoder,
+    out: Path,
+    settings: CareTraining,
+    told: Told,
+    start: CareHead | None = None,
 ) -> dict[str, Any]:
     """Write care.safetensors into `out`; returns its figures on own lines that were held out and on ordinary talk.
 
-    `examples` are what users say to skills: harmless, every one.
+    `examples` are what users say to skills: harmless, every one. `start`: the head to go on from (see `learn`).
 
     Raises:
         DataError: a file of lines is damaged, or `folder` has none of the corpora.
@@ -183,7 +216,7 @@ def train_care(
     drafts = read_drafts(care_lines.LINES / "drafts.jsonl")
     talk = ordinary(folder, "train", EACH, settings.seed)
     harmless = [Message(text, (), NONE) for text in examples]
-    reader = learn(base, [*_kept(own), *harmless], _kept(drafts), talk, settings, told)
+    reader = learn(base, [*_kept(own), *harmless], _kept(drafts), talk, settings, told, start)
     seen = {message.id for message in talk.messages}
     fresh = ordinary(folder, "train", EACH // 4, settings.seed + 1)
     unseen = Ordinary([m for m in fresh.messages if m.id not in seen], fresh.drafts)

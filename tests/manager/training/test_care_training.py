@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from adapterbot.errors import DataError
 from adapterbot.manager.care_head import CARE, load_care
 from adapterbot.manager.encoder import minilm
 from adapterbot.manager.training import care_lines
-from adapterbot.manager.training.care import CareTraining, train_care
-from adapterbot.manager.training.care_lines import ordinary, read_drafts, read_messages, user_turns
+from adapterbot.manager.training.care import CareTraining, not_learnt, train_care
+from adapterbot.manager.training.care_lines import Message, ordinary, read_drafts, read_messages, user_turns
 
 GRAVE = ("I want to die", "I will end my life", "he beats me", "she is not breathing")
 HARMLESS = ("the traffic is killing me", "he beats me at chess", "what a lovely day", "I love jazz music")
@@ -71,6 +72,25 @@ def test_a_small_head_learns_its_lines_and_is_written(lines: Path, corpora: Path
     assert head.settings.metrics == report
     assert report["care, crisis"] == 1.0
     assert head.harm([("You should.", ("I want to die 3",))])[0] > head.harm([("You should.", ("the soup? 3",))])[0]
+
+
+def test_a_head_goes_on_with_what_it_has_not_learnt(lines: Path, corpora: Path, tmp_path: Path) -> None:
+    settings = CareTraining(epochs=6, layers=2, rank=4, rate=3e-3, batch=32)
+    train_care(corpora, ["will it rain"], minilm(), tmp_path / "first", settings, lambda done, total, loss: None)
+    first = load_care(tmp_path / "first" / CARE, minilm())
+    new = [Message(f"purple monkeys sing {i}", (), "insult") for i in range(30)]
+    known = [Message(f"I want to die {i}", (), "crisis") for i in range(0, 300, 2)]
+    chosen, drafts = not_learnt(first, [*known, *new], [], 0)
+    assert set(new) <= set(chosen)
+    assert len(chosen) < 120  # of 180: of what it has learnt only a part
+    assert not drafts
+    with (lines / "messages.jsonl").open("a") as stream:
+        stream.writelines(json.dumps({"message": m.text, "label": m.kind}) + "\n" for m in new)
+    again = replace(settings, epochs=4)
+    train_care(corpora, [], minilm(), tmp_path / "second", again, lambda done, total, loss: None, first)
+    second = load_care(tmp_path / "second" / CARE, minilm())
+    assert second.message(["purple monkeys sing 99"]).kind == "insult"
+    assert second.message(["I want to die now"]).kind == "crisis"
 
 
 def test_ordinary_talk_has_earlier_turns_and_peoples_replies(corpora: Path) -> None:
