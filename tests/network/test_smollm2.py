@@ -112,9 +112,8 @@ def test_its_int8_form_reads_as_well(smollm2: Backbone, home: Home) -> None:
             scores = backbone.decoder.logits(backbone.decoder(ids))[0, :-1]
             nats[name] += float(torch.nn.functional.cross_entropy(scores, ids[0, 1:], reduction="sum"))
     assert count > 500
-    assert (nats["int8"] - nats["float"]) / count < (
-        0.01 if torch.cpu._is_vnni_supported() else 0.06
-    )  # weights of 7 bits without VNNI
+    most = 0.01 if torch.cpu._is_vnni_supported() else 0.06  # without VNNI weights have 7 bits
+    assert (nats["int8"] - nats["float"]) / count < most
     asked = chatml(rounded, ("user", "What is the capital of France?"))
     assert greedy(rounded, asked) == "The capital of France is Paris."
 
