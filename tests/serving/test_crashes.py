@@ -23,7 +23,7 @@ from structlog.testing import capture_logs
 
 from adapterbot.home import Home
 from adapterbot.network.backbone import Backbone
-from adapterbot.serving import http
+from adapterbot.serving import http, keys
 from adapterbot.storage import engines
 from adapterbot.storage.conversations import Store
 from adapterbot.storage.keys import KeyStore
@@ -154,7 +154,10 @@ def test_a_locked_store_costs_a_warning(
     assert client.post(turns, json={"message": "And now?"} | SHORT).json()["warnings"] == []
 
 
-def test_a_server_without_its_database_answers_on(tiny: Backbone, home: Home, postgres: str, cluster: Cluster) -> None:
+def test_a_server_without_its_database_answers_on(
+    tiny: Backbone, home: Home, postgres: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "FRESH", 0.0)  # read for every request, however fast they follow each other
     client, turns = talking(tiny, home, postgres, KeyStore(postgres))
     cluster.stop()
     try:
