@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -75,6 +76,30 @@ class Cluster:
     def stop(self) -> None:
         """Stop at once, whoever is connected."""
         self._run("pg_ctl", "stop", "-w", "-m", "immediate", f"-D{self.data}")
+
+    @contextmanager
+    def frozen(self, most: float = 60) -> Iterator[None]:
+        """The server neither answers nor goes away meanwhile; after `most` seconds it goes on all the same."""
+        import psutil
+
+        first = psutil.Process(int((self.data / "postmaster.pid").read_text().split()[0]))
+        first.suspend()  # before those that it would begin anew
+        processes = [first, *first.children(recursive=True)]
+        for process in processes[1:]:
+            process.suspend()
+
+        def go_on() -> None:
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
+
+        late = threading.Timer(most, go_on)  # a test that hangs is to fail instead
+        late.start()
+        try:
+            yield
+        finally:
+            late.cancel()
+            go_on()
 
     def url(self, name: str, user: str = "bot", password: str | None = None) -> str:
         """A store's place in the database of that name."""

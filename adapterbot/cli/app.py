@@ -11,7 +11,7 @@ import typer
 
 from adapterbot import __version__
 from adapterbot.cli import adapters, formats, input, knowledge, models, serving, sessions
-from adapterbot.cli.names import check_answering, check_backbone, check_session
+from adapterbot.cli.names import check_answering, check_backbone, check_session, check_store
 from adapterbot.cli.options import (
     Backbone,
     DecodeSettings,
@@ -26,7 +26,7 @@ from adapterbot.cli.options import (
 from adapterbot.cli.output import say, say_json, warn
 from adapterbot.cli.requirements import requires
 from adapterbot.cli.stopping import StoppedError
-from adapterbot.errors import AdapterbotError
+from adapterbot.errors import AdapterbotError, SettingError
 
 if TYPE_CHECKING:
     from adapterbot.bot import Bot
@@ -143,6 +143,7 @@ def chat(
         str | None, typer.Option(help="Go on with (or start) the stored conversation of this name.")
     ] = None,
     backbone: Backbone = None,
+    store: Stored = None,
     no_log: NoLog = False,
     demo: Demo = False,
     place: Place = "",
@@ -152,9 +153,12 @@ def chat(
 ) -> None:
     """Talk in the terminal. /skill NAME, /auto, /undo and /quit are understood."""
     check_session(session)
+    if store and session is None:
+        raise SettingError("--store keeps conversations that have a name: add --session NAME")
     input.check_decode(decode)
     check_answering(skill)
-    bot = _bot(backbone, log=session is not None and not no_log, demo=demo, place=place, region=region)
+    check_store(store)
+    bot = _bot(backbone, log=session is not None and not no_log, demo=demo, place=place, region=region, store=store)
     from adapterbot.cli.talk import talk
 
     talk(bot, session or "terminal", skill, decode)
@@ -166,6 +170,7 @@ def ui(
     port: Annotated[int | None, typer.Option(help="Port; left out, 7860 or the next free one.")] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser; the address is printed.")] = False,
     backbone: Backbone = None,
+    store: Stored = None,
     no_log: NoLog = False,
     demo: Demo = False,
     place: Place = "",
@@ -174,10 +179,11 @@ def ui(
     """Open the chat app in a browser, where there is a display."""
     requires("the chat app", "gradio")
     check_backbone(backbone)
+    check_store(store)
     from adapterbot.ui.app import main as run
 
     run(
-        lambda note: _bot(backbone, log=not no_log, demo=demo, place=place, region=region, begun=note),
+        lambda note: _bot(backbone, log=not no_log, demo=demo, place=place, region=region, store=store, begun=note),
         host=host,
         port=port,
         inbrowser=not no_browser,
@@ -226,12 +232,13 @@ def _bot(
     demo: bool = False,
     place: str = "",
     region: str | None = None,
+    store: str | None = None,
     begun: Callable[[str], None] = lambda part: None,
 ) -> Bot:
     check_backbone(backbone)
     from adapterbot.bot import Bot
 
-    bot = Bot.load(backbone, log=log, demo=demo, place=place, region=region, announce=warn, begun=begun)
+    bot = Bot.load(backbone, log=log, demo=demo, place=place, region=region, store=store, announce=warn, begun=begun)
     for note in bot.roster.notes:
         warn(f"note: {note}")
     return bot

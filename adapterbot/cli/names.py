@@ -47,6 +47,14 @@ def check_session(name: str | None) -> None:
         check_session_id(name)
 
 
+def check_store(place: str | None) -> None:
+    """Makes the store that was asked for; raises StoreError or MissingPartError where it cannot be used."""
+    if place is not None:
+        from adapterbot.storage.conversations import Store
+
+        Store(place).prepare()
+
+
 def check_data(data: str | None) -> None:
     """Raises DataError for a --data that is neither there nor of the hub."""
     from adapterbot.errors import DataError

@@ -29,6 +29,7 @@ from adapterbot.storage import engines
 
 ATTEMPTS = 3
 PAUSE = 0.05  # seconds between attempts
+REST = 10.0  # seconds for which a server that did not answer is not asked again: each time would hold somebody up
 PASSING = ("55P03", "40P01", "40001")  # PostgreSQL: a lock was not free in time, a deadlock, a conflict
 LOG = "-wal"  # what SQLite appends to the file's name for its write-ahead log
 
@@ -55,6 +56,7 @@ class Database:
         self._engine, self.place, self._file = engines.opened(os.fspath(place))  # `place` without its password
         self._migrations = tuple(migrations)
         self._ready = False
+        self._silent = (0.0, "")  # until when a server that did not answer is left alone, and what was said of it
         self._turn: Any = threading.Lock() if engines.one_for_all(self._engine) else nullcontext()
         weakref.finalize(self, self._engine.dispose)
 
@@ -86,6 +88,9 @@ class Database:
 
     def _tried(self, work: Callable[[], T]) -> T:
         """`work()`, again while another writer is in the way; errors become StoreError."""
+        until, fault = self._silent
+        if time.monotonic() < until:
+            raise StoreError(fault)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return work()
@@ -93,7 +98,10 @@ class Database:
                 self._ready = False  # look again next time: the file may have been moved away
                 passing = isinstance(error, IntegrityError) or _state(error) in PASSING or "locked" in str(error)
                 if attempt == ATTEMPTS or not passing:
-                    raise self._explained(error) from None
+                    explained = self._explained(error)
+                    if engines.unanswered(error):
+                        self._silent = (time.monotonic() + REST, str(explained))
+                    raise explained from None
             time.sleep(PAUSE * attempt)
         raise AssertionError("unreachable")
 

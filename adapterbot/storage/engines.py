@@ -22,7 +22,6 @@ from adapterbot.errors import MissingPartError, StoreError, shorten
 MEMORY = ":memory:"
 WAIT = 1.0  # seconds that one attempt waits for another writer
 REACHED = 3  # seconds in which a server has to be reached
-UNANSWERED = 10_000  # milliseconds after which a server that no longer acknowledges is taken for gone
 FORMS = "a file, sqlite:///FILE, or postgresql+psycopg://USER@HOST/NAME"
 POSTGRES = ("postgres", "postgresql", "postgresql+psycopg")  # psycopg whatever SQLAlchemy's own default is
 SECRETS = ("password", "sslpassword")  # what libpq takes in a URL's query as well
@@ -111,15 +110,19 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _postgres(url: URL) -> Engine:
-    """Connections are kept and tried before they are used: a server that was started anew costs no turn."""
+    """Connections are kept and tried before they are used: a server that was started anew costs no turn.
+
+    None waits for ever (see `postgres.Connection`).
+    """
     limits = {
         "connect_timeout": REACHED,
-        "tcp_user_timeout": UNANSWERED,
         "prepare_threshold": None,  # poolers such as PgBouncer give every transaction another connection
         "application_name": "adapterbot",
     }
     asked = {name: value for name, value in limits.items() if name not in url.query}
     try:
+        from adapterbot.storage.postgres import Connection as Answered
+
         engine = sa.create_engine(
             url,
             connect_args=asked,
@@ -130,8 +133,14 @@ def _postgres(url: URL) -> Engine:
         raise MissingPartError(
             "a store in PostgreSQL needs psycopg, which is not installed: pip install 'adapterbot[postgres]'"
         ) from None
+    sa.event.listen(engine, "do_connect", lambda _, __, place, options: Answered.connect(*place, **options))
     sa.event.listen(engine, "begin", _begin_postgres)
     return engine
+
+
+def unanswered(error: Exception) -> bool:
+    """Whether a server was silent, when it was asked or before: waiting for it took seconds."""
+    return type(getattr(error, "orig", None)).__name__ == "ConnectionTimeout"  # psycopg need not be installed
 
 
 def _begin_postgres(connection: Connection) -> None:

@@ -24,7 +24,8 @@ from structlog.testing import capture_logs
 from adapterbot.home import Home
 from adapterbot.network.backbone import Backbone
 from adapterbot.serving import http, keys
-from adapterbot.storage import engines
+from adapterbot.storage import database, engines
+from adapterbot.storage import postgres as connections
 from adapterbot.storage.conversations import Store
 from adapterbot.storage.keys import KeyStore
 
@@ -182,6 +183,29 @@ def test_a_server_without_its_database_answers_on(
     assert [turn["message"] for turn in client.get(turns).json()["turns"]] == ["Hello", "Are you back?"]
     assert "keys_not_read" in {line["event"] for line in logged}
     assert cluster.password not in str(logged)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_database_that_freezes_costs_a_warning(
+    tiny: Backbone, home: Home, postgres: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    known = KeyStore(postgres)
+    client, turns = talking(tiny, home, postgres, known)
+    monkeypatch.setattr(keys, "FRESH", 0.0)
+    monkeypatch.setattr(database, "REST", 3600)
+    with cluster.frozen(), monkeypatch.context() as patch:
+        patch.setattr(connections, "ANSWERED", 0.3)
+        reply = told(client.post(turns, json={"message": "And you?"} | SHORT | {"stream": stream}))
+        assert client.post("/v1/respond", json={"message": "Hello"} | SHORT).status_code == 200
+        assert client.get(turns).status_code == 503
+    assert reply["text"]
+    assert "what was said before could not be read" in reply["warnings"][0]
+    assert "this exchange was not saved" in reply["warnings"][1]
+    app: Any = client.app
+    for kept in (known, app.state.turns.bot.store):
+        kept._database._silent = (0.0, "")  # an hour later
+    assert client.post(turns, json={"message": "Are you back?"} | SHORT).json()["warnings"] == []
+    assert [turn["message"] for turn in client.get(turns).json()["turns"]] == ["Hello", "Are you back?"]
 
 
 def test_a_store_that_became_unreadable_costs_a_warning(session: tuple[TestClient, str], home: Home) -> None:

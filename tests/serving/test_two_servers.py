@@ -28,9 +28,9 @@ SECRET = "Wr0ngS3cr3t"
 EACH = 8  # messages that a client says
 
 
-def adapterbot(*arguments: str) -> str:
+def adapterbot(*arguments: str, typed: str = "") -> str:
     """What a command prints, or the line that says why it cannot."""
-    done = CliRunner().invoke(app, arguments)
+    done = CliRunner().invoke(app, arguments, input=typed)
     assert done.exception is None or isinstance(done.exception, (AdapterbotError, SystemExit)), done.exception
     return done.output + str(done.exception or "")
 
@@ -108,7 +108,25 @@ def test_keys_and_sessions_of_a_store(place: str) -> None:
     assert store.sessions() == []
 
 
-@pytest.mark.parametrize("command", [("serve", "--port", "0"), ("keys", "list"), ("sessions", "list"), ("doctor",)])
+def test_chat_goes_on_in_a_store(place: str, on_tiny: None) -> None:
+    talk = ("chat", "--session", "anna", "--skill", "chitchat", "--max-tokens", "3", "--drafts", "1", "--store", place)
+    for message in ("Hello", "Again"):
+        adapterbot(*talk, typed=f"{message}\n/quit\n")
+    assert Store(place).history("anna").texts[::2] == ("Hello", "Again")
+    assert "add --session NAME" in adapterbot("chat", "--store", place)
+
+
+COMMANDS = [
+    ("serve", "--port", "0"),
+    ("ui", "--port", "0", "--no-browser"),
+    ("chat", "--session", "anna"),
+    ("keys", "list"),
+    ("sessions", "list"),
+    ("doctor",),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_store_that_cannot_be_used_is_told_without_a_password(
     command: tuple[str, ...], on_tiny: None, cluster: Cluster, home: Home
 ) -> None:

@@ -15,7 +15,8 @@ from clusters import Cluster
 from sqlalchemy.engine import Connection
 
 from adapterbot.errors import StoreError
-from adapterbot.storage import engines
+from adapterbot.storage import database, engines
+from adapterbot.storage import postgres as connections
 from adapterbot.storage.conversations import Store
 from adapterbot.turn import Reply
 
@@ -103,6 +104,48 @@ def test_a_server_that_was_started_anew_costs_nothing(postgres: str, cluster: Cl
         cluster.start()
     kept.append("a", "more", REPLY)
     assert kept.history("a").texts[::2] == ("hi", "more")
+
+
+def test_a_server_that_freezes_is_waited_for_once(
+    postgres: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Store(postgres)
+    kept.append("a", "before", REPLY)
+    reached = list[object]()
+    connect = connections.Connection.connect
+    counting = staticmethod(lambda *given, **more: reached.append(1) or connect(*given, **more))
+    monkeypatch.setattr(connections.Connection, "connect", counting)
+    with cluster.frozen(), monkeypatch.context() as patch:
+        patch.setattr(connections, "ANSWERED", 0.3)
+        patch.setattr(database, "REST", 3600)
+        for call in (lambda: kept.append("a", "lost", REPLY), lambda: kept.history("a"), lambda: kept.undo("a")):
+            with pytest.raises(StoreError, match=r"cannot be used: .*time"):
+                call()
+        assert len(reached) == 1
+    with pytest.raises(StoreError, match="cannot be used"):
+        kept.history("a")
+    kept._database._silent = (0.0, "")  # an hour later
+    kept.append("a", "after", REPLY)
+    assert kept.history("a").texts[::2] == ("before", "after")
+
+
+def test_a_server_that_freezes_in_a_transaction_has_none_of_it(
+    postgres: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Store(postgres)
+    kept.append("a", "before", REPLY)
+    monkeypatch.setattr(database, "REST", 0)
+
+    def work(connection: Connection) -> None:
+        connection.exec_driver_sql("UPDATE turn SET message = 'changed'")
+        with cluster.frozen(), monkeypatch.context() as patch:
+            patch.setattr(connections, "ANSWERED", 0.3)
+            connection.exec_driver_sql("SELECT 1")
+
+    with pytest.raises(StoreError, match=r"the server has not answered for 0\.3 s"):
+        kept._database.write(work, session="a")
+    kept.append("a", "after", REPLY)  # its lock is free
+    assert kept.history("a").texts[::2] == ("before", "after")
 
 
 def test_a_read_only_server_can_be_read(postgres: str, cluster: Cluster) -> None:
