@@ -9,6 +9,7 @@ message -> 1 history -> 2 care, manager.pick -> 3 knowledge.retrieve -> 4 prompt
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import time
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from adapterbot.storage.conversations import Store
 
 # Of one turn; any other name is a decode setting.
-REQUEST = ("message", "history", "skill", "seed", "facts", "region", "stop")
+REQUEST = ("message", "history", "skill", "seed", "facts", "region", "stop", "deadline")
 Past = History | Sequence[object] | None
 T = TypeVar("T")
 
@@ -147,6 +148,7 @@ class Bot:
         facts: Sequence[str | Fact] | None = None,
         region: str | None = None,
         stop: Stops = None,
+        deadline: float | None = None,
         **decode: Any,
     ) -> Reply:
         """Answer `message`, said after `history`, with the named skill or the one that the manager picks. A stack
@@ -155,15 +157,16 @@ class Bot:
         `facts` replace retrieval; `decode` overrides the skill's settings (see `turn.DECODE_SETTINGS`). A message that
         speaks of suicide, violence, an emergency and the like gets a fixed answer with the numbers of `region`, or else
         of the bot's, whatever the skill: see `Reply.care`. A reply ends before the first of the texts `stop`, but for
-        such a fixed answer.
+        such a fixed answer. What a model has not said by `deadline`, a time of `time.monotonic()`, is not waited for.
 
         Raises:
             InputError: the message is empty or not text, or the history is not one.
             UnknownNameError: no such skill. AdapterError, SpecError: the skill cannot answer, and why.
             SettingError: a decode setting that does not exist or is out of range.
-            BusyError: too many replies are waited for. ReplyError: it could not be computed.
+            BusyError: too many replies are waited for. LateError: the reply was not there by the deadline.
+            ReplyError: it could not be computed.
         """
-        turn = self._prepare(message, history, skill, seed, facts, region, decode, stop)
+        turn = self._prepare(message, history, skill, seed, facts, region, decode, stop, deadline)
         return _drained(self._stream(turn)) if turn.ends_early else _sound(self._replies([turn])[0])
 
     def stream(
@@ -176,6 +179,7 @@ class Bot:
         facts: Sequence[str | Fact] | None = None,
         region: str | None = None,
         stop: Stops = None,
+        deadline: float | None = None,
         beats: bool = False,
         **decode: Any,
     ) -> Generator[str, None, Reply]:
@@ -184,7 +188,7 @@ class Bot:
         Closing the generator stops the work. With `beats` there are empty pieces as well, one for each token that
         changes nothing to be seen, so that a reader can close it while drafts are made.
         """
-        turn = self._prepare(message, history, skill, seed, facts, region, decode, stop)
+        turn = self._prepare(message, history, skill, seed, facts, region, decode, stop, deadline)
         stream = self._stream(turn)
         return stream if beats else _without_beats(stream)
 
@@ -235,6 +239,7 @@ class Bot:
         region: str | None,
         decode: Mapping[str, Any],
         stop: Stops = None,
+        deadline: float | None = None,
     ) -> Turn:
         """Stages 1 to 4."""
         clock = _Clock()
@@ -259,7 +264,8 @@ class Bot:
         clock.note("route")
         found = self.source(spec.name).retrieve(now) if facts is None else given_facts(facts, spec, now)
         clock.note("knowledge")
-        prepared = self.responder.prepare(spec, now, found, settings, choice.skill)
+        end = math.inf if deadline is None else deadline
+        prepared = self.responder.prepare(spec, now, found, settings, choice.skill, end)
         clock.note("prompt")
         return Turn(past.add_user(text), choice, prepared, warnings, clock.seconds, stops_of(stop))
 

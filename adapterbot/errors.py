@@ -14,6 +14,7 @@ AdapterbotError
 ├── StoreError           the conversation store cannot be opened or written
 ├── WriteError           a file cannot be written: the disk is full or read-only (an OSError as well)
 ├── BusyError            as much is waited for as fits; the same request later is answered
+│   └── LateError        ... or the reply was not there by its deadline
 ├── ReplyError           a reply could not be computed: no memory, or no numbers
 └── MissingPartError     something has to be installed or fetched first (says the command)
 """
@@ -87,6 +88,10 @@ class WriteError(AdapterbotError, OSError):
 
 class BusyError(AdapterbotError):
     """As many requests wait as may; the same one can be answered a little later."""
+
+
+class LateError(BusyError):
+    """A reply that was not there by its deadline; what there was of it is gone."""
 
 
 class ReplyError(AdapterbotError):

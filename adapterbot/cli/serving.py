@@ -37,6 +37,10 @@ def serve(
     keep: Annotated[
         float | None, typer.Option(metavar="DAYS", help="Delete sessions that nobody used for so many days.", min=0)
     ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Answer 504 where a reply is not there in so many seconds.", min=0),
+    ] = None,
     no_app: Annotated[bool, typer.Option("--no-app", help="The API alone, without the chat app.")] = False,
     backbone: Backbone = None,
     store: Stored = None,
@@ -55,7 +59,7 @@ def serve(
     if store:
         known.prepare()  # what is wrong with it is told before anything is loaded
     http.check_host(host, known)
-    settings = http.Settings(host, tuple(allow_host or ()), tuple(allow_origin or ()), keep)
+    settings = http.Settings(host, tuple(allow_host or ()), tuple(allow_origin or ()), keep, timeout)
     with listen(host, port, http.PORT) as opened:
         from adapterbot.bot import Bot
         from adapterbot.pool import Pool

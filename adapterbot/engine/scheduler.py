@@ -19,7 +19,7 @@ from adapterbot.engine.batch import Batch, Job
 from adapterbot.engine.prefill import Prefill
 from adapterbot.engine.prefix_cache import PrefixCache
 from adapterbot.engine.request import Request, Sample
-from adapterbot.errors import BusyError
+from adapterbot.errors import BusyError, LateError
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone
 
@@ -47,7 +47,7 @@ class Scheduler:
         """The drafts of a request after every token. Closing it stops the work.
 
         Raises:
-            BusyError: too many wait already, or its deadline has passed.
+            BusyError: too many wait already. LateError: its deadline has passed.
             ReplyError: it could not be computed.
         """
         job = self._submit(bank, request, watched=True)
@@ -138,7 +138,7 @@ class Scheduler:
     def _is_off(self, job: Job, now: float) -> bool:
         if not job.cancelled and now >= job.request.deadline:
             job.cancelled = True
-            job.fail(BusyError("the reply was not there in time; try again later"))
+            job.fail(LateError("the reply was not there in time; try again later"))
         return job.cancelled
 
     def _fits(self, job: Job) -> bool:

@@ -6,6 +6,7 @@ Chat, training's sample replies and evaluation all answer by a `Responder`, so t
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -126,11 +127,12 @@ class Responder:
         facts: Iterable[Fact],
         decode: Decode | None = None,
         adapter: str | None = None,
+        deadline: float = math.inf,
     ) -> Prepared:
         """Stage 4: the prompt for a reply to `history`, and what the engine is asked.
 
         `decode` are the settings, else those of the skill; without a seed one is drawn. `adapter` is the skill's, or a
-        stack or an average (see `spec.mixing`).
+        stack or an average (see `spec.mixing`). `deadline`: see `engine.request.Request`.
         """
         facts = tuple(facts)
         decode = decode or spec.decode
@@ -150,6 +152,7 @@ class Responder:
             reply=prompt.reply,
             agree=AGREED if agrees(spec, evidence, facts) else 0,
             prefer=lambda going: self._scores(situation, going),
+            deadline=deadline,
         )
         return Prepared(spec, history, facts, prompt, request, situation, told(facts))
 

@@ -7,6 +7,7 @@ acts on all of them. T tokens, V vocabulary.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
@@ -34,6 +35,7 @@ class Opening:
     seed: int
     adapter: str | None = None
     stops: tuple[str, ...] = ()
+    deadline: float = math.inf  # see `engine.request.Request`
 
     @staticmethod
     def ids_of(backbone: Backbone, prompt: str | Sequence[int], room: int) -> tuple[int, ...]:
@@ -85,7 +87,7 @@ def continued(
     backbone = scheduler.backbone
     tokenizer = backbone.tokenizer
     before = tokenizer.decode(opening.ids)
-    request = Request(opening.ids, opening.adapter, opening.decode, opening.seed)
+    request = Request(opening.ids, opening.adapter, opening.decode, opening.seed, deadline=opening.deadline)
     stopper = Stopper(opening.stops)
     read = shown = ""
     with contextlib.closing(scheduler.stream(bank, request)) as growing:

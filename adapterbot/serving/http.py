@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Request
 from sse_starlette.sse import AppStatus
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from adapterbot import __version__
 from adapterbot.bot import Bot
@@ -29,7 +29,7 @@ from adapterbot.serving.keys import Access
 from adapterbot.serving.listening import is_local
 from adapterbot.serving.metrics import Metrics
 from adapterbot.serving.openai import chat, completions, embeddings, models, responses
-from adapterbot.serving.refusals import Answer, ApiError, tell_all
+from adapterbot.serving.refusals import REFUSALS, Answer, ApiError, tell_all
 from adapterbot.serving.turns import Turns
 from adapterbot.storage.keys import KeyStore
 
@@ -43,13 +43,30 @@ log = structlog.get_logger("adapterbot.serving")
 class Settings:
     """How a server is reached: the address it listens on, other names it goes by, other sites that may ask it.
 
-    Sessions that nobody used for `keep` days are deleted; None: never.
+    Sessions that nobody used for `keep` days are deleted; None: never. A reply that is not there in `timeout` seconds
+    is given up; None: never.
     """
 
     host: str = "127.0.0.1"
     hosts: Sequence[str] = ()
     origins: Sequence[str] = ()
     keep: float | None = None
+    timeout: float | None = None
+
+
+class Described(FastAPI):
+    """An application whose page of OpenAPI says what it answers."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The page, without the framework's own form of errors: an invalid request is told as all others are."""
+        if not self.openapi_schema:
+            page = super().openapi()
+            for operations in page["paths"].values():
+                for operation in operations.values():
+                    operation["responses"].pop("422", None)
+            for name in ("HTTPValidationError", "ValidationError"):
+                page["components"]["schemas"].pop(name, None)
+        return super().openapi()
 
 
 def api(bot: Bot, keys: KeyStore, settings: Settings | None = None, page: FastAPI | None = None) -> FastAPI:
@@ -65,14 +82,14 @@ def api(bot: Bot, keys: KeyStore, settings: Settings | None = None, page: FastAP
             yield
             tidying.cancel()
 
-    app = FastAPI(
+    app = Described(
         title="adapterbot",
         version=__version__,
         lifespan=life,
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
     )
-    app.state.turns = Turns(bot, metrics)
+    app.state.turns = Turns(bot, metrics, settings.timeout)
     app.state.metrics = metrics
     app.state.access = access
     app.state.kept = responses.Kept()
@@ -102,7 +119,7 @@ async def _tidy(bot: Bot, keep: float | None) -> None:
         await asyncio.sleep(TIDIED)
 
 
-health = APIRouter(tags=["health"])
+health = APIRouter(tags=["health"], responses=REFUSALS)
 
 
 @health.get("/healthz", response_model=None)
@@ -120,7 +137,7 @@ async def ready(request: Request) -> Response:
     return Answer({"status": "ready"})
 
 
-@health.get("/metrics", response_model=None)
+@health.get("/metrics", response_model=None, response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """The figures of this server in Prometheus' form."""
     return Response(request.app.state.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")

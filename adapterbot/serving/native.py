@@ -18,7 +18,7 @@ from adapterbot.history import History
 from adapterbot.serving.begun import Begun
 from adapterbot.serving.keys import Caller
 from adapterbot.serving.openai.wire import MOST_MESSAGES, events, turns_of
-from adapterbot.serving.refusals import REFUSALS, Answer, ApiError
+from adapterbot.serving.refusals import REFUSALS, STREAMED, Answer, ApiError
 from adapterbot.serving.turns import Ask, Pieces, while_there
 from adapterbot.storage.conversations import Store, check_session_id
 from adapterbot.storage.owners import Owned
@@ -62,7 +62,7 @@ class Question(Message):
     history: list[Any] | None = Field(None, max_length=MOST_MESSAGES)
 
 
-@routes.post("/respond", response_model=None)
+@routes.post("/respond", response_model=None, responses=STREAMED)
 async def respond(body: Question, request: Request) -> Response:
     """Answer one message; the whole Reply comes back."""
     return await _answer(request, Ask(body.message, History.of(body.history), request=body.request()), body.stream)
@@ -124,7 +124,7 @@ async def list_sessions(request: Request) -> Response:
     return Answer({"sessions": [dataclasses.asdict(conversation) for conversation in owned]})
 
 
-@routes.post("/sessions/{session}/turns", response_model=None)
+@routes.post("/sessions/{session}/turns", response_model=None, responses=STREAMED)
 async def say(session: str, body: Message, request: Request) -> Response:
     """Answer a message in a session. The exchange is stored before its reply is acknowledged.
 

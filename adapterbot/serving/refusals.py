@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from adapterbot.errors import AdapterbotError, BusyError, InputError, SettingError, UnknownNameError, shorten
+from adapterbot.errors import AdapterbotError, BusyError, InputError, LateError, SettingError, UnknownNameError, shorten
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 RETRY = {"retry-after": "1"}  # seconds
@@ -60,7 +60,7 @@ class ErrorAnswer(BaseModel):
     error: ErrorBody
 
 
-# For the OpenAPI page: what any route may answer.
+# For the OpenAPI page: what any route may answer, and what those that stream answer where they are asked to.
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer, "description": meaning}
     for status, meaning in {
@@ -72,7 +72,14 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         413: "The body is too large.",
         429: "More requests than the key may make; `retry-after` says when the next is answered.",
         503: "As many replies are waited for as may, the server is stopping, or the skill cannot answer.",
+        504: "The reply was not there in the time that the server gives it.",
     }.items()
+}
+STREAMED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The whole answer, or its events.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
 }
 
 
@@ -112,6 +119,8 @@ def told(error: Exception) -> ApiError:
             return ApiError(404, str(error), param=kind, code=f"{kind.replace(' ', '_')}_not_found")
         case InputError() | SettingError():
             return ApiError(400, str(error))
+        case LateError():
+            return ApiError(504, str(error), code="timeout", headers=RETRY)
         case BusyError():
             return ApiError(503, str(error), code="busy", headers=RETRY)
         case AdapterbotError():

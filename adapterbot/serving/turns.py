@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -38,21 +39,24 @@ class Ask:
 class Turns:
     """Asks the bot, for all routes."""
 
-    def __init__(self, bot: Bot, metrics: Metrics) -> None:
+    def __init__(self, bot: Bot, metrics: Metrics, timeout: float | None = None) -> None:
+        """`timeout`: the seconds from its request on in which a reply has to be there; None: any number."""
         self.bot = bot
+        self._timeout = timeout
         self._metrics = metrics
         self._orders: WeakValueDictionary[str, _Order] = WeakValueDictionary()
 
     async def reply(self, ask: Ask) -> Reply:
         """The whole reply; raises what `Bot.arespond` raises."""
         started = time.perf_counter()
+        request = ask.request | {"deadline": self.deadline()}
         if ask.session is None:
-            reply = await self.bot.arespond(ask.message, ask.history, **ask.request)
+            reply = await self.bot.arespond(ask.message, ask.history, **request)
         else:
             order = self._order(ask.session)
             await order.enter()
             try:  # a thread that has begun goes on whoever leaves, hence the order is kept until it ends
-                work = asyncio.ensure_future(self.bot.session(ask.session).arespond(ask.message, **ask.request))
+                work = asyncio.ensure_future(self.bot.session(ask.session).arespond(ask.message, **request))
                 work.add_done_callback(order.leave)
             except BaseException:
                 order.leave()
@@ -63,13 +67,14 @@ class Turns:
 
     async def stream(self, ask: Ask) -> Pieces:
         """The reply in pieces, its first one waited for: what goes wrong before it is raised here."""
+        request = ask.request | {"deadline": self.deadline()}
         if ask.session is None:
-            begun = self.bot.astream(ask.message, ask.history, **ask.request)
+            begun = self.bot.astream(ask.message, ask.history, **request)
         else:
             order = self._order(ask.session)
             await order.enter()
             try:
-                begun = self.bot.session(ask.session).astream(ask.message, **ask.request)
+                begun = self.bot.session(ask.session).astream(ask.message, **request)
             except BaseException:
                 order.leave()
                 raise
@@ -82,6 +87,10 @@ class Turns:
             await begun.aclose()
             raise
         return pieces
+
+    def deadline(self) -> float:
+        """By when what is asked now has to be there, the time in line included; of `time.monotonic()`."""
+        return math.inf if self._timeout is None else time.monotonic() + self._timeout
 
     async def work(self, work: Callable[[], T]) -> T:
         """What `work` returns or raises, after what stands in line before it."""

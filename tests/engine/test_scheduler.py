@@ -21,7 +21,7 @@ from adapterbot.engine import scheduler as module
 from adapterbot.engine.prefix_cache import PrefixCache
 from adapterbot.engine.request import Request, Sample
 from adapterbot.engine.scheduler import ROWS, Scheduler
-from adapterbot.errors import BusyError
+from adapterbot.errors import BusyError, LateError
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone, load_backbone
 from adapterbot.network.int8 import kernel_here
@@ -230,8 +230,8 @@ def test_a_reply_that_is_not_there_in_time_is_not_made(bank: AdapterBank) -> Non
     late = request("wide", 1, deadline=time.monotonic() - 1)
     fine = request("wide", 2, deadline=time.monotonic() + 600)
     missed, found = scheduler.attempts(bank, [late, fine])
-    assert isinstance(missed, BusyError)
+    assert isinstance(missed, LateError)
     assert not isinstance(found, Exception)
     assert tokens(found) == tokens(alone(bank, fine))
-    with pytest.raises(BusyError, match="not there in time"):
+    with pytest.raises(LateError, match="not there in time"):
         list(scheduler.stream(bank, late))

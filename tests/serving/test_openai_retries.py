@@ -16,6 +16,7 @@ from servers import serving
 from adapterbot.home import Home
 from adapterbot.network.backbone import Backbone
 from adapterbot.pool import Pool
+from adapterbot.serving import http
 from adapterbot.storage.keys import KeyStore
 
 ASKED: dict[str, Any] = {
@@ -71,3 +72,35 @@ def test_a_key_is_asked_for_and_its_limit_is_an_exception(tiny: Backbone, home: 
             with pytest.raises(openai.RateLimitError) as limited:
                 client.models.list()
         assert 0 < float(limited.value.response.headers["retry-after-ms"]) <= 60_001
+
+
+SHORT = {"max_tokens": 2, "drafts": 1}
+LATE: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"model": ASKED["model"], "messages": ASKED["messages"]} | SHORT,
+    "/v1/responses": {"model": ASKED["model"], "input": "Hello"} | SHORT,
+    "/v1/completions": {"model": ASKED["model"], "prompt": "Hello"} | SHORT,
+    "/v1/respond": {"skill": "chitchat", "message": "Hello"} | SHORT,
+}
+
+
+def test_a_reply_that_is_late_is_given_up(tiny: Backbone, home: Home) -> None:
+    bot = make_bot(tiny, home)
+    store = KeyStore(home.database)
+    with serving(bot, store, http.Settings(timeout=0)) as address, httpx.Client(base_url=address, timeout=60) as web:
+        session = f"/v1/sessions/{web.post('/v1/sessions').json()['id']}/turns"
+        for path, body in (LATE | {session: LATE["/v1/respond"]}).items():
+            answer = web.post(path, json=body)
+            assert answer.status_code == 504, path
+            assert answer.json()["error"]["code"] == "timeout"
+            answer = web.post(path, json=body | {"stream": True})
+            assert '"code":"timeout"' in answer.text, path
+        assert web.get(session).json()["turns"] == []
+        cared = web.post("/v1/respond", json={"message": "I want to kill myself"}).json()
+        assert cared["routed_by"] == "care", "no model is waited for"
+        with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
+            with pytest.raises(openai.InternalServerError) as late:
+                client.chat.completions.create(**ASKED)
+            assert late.value.status_code == 504
+    with serving(bot, store, http.Settings(timeout=3600)) as address:
+        for path, body in LATE.items():
+            assert httpx.post(address + path, json=body, timeout=60).status_code == 200

@@ -24,7 +24,7 @@ from adapterbot.serving.openai.wire import (
     turns_of,
     usage,
 )
-from adapterbot.serving.refusals import REFUSALS, Answer, ApiError
+from adapterbot.serving.refusals import REFUSALS, STREAMED, Answer, ApiError
 from adapterbot.serving.turns import Ask, Pieces, Turns, all_replies, while_there
 from adapterbot.turn import Reply
 
@@ -68,7 +68,7 @@ class ChatRequest(Sampling):
                 raise ApiError(400, text, param=name, code="unsupported_parameter")
 
 
-@routes.post("/chat/completions", response_model=None)
+@routes.post("/chat/completions", response_model=None, responses=STREAMED)
 async def chat(body: ChatRequest, request: Request) -> Response:
     """Answer a conversation, as OpenAI's chat completions do."""
     turns = turns_of(request.app.state)

@@ -29,7 +29,7 @@ from adapterbot.serving.openai.wire import (
     now,
     turns_of,
 )
-from adapterbot.serving.refusals import REFUSALS, Answer, ApiError
+from adapterbot.serving.refusals import REFUSALS, STREAMED, Answer, ApiError
 from adapterbot.serving.turns import Turns, while_there
 from adapterbot.turn import Decode
 
@@ -77,7 +77,7 @@ class CompletionRequest(Sampling):
         if self.logprobs is not None and self.stream:
             raise ApiError(400, "logprobs come with whole texts alone; leave out stream", param="logprobs")
 
-    def openings(self, bot: Bot) -> list[Opening]:
+    def openings(self, bot: Bot, deadline: float) -> list[Opening]:
         """What the model is asked, each prompt once per choice."""
         adapter = adapter_of(bot, self.model)
         seed = secrets.randbelow(2**31)
@@ -90,17 +90,18 @@ class CompletionRequest(Sampling):
                     ids = Opening.ids_of(bot.backbone, prompt, 0 if self.max_tokens == 0 else decode.max_tokens)
                 except InputError as error:
                     raise ApiError(400, str(error), param="prompt", code="context_length_exceeded") from None
-                made.append(Opening(ids, decode, asked.get("seed", seed + choice), adapter, self.stops()))
+                made.append(Opening(ids, decode, asked.get("seed", seed + choice), adapter, self.stops(), deadline))
         return made
 
 
-@routes.post("/completions", response_model=None)
+@routes.post("/completions", response_model=None, responses=STREAMED)
 async def complete(body: CompletionRequest, request: Request) -> Response:
     """Go on with a text, as OpenAI's completions do."""
     turns = turns_of(request.app.state)
     body.check()
     writing = Writing(turns, body)
-    openings = await while_there(request, turns.work(lambda: body.openings(turns.bot)))
+    deadline = turns.deadline()
+    openings = await while_there(request, turns.work(lambda: body.openings(turns.bot, deadline)))
     if body.stream:
         return events(writing.chunks(writing.begin(openings[0]), openings))
     return Answer(await while_there(request, writing.whole(openings)))

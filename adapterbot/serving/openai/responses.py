@@ -27,7 +27,7 @@ from adapterbot.serving.openai.wire import (
     turns_of,
     usage,
 )
-from adapterbot.serving.refusals import REFUSALS, Answer, ApiError
+from adapterbot.serving.refusals import REFUSALS, STREAMED, Answer, ApiError
 from adapterbot.serving.turns import Pieces, Turns, while_there
 from adapterbot.turn import Reply
 
@@ -113,7 +113,7 @@ class Kept:
         del self._kept[owner, id]
 
 
-@routes.post("/responses", response_model=None)
+@routes.post("/responses", response_model=None, responses=STREAMED)
 async def respond(body: ResponseRequest, request: Request) -> Response:
     """Answer a message, as OpenAI's responses do."""
     turns = turns_of(request.app.state)
