@@ -1,10 +1,10 @@
 """What `adapterbot serve` bears: many clients at a time, each asking again as soon as it is answered.
 
     adapterbot serve --no-app &
-    python benchmarks/load.py --clients 32 --seconds 20 --skills 1,8,26 --write
+    python benchmarks/load.py --clients 32 --seconds 60 --skills 1,8,26 --write
 
 Prints a row for each number of skills that the requests are mixed of; `--write` puts the table into
-benchmarks/README.md.
+benchmarks/README.md and all figures into benchmarks/load.json.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import os
 import platform
 import re
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +28,11 @@ import httpx
 
 PAGE = Path(__file__).resolve().parent / "README.md"
 BEGIN, END = "<!-- load: begin -->", "<!-- load: end -->"
-HEAD = "| skills | requests | failed | first words p50 | p95 | per token p50 | p95 | in line p50 | p95 |"
-RULE = "|---:" * 9 + "|"
+HEAD = (
+    "| skills | requests | failed | first words p50 | p95 | per token p50 | p95 | in line p50 | p95 | memory | at end |"
+)
+RULE = "|---:" * 11 + "|"
+RESIDENT = re.compile(r"^process_resident_memory_bytes (\S+)$", re.MULTILINE)
 BUCKET = re.compile(r'^adapterbot_queue_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
 MESSAGES = (
     "Hello, how was your day?",
@@ -47,13 +51,29 @@ class Figures:
     per_token: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     waited: dict[float, float] = field(default_factory=dict)  # requests by the longest that they stood in line
+    memory: tuple[float, float] = (math.nan, math.nan)  # MiB of the server at start and end; NaN where it cannot tell
 
     def row(self) -> str:
         """As a line of the table."""
         times = [percentile(values, share) for values in (self.first, self.per_token) for share in (0.5, 0.95)]
         times += [within(self.waited, share) for share in (0.5, 0.95)]
         cells = [str(self.skills), str(len(self.first) + len(self.failures)), str(len(self.failures))]
-        return f"| {' | '.join([*cells, *map(shown, times)])} |"
+        memory = ["-" if math.isnan(size) else f"{size:,.0f} MiB" for size in self.memory]
+        return f"| {' | '.join([*cells, *map(shown, times), *memory])} |"
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON: seconds and MiB; None for what is not known."""
+        kinds = {"first_words": self.first, "per_token": self.per_token}
+        times = {
+            f"{name}_p{100 * share:.0f}": percentile(values, share)
+            for name, values in kinds.items()
+            for share in (0.5, 0.95)
+        }
+        times |= {f"in_line_at_most_p{100 * share:.0f}": within(self.waited, share) for share in (0.5, 0.95)}
+        times |= dict(zip(("memory_start", "memory_end"), self.memory, strict=True))
+        known = {name: round(value, 4) if math.isfinite(value) else None for name, value in times.items()}
+        counts = {"skills": self.skills, "requests": len(self.first) + len(self.failures)}
+        return counts | {"failures": dict(Counter(self.failures))} | known
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -111,7 +131,7 @@ async def run(url: str, skills: Sequence[str], *, clients: int, seconds: float, 
     limits = httpx.Limits(max_connections=clients + 1)
     headers = {"authorization": f"Bearer {os.environ.get('ADAPTERBOT_KEY', 'none')}"}
     async with httpx.AsyncClient(base_url=url, limits=limits, headers=headers, timeout=600) as client:
-        before = await waits(client)
+        before, memory = await told(client)
         end = time.perf_counter() + seconds
 
         async def one() -> None:
@@ -120,14 +140,18 @@ async def run(url: str, skills: Sequence[str], *, clients: int, seconds: float, 
                 await ask(client, skill, message, tokens, figures)
 
         await asyncio.gather(*(one() for _ in range(clients)))
-        figures.waited = {bound: count - before.get(bound, 0.0) for bound, count in (await waits(client)).items()}
+        after, at_end = await told(client)
+    figures.waited = {bound: count - before.get(bound, 0.0) for bound, count in after.items()}
+    figures.memory = (memory, at_end)
     return figures
 
 
-async def waits(client: httpx.AsyncClient) -> dict[float, float]:
-    """How many replies stood in line at most so many seconds, by the server's own figures."""
+async def told(client: httpx.AsyncClient) -> tuple[dict[float, float], float]:
+    """The server's own figures: how many replies stood in line at most so many seconds, and its memory in MiB."""
     page = (await client.get("/metrics")).text
-    return {float(bound): float(count) for bound, count in BUCKET.findall(page)}
+    found = RESIDENT.search(page)
+    waits = {float(bound): float(count) for bound, count in BUCKET.findall(page)}
+    return waits, float(found[1]) / 2**20 if found else math.nan
 
 
 async def models(url: str) -> list[str]:
@@ -151,23 +175,25 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--clients", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--tokens", type=int, default=32, help="at most so many of a reply")
     parser.add_argument("--skills", default="1,8,26", help="how many are mixed, a row each")
-    parser.add_argument("--write", action="store_true", help="put the table into benchmarks/README.md")
+    parser.add_argument("--write", action="store_true", help="write benchmarks/README.md and load.json")
     given = parser.parse_args()
     found = await models(given.url)
-    rows = [HEAD, RULE]
+    rows, plain = [HEAD, RULE], []
     print(HEAD, RULE, sep="\n")
     for count in map(int, given.skills.split(",")):
         figures = await run(given.url, found[:count], clients=given.clients, seconds=given.seconds, tokens=given.tokens)
         rows.append(figures.row())
+        plain.append(figures.plain())
         print(figures.row(), *dict.fromkeys(figures.failures), sep="\n  failed: ", flush=True)
     about = f"{given.clients} clients for {given.seconds:g} s a row, replies of at most {given.tokens} tokens, "
     about += f"{os.cpu_count()} cores ({platform.machine()}), load {os.getloadavg()[0]:.1f}. In line: upper bounds."
     if given.write:
         page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else "# Benchmarks\n"
         PAGE.write_text(written(page, "\n".join([*rows, "", about])), encoding="utf-8")
+        PAGE.with_name("load.json").write_text(json.dumps({"about": about, "rows": plain}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What Prometheus reads at /metrics: requests, the line, first words, time per token, skills, the manager."""
+"""What Prometheus reads at /metrics: requests, the line, first words, time per token, skills, the manager, memory."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import generate_latest
 
 from adapterbot.pool import Pool
@@ -20,6 +20,7 @@ class Metrics:
 
     def __init__(self, pool: Pool) -> None:
         self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)  # memory, time, open files; on Linux alone
         named: dict[str, Any] = {"namespace": "adapterbot", "registry": self._registry}
         self._requests = Counter("requests", "Requests answered", ["route", "status"], **named)
         self._request_seconds = Histogram("request_seconds", "From request to answer", buckets=SECONDS, **named)

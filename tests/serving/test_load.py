@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,12 @@ def test_a_short_run_over_several_skills(address: str) -> None:
     cells = [cell.strip() for cell in figures.row().strip("|").split("|")]
     assert cells[:3] == ["2", str(len(figures.first)), "0"]
     assert len(cells) == LOAD["HEAD"].count("|") - 1
+    plain = json.loads(json.dumps(figures.plain(), allow_nan=False))
+    assert (plain["skills"], plain["requests"], plain["failures"]) == (2, len(figures.first), {})
+    assert plain["first_words_p50"] <= plain["first_words_p95"]
+    if sys.platform == "linux":
+        assert 10 < plain["memory_start"] < 2**20
+        assert cells[-1].endswith(" MiB")
 
 
 def test_failures_are_counted(address: str) -> None:
