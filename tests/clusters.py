@@ -166,3 +166,28 @@ def look(place: str, query: str) -> list[tuple[object, ...]]:
     """What the database itself says."""
     with past_the_store(place) as connection:
         return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """As a user without rights, where the tests run as root: root may write whatever the modes say."""
+    root = os.name == "posix" and os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@pytest.fixture
+def locked() -> Iterator[Path]:
+    """A folder that anybody may read; a test that takes its own write permission away leaves a read-only disk."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        try:
+            yield folder
+        finally:
+            folder.chmod(0o755)

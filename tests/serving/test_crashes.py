@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
-from clusters import Cluster
+from clusters import Cluster, nobody
 from conftest import make_bot
 from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
@@ -183,6 +183,26 @@ def test_a_server_without_its_database_answers_on(
     assert [turn["message"] for turn in client.get(turns).json()["turns"]] == ["Hello", "Are you back?"]
     assert "keys_not_read" in {line["event"] for line in logged}
     assert cluster.password not in str(logged)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files")
+def test_a_disk_that_became_read_only_costs_a_warning(tiny: Backbone, home: Home, locked: Path) -> None:
+    file = locked / "talks.sqlite3"
+    client, turns = talking(tiny, home, str(file), KeyStore(file))
+    file.chmod(0o444)
+    locked.chmod(0o555)
+    with nobody():
+        for stream in (False, True):
+            reply = told(client.post(turns, json={"message": "And you?"} | SHORT | {"stream": stream}))
+            assert reply["text"]
+            (warning,) = reply["warnings"]
+            assert "this exchange was not saved" in warning
+            assert reply["history"][0]["text"] == "Hello", "what was said can be read"
+        assert [turn["message"] for turn in client.get(turns).json()["turns"]] == ["Hello"]
+        assert client.post("/v1/sessions").status_code == 503
+    locked.chmod(0o755)
+    file.chmod(0o600)
+    assert client.post(turns, json={"message": "And now?"} | SHORT).json()["warnings"] == []
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -7,15 +7,12 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from clusters import look, past_the_store
+from clusters import look, nobody, past_the_store
 from sqlalchemy.engine import Connection
 
 from adapterbot.errors import StoreError
@@ -162,31 +159,6 @@ def test_a_read_only_database_can_be_read_but_not_written(home: Home) -> None:
     assert kept.history("a").last_user == "hi"
     with pytest.raises(StoreError, match=r"cannot be used: .*readonly"):
         kept.append("a", "more", REPLY)
-
-
-@contextmanager
-def nobody() -> Iterator[None]:
-    """As a user without rights, where the tests run as root: root may write whatever the modes say."""
-    root = os.name == "posix" and os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if root:
-            os.seteuid(0)
-
-
-@pytest.fixture
-def locked() -> Iterator[Path]:
-    """A folder that anybody may read; a test that takes its own write permission away leaves a read-only disk."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        try:
-            yield folder
-        finally:
-            folder.chmod(0o755)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of files")

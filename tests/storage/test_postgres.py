@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from subprocess import PIPE, Popen
+from typing import Any
 
 import pytest
 from clusters import Cluster
@@ -113,8 +114,12 @@ def test_a_server_that_freezes_is_waited_for_once(
     kept.append("a", "before", REPLY)
     reached = list[object]()
     connect = connections.Connection.connect
-    counting = staticmethod(lambda *given, **more: reached.append(1) or connect(*given, **more))
-    monkeypatch.setattr(connections.Connection, "connect", counting)
+
+    def counted(*given: Any, **more: Any) -> Any:
+        reached.append(given)
+        return connect(*given, **more)
+
+    monkeypatch.setattr(connections.Connection, "connect", counted)
     with cluster.frozen(), monkeypatch.context() as patch:
         patch.setattr(connections, "ANSWERED", 0.3)
         patch.setattr(database, "REST", 3600)
