@@ -209,11 +209,30 @@ def skills(
 @app.command()
 def bench(
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file as well.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="One part alone; may be given several times.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Each once and small: whether it runs, not how fast.")] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of every side; left out, 1 for the backbone, all cores for GPT-2's shape."),
+    ] = None,
+    peers: Annotated[Path | None, typer.Option(help="Where other libraries are; left out, in the home.")] = None,
+    get_peers: Annotated[
+        bool, typer.Option("--get-peers", help="Install node-llama-cpp and adapters 1.3 there, and measure nothing.")
+    ] = False,
+    read: Annotated[
+        Path | None, typer.Option(help="Measure nothing: show this report.", exists=True, dir_okay=False)
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="Write the figures and a chart into README.md of this folder.", file_okay=False)
+    ] = None,
 ) -> None:
-    """Start-up, first token, tokens per second and memory, side by side with transformers where it is installed."""
-    from adapterbot.cli.bench import run
+    """Speed and memory, beside transformers, peft, adapters and llama.cpp where they are installed, with targets.
 
-    run(as_json)
+    Parts: start, smollm2, bandwidth, gpt2, skills, requests, turns, training, memory, growth.
+    """
+    from adapterbot.cli.bench import Options, run
+
+    run(Options(as_json, page, read, tuple(only or ()), quick, threads, peers, get_peers))
 
 
 @app.command()
