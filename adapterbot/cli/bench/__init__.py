@@ -100,7 +100,11 @@ def _measured(options: Options, home: Home, peers: Path) -> Report:
         with Progress(*columns, TextColumn("{task.description}"), console=console, transient=True) as bar:
             task = bar.add_task("", total=len(chosen))
             for name in chosen:
-                setting.announce = lambda text, name=name: bar.update(task, description=f"{name}: {text}")
+
+                def announce(text: str, name: str = name) -> None:
+                    bar.update(task, description=f"{name}: {text}")
+
+                setting.announce = announce
                 setting.announce("")
                 for found in part(name)(setting):
                     report.add(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from adapterbot.cli.bench import work
 from adapterbot.cli.bench.results import Row
@@ -53,11 +54,15 @@ def turns(setting: Setting) -> Iterator[Row]:
         ):
             there = "after 1 turn" if short[0] == 1 else "by the same skill"
             contenders = {
-                "adapterbot": lambda _, case=long: 1000 * first_token(bank, *case, sizes.turn),
-                there: lambda _, case=short: 1000 * first_token(bank, *case, sizes.turn),
+                "adapterbot": partial(_milliseconds, bank, *long),
+                there: partial(_milliseconds, bank, *short),
             }
-            found = alternate(setting, name, contenders, 1, repeats=sizes.repeats)
+            found = alternate(setting, name, contenders, sizes.turn, repeats=sizes.repeats)
             yield found.row("turns", name, "ms", *contenders, at_most=most)
+
+
+def _milliseconds(bank: AdapterBank, turns: int, adapter: int, turn: int) -> float:
+    return 1000 * first_token(bank, turns, adapter, turn)
 
 
 def some_requests(bank: AdapterBank, count: int, prompt: int, tokens: int) -> list[Request]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -41,10 +42,10 @@ def measures(setting: Setting) -> Iterator[Row]:
             ("batch 1", 1.0, {"do": "decode", "rows": 1}, lambda n: _decode(bank, 1, setting, n)),
             ("batch 8, 8 skills", 2.5, {"do": "decode", "rows": work.MANY}, lambda n: _decode(bank, 8, setting, n)),
         ):
-            contenders = {
+            contenders: dict[str, Callable[[int], float]] = {
                 OURS: mine,
-                LLAMA: lambda n, job=job: others.rate(others.llama(), job, n),
-                TRANSFORMERS: lambda n, job=job: others.rate(others.transformers(), job, n),
+                LLAMA: partial(others.rate, others.llama, job),
+                TRANSFORMERS: partial(others.rate, others.transformers, job),
             }
             amount = sizes.prompt if name == "prefill" else sizes.tokens
             found = alternate(setting, name, contenders, amount, repeats=sizes.repeats, warm=min(amount, 4))
@@ -76,7 +77,12 @@ def _memory_rate() -> float:
     """GB/s of the fastest of some ways to read what is in no cache."""
     numbers = torch.zeros(LARGE)
     best = 0.0
-    for read in (numbers.sum, lambda: torch.dot(numbers, numbers), numbers.max):
+    reads: tuple[Callable[[], object], ...] = (
+        lambda: numbers.sum(),
+        lambda: torch.dot(numbers, numbers),
+        lambda: numbers.max(),
+    )
+    for read in reads:
         read()
         seconds = []
         for _ in range(READS):
@@ -110,9 +116,9 @@ class _Others:
             save_backbone(self._folder, precise.decoder, precise.tokenizer, {})
         return self._peers.torch("transformers", self._folder)
 
-    def rate(self, peer: Peer, job: dict[str, object], amount: int) -> float:
+    def rate(self, library: Callable[[], Peer], job: dict[str, object], amount: int) -> float:
         """Tokens a second of a job in which each row has so many."""
-        what = dict(job)
+        peer, what = library(), dict(job)
         do, rows = str(what.pop("do")), int(str(what["rows"]))
         if do == "prefill":
             return amount * rows / peer.seconds(do, prompt=amount, **what)

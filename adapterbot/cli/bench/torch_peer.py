@@ -5,6 +5,7 @@ It runs by itself in whichever environment has the library, and so imports nothi
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -68,9 +69,7 @@ def with_lora(model: Any) -> Any:
 
 def with_bottlenecks(model: Any) -> Any:
     """The model with bottlenecks after each block (Pfeiffer et al. 2020), as adapters has them by default."""
-    import adapters
-
-    adapters.init(model)
+    importlib.import_module("adapters").init(model)
     for i in range(MANY):
         model.add_adapter(f"s{i}", config="seq_bn")
     return model
@@ -80,8 +79,7 @@ def with_bottlenecks(model: Any) -> Any:
 def active(library: str, model: Any, rows: int, mixed: bool) -> Iterator[dict[str, Any]]:
     """The first adapter acts on all rows, or another on each; gives what `generate` wants besides."""
     if library == "adapters":
-        import adapters.composition as composition
-
+        composition = importlib.import_module("adapters.composition")
         names = [f"s{i}" for i in range(rows)]
         model.set_active_adapters(composition.BatchSplit(*names, batch_sizes=[1] * rows) if mixed else "s0")
         yield {}

@@ -94,8 +94,7 @@ def request(backbone: Backbone, row: int, adapter: str | None, prompt: int, toke
 
 def exactly(tokens: int) -> Decode:
     """Greedy decoding that neither ends before nor looks back."""
-    plain = {"temperature": 0.0, "repetition_penalty": 1.0, "no_repeat_ngram": 0}
-    return Decode(**plain, min_tokens=tokens, max_tokens=tokens)
+    return Decode(temperature=0.0, repetition_penalty=1.0, no_repeat_ngram=0, min_tokens=tokens, max_tokens=tokens)
 
 
 @torch.inference_mode()
