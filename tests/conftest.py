@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import httpx
     import openai
 
-pytest_plugins = ["clusters"]  # PostgreSQL, for the tests of the store
+pytest_plugins = ["clusters", "browsing"]  # PostgreSQL for the tests of the store, a browser for those of the app
 TESTS = Path(__file__).resolve().parent
 VOCABULARY = TESTS / "vocabulary"  # a tokenizer of 8,192 pieces, for models that are made in tests
 LOCAL = {"127.0.0.1", "localhost", "::1"}

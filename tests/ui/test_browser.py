@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import socket
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from pathlib import Path
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
-import uvicorn
+from browsing import NEEDS_BROWSER, TOLD, answered, fill, pick, say
 from own_files import TAKEN
-from playwright.sync_api import Browser, FilePayload, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from adapterbot.bot import Bot
 from adapterbot.facts import Passage
 from adapterbot.history import History
 from adapterbot.storage.feedback import liked_dialogues
 from adapterbot.turn import Reply
-from adapterbot.ui import app
 from adapterbot.ui.visitor import SLIDERS
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 PAYLOADS = (
     "<img src=x onerror=window.hacked=1>",
     "<svg onload=window.hacked=2></svg>",
@@ -35,89 +27,12 @@ PAYLOADS = (
     "${window.hacked=5} {{constructor}}",
 )
 HOSTILE = " ".join(PAYLOADS)
-TURN = "#ab-said .ab-turn"
-TOLD = "#ab-said .ab-bot .ab-text"
 SEEN = """new MutationObserver(() => {
   const said = document.querySelector('#ab-now .ab-bot .ab-text');
   if (said) (window.seen ??= new Set()).add(said.innerText);
 }).observe(document, {subtree: true, childList: true, characterData: true})"""
 
-expect.set_options(timeout=60_000)  # machines are slow at times
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no {CHROMIUM}"),
-    # gradio keeps statistics of its queue by means that pandas 3 deprecates
-    pytest.mark.filterwarnings("ignore:.*(future.no_silent_downcasting|The copy keyword is deprecated)"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def address(tiny_bot: Bot) -> Iterator[str]:
-    """A server of one's own, in a thread."""
-    running: list[uvicorn.Server] = []
-
-    async def serve(opened: socket.socket) -> None:
-        running.append(app.server(app.web_app(tiny_bot, "127.0.0.1")))
-        await running[0].serve(sockets=[opened])
-
-    with app.listen("127.0.0.1", 0) as opened:
-        thread = threading.Thread(target=lambda: asyncio.run(serve(opened)))
-        thread.start()
-        yield f"http://127.0.0.1:{opened.getsockname()[1]}"
-        running[0].should_exit = True
-        thread.join(timeout=20)
-        assert not thread.is_alive()
-
-
-@pytest.fixture
-def visit(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
-    """Open the app as a new visitor."""
-
-    def visit(width: int = 1280, height: int = 800, **context: Any) -> Page:
-        size: ViewportSize = {"width": width, "height": height}
-        page = browser.new_context(viewport=size, **context).new_page()
-        page.goto(address)
-        expect(page.get_by_role("button", name="Send")).to_be_enabled()
-        return page
-
-    yield visit
-    for context in browser.contexts:
-        context.close()
-
-
-def say(page: Page, text: str) -> None:
-    page.get_by_role("textbox", name="Your message").fill(text)
-    page.get_by_role("button", name="Send").click()
-
-
-def fill(page: Page, name: str, text: str) -> None:
-    """Type into a box of a tab that was just opened, again if it took its first value only after that."""
-    box = page.get_by_role("textbox", name=name)
-    for _ in range(10):
-        box.fill(text)
-        page.wait_for_timeout(300)
-        if box.input_value() == text:
-            return
-    raise AssertionError(f"the box {name!r} does not keep what is typed")
-
-
-def answered(page: Page, exchanges: int) -> None:
-    """Wait until so many exchanges are there, and the next can be begun."""
-    expect(page.locator(TURN)).to_have_count(exchanges)
-    expect(page.get_by_role("button", name="Send")).to_be_visible()
-
-
-def pick(page: Page, skill: str) -> None:
-    page.get_by_role("combobox", name="Who answers").select_option(skill)
+pytestmark = NEEDS_BROWSER
 
 
 def scripted(
@@ -139,7 +54,7 @@ def scripted(
     return stream
 
 
-def test_a_message_is_answered_and_explained_and_no_request_leaves(browser: Browser, address: str) -> None:
+def test_a_message_is_answered_and_explained_and_no_request_leaves(browser: Browser, app_address: str) -> None:
     page = browser.new_context().new_page()
     asked: list[str] = []
     faults: list[str] = []
@@ -147,7 +62,7 @@ def test_a_message_is_answered_and_explained_and_no_request_leaves(browser: Brow
     page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.add_init_script(SEEN)
-    page.goto(address)
+    page.goto(app_address)
     expect(page.get_by_role("button", name="Send")).to_be_enabled()
     pick(page, "empathetic")
     page.get_by_role("tab", name="Settings").click()
@@ -164,7 +79,7 @@ def test_a_message_is_answered_and_explained_and_no_request_leaves(browser: Brow
     page.locator("#ab-said .ab-strip").click()
     expect(page.locator("#ab-evidence")).to_contain_text("generate")
     assert page.evaluate("window.seen.size") > 2  # the reply grew before our eyes
-    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+    assert [url for url in asked if not url.startswith((app_address, "data:", "blob:"))] == []
     assert faults == []
     page.context.close()
 
