@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import socket
@@ -61,7 +62,7 @@ def web_app(bot: Bot, host: str | None = None) -> fastapi.FastAPI:
         favicon_path=str(ICON),
         theme=theme(),
         css_paths=CSS,
-        head=f"<script>{SCRIPT.read_text(encoding='utf-8')}</script>",
+        head=f"<script>const abWords = {json.dumps(words.SCRIPT)};\n{SCRIPT.read_text(encoding='utf-8')}</script>",
     )
     return outer
 

@@ -8,19 +8,12 @@ from typing import Any
 
 from adapterbot.facts import Day, Event, Fact, Forecast, Nothing, Notice, Passage, Row, Triple, Verdict
 from adapterbot.spec.tables import SkillSpec
-from adapterbot.turn import Draft, Reply, RoutedBy
+from adapterbot.turn import Draft, Reply
 from adapterbot.ui import words
 from adapterbot.ui.graph_picture import picture
 from adapterbot.ui.markup import button, safe
 from adapterbot.ui.talk import FIXED, percent
 
-ROUTED: dict[RoutedBy, str] = {
-    "forced": "your choice",
-    "manager": "chosen by the manager",
-    "fallback": "fallback: no skill was clear enough",
-    "only": "no manager is trained",
-    "care": "care: no skill answers this",
-}
 MOST_BARS = 6  # the other scores fold away
 # What of a sky is told by a sign, the first that its words hold.
 SKIES = (
@@ -32,7 +25,7 @@ SKIES = (
     ("sleet", "❄"),
     ("frost", "❄"),
     ("rain", "☂"),
-    ("drizzle", "☂"),
+    ("drizzl", "☂"),
     ("shower", "☂"),
     ("fog", "≋"),
     ("mist", "≋"),
@@ -68,16 +61,17 @@ def evidence_html(reply: Reply | None, specs: Mapping[str, SkillSpec], turn: int
     head = f'<p class="ab-skill">{safe(reply.skill)}</p>{about}'
     fixed = "care" if reply.care else words.NAME if reply.reason in FIXED else ""
     notes = [note for note in (*reply.warnings, *reply.dropped) if note != words.STOPPED]
+    routed = "" if fixed == words.NAME else f'<p class="ab-routed">{words.ROUTED.get(reply.routed_by, "")}</p>'
     sections = [
-        ("Answered by", f'<p class="ab-skill">{fixed}</p><p>A fixed text, by no model.</p>' if fixed else head),
-        ("Why", why if fixed == words.NAME else f'<p class="ab-routed">{ROUTED.get(reply.routed_by, "")}</p>{why}'),
-        ("Facts used", facts_html(reply.facts) or f'<p class="ab-empty">{words.NO_FACTS}</p>'),
-        ("Scores", bars_html(bars(reply.scores, reply.skill))),
-        ("Drafts", drafts_html(reply.drafts, reply.text, turn, number) if len(reply.drafts) > 1 else ""),
-        ("Notes", "".join(f"<p>{safe(note)}</p>" for note in notes)),
-        ("Timings", timings_html(reply.timings, reply.seed)),
+        (words.ANSWERED_BY, f'<p class="ab-skill">{fixed}</p><p>{words.FIXED}</p>' if fixed else head),
+        (words.WHY, routed + why),
+        (words.FACTS, facts_html(reply.facts) or ("" if fixed else f'<p class="ab-empty">{words.NO_FACTS}</p>')),
+        (words.SCORES, bars_html(bars(reply.scores, reply.skill))),
+        (words.DRAFTS, drafts_html(reply.drafts, reply.text, turn, number) if len(reply.drafts) > 1 else ""),
+        (words.NOTES, "".join(f"<p>{safe(note)}</p>" for note in notes)),
+        (words.TIMINGS, timings_html(reply.timings, reply.seed)),
     ]
-    return "".join(f'<section class="ab-part"><h3>{name}</h3>{body}</section>' for name, body in sections if body)
+    return "".join(f'<section class="ab-part"><h2>{name}</h2>{body}</section>' for name, body in sections if body)
 
 
 def bars(scores: Mapping[str, float], skill: str) -> list[Bar]:
@@ -90,7 +84,11 @@ def bars_html(shown: Sequence[Bar]) -> str:
     """A bar chart without a plotting library: a list with a box of that width in it. No scores, no chart."""
     first = "".join(map(_bar, shown[:MOST_BARS]))
     rest = "".join(map(_bar, shown[MOST_BARS:]))
-    more = f"<details><summary>{len(shown) - MOST_BARS} more</summary><ol>{rest}</ol></details>" if rest else ""
+    more = (
+        f"<details><summary>{words.MORE_SCORES.format(len(shown) - MOST_BARS)}</summary><ol>{rest}</ol></details>"
+        if rest
+        else ""
+    )
     return f'<div class="ab-bars"><ol>{first}</ol>{more}</div>' if any(bar.share for bar in shown) else ""
 
 
@@ -108,7 +106,8 @@ def facts_html(facts: Sequence[Fact]) -> str:
     triples = [fact for fact in facts if isinstance(fact, Triple)]
     drawn = picture(triples)
     lines = "".join(f"<li>{_cell(t.subject)} → {_cell(t.relation)} → {_cell(t.object)}</li>" for t in triples)
-    named = f'<details open class="ab-triples"><summary>{len(triples)} triples</summary><ul>{lines}</ul></details>'
+    count = words.TRIPLES.format(len(triples))
+    named = f'<details open class="ab-triples"><summary>{count}</summary><ul>{lines}</ul></details>'
     graph = f'<figure class="ab-fact">{drawn}{named}{_caption(triples[0])}</figure>' if triples else ""
     return graph + "".join(_card(fact) for fact in facts if not isinstance(fact, Triple))
 
@@ -116,19 +115,21 @@ def facts_html(facts: Sequence[Fact]) -> str:
 def _card(fact: Fact) -> str:
     match fact:
         case Passage():
-            title = f"<h4>{safe(fact.title)}</h4>" if fact.title else ""
+            title = f"<h3>{safe(fact.title)}</h3>" if fact.title else ""
             body = f'{title}<p dir="auto">{safe(fact.text)}</p>'
         case Forecast():
             days = "".join(_day(day, fact) for day in fact.days)
-            body = f'<h4>{safe(fact.place)}</h4><ol class="ab-week">{days}</ol>'
+            body = f'<h3>{safe(fact.place)}</h3><ol class="ab-week">{days}</ol>'
         case Event():
-            body = f"<h4>{safe(fact.event)}</h4>{_event(fact)}"
+            body = f"<h3>{safe(fact.event)}</h3>{_event(fact)}"
         case Row():
-            body = (f"<h4>{safe(fact.key)}</h4>" if fact.key else "") + _table(fact.cells)
+            body = (f"<h3>{safe(fact.key)}</h3>" if fact.key else "") + _table(
+                cell for cell in fact.cells if cell[1] != fact.key
+            )
         case Verdict():
             said = f'<p dir="auto">{safe(fact.evidence)}</p>' if fact.evidence else ""
             label = f'<p class="ab-verdict {VERDICTS.get(fact.label, "ab-open")}">{safe(fact.label)}</p>'
-            body = f"<h4>{safe(fact.claim)}</h4>{label}{said}"
+            body = f"<h3>{safe(fact.claim)}</h3>{label}{said}"
         case Nothing() | Notice():
             body = f"<p><b>{safe(fact.topic)}</b>: {safe(fact.words)}</p>"
         case _:
@@ -139,7 +140,7 @@ def _card(fact: Fact) -> str:
 def _caption(fact: Fact) -> str:
     told = fact.heading if isinstance(fact, Passage | Event | Verdict) else ""
     note = f" · {safe(fact.note)}" if fact.note and fact.note != told else ""
-    score = f" · score {fact.score:.2f}" if fact.score else ""
+    score = f" · {words.SCORE} {fact.score:.2f}" if fact.score else ""
     return f"<figcaption>{safe(fact.source)}{note}{score}</figcaption>"
 
 
@@ -164,7 +165,7 @@ def _day(day: Day, forecast: Forecast) -> str:
 
 def _event(event: Event) -> str:
     day = f"{event.start:%A} {event.start.day} {event.start:%B %Y}"
-    hours = "all day" if event.all_day else f"{event.start:%H:%M} to {event.end:%H:%M}"
+    hours = words.ALL_DAY if event.all_day else f"{event.start:%H:%M} to {event.end:%H:%M}"
     place = f"<br>{safe(event.place)}" if event.place else ""
     return f"<p>{day}, {hours}{place}</p>"
 
@@ -172,7 +173,7 @@ def _event(event: Event) -> str:
 def timings_html(timings: Mapping[str, float], seed: int | None = None) -> str:
     """Milliseconds per stage, and the seed that gives the same reply again."""
     rows = [(safe(stage.replace("_", " ")), f"{seconds * 1000:,.0f} ms") for stage, seconds in timings.items()]
-    rows += [("seed", str(seed))] if seed is not None else []
+    rows += [(words.SEED, str(seed))] if seed is not None else []
     return '<dl class="ab-times">' + "".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in rows) + "</dl>"
 
 
@@ -183,5 +184,5 @@ def drafts_html(drafts: Sequence[Draft], told: str, turn: int, number: int = 0) 
         where: dict[str, Any] = {"turn": turn, "number": number, "draft": index}
         take = button("take", words.TAKE, text=words.TAKE, **where) if draft.text != told and turn else ""
         lines.append(f'<li><span dir="auto">{safe(draft.text)}</span> <small>{draft.score:.2f}</small>{take}</li>')
-    count = f"<summary>best of {len(drafts)}</summary>"
+    count = f"<summary>{words.BEST_OF.format(len(drafts))}</summary>"
     return f'<details class="ab-drafts">{count}<ol>{"".join(lines)}</ol></details>'

@@ -74,11 +74,11 @@ class Files:
         """
         ending = Path(name).suffix.lower()
         if ending not in ENDINGS:
-            raise InputError(f"{_shown(name)}: files that end in {', '.join(ENDINGS)} are taken")
+            raise InputError(words.other_ending(_shown(name), ENDINGS))
         if not head.strip():
-            raise InputError(f"{_shown(name)}: the file is empty")
+            raise InputError(words.empty_file(_shown(name)))
         if b"\0" in head:
-            raise InputError(f"{_shown(name)}: not a text file")
+            raise InputError(words.no_text(_shown(name)))
         if ending == ".ics":
             return [Becomes("calendar", words.as_calendar())]
         if ending in (".md", ".txt"):
@@ -120,7 +120,7 @@ class Files:
             raise InputError(words.ANOTHER_FILE)
         try:
             if kind == "passages" and len(added_files(self._home)) >= MOST_FILES:
-                raise InputError(f"{MOST_FILES} files are there already; remove one before you add {_shown(name)}")
+                raise InputError(words.too_many_files(_shown(name), MOST_FILES))
             with self._laid_down(name, content) as path:
                 done = source.add(path, self._home, kind, advance)
                 question = _question(kind, path)

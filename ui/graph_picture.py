@@ -17,11 +17,11 @@ from adapterbot.facts import Fact, Triple
 
 MOST_EDGES = 8
 MOST_NODES = 9
-LETTERS = 28  # of a name that are shown; the whole stands in its title
-WIDTH = 640
+LETTERS = 20  # of a name that are shown; the whole stands in its title
+WIDTH = 480
 HEIGHT = 360
 # radii of the ellipse
-ACROSS = 222
+ACROSS = 150
 DOWN = 138
 # height of a name's box, width of a letter at this size, and of both margins
 BOX = 26
@@ -37,8 +37,8 @@ ANGLES = (
     (-130, -50, 50, 130),
     (-90, -24, 45, 135, 204),
     (-90, -28, 28, 90, 152, 208),
-    (-90, -32, 20, 60, 120, 160, 212),
-    (-120, -60, -22, 22, 60, 120, 158, 202),
+    (-90, -35, 14, 50, 130, 166, 215),
+    (-90, -42, -14, 30, 90, 150, 194, 222),
 )
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
 Point = tuple[float, float]
@@ -54,9 +54,10 @@ def picture(facts: Sequence[Fact]) -> str:
     lines = "".join(_arrow(places[subject], places[other], subject, other) for subject, _, other in edges)
     names = "".join(_name(name, place, first=i == 0) for i, (name, place) in enumerate(places.items()))
     labels = "".join(_label(edge, places) for edge in edges)
+    frame = _frame(places)
     about = _escaped("; ".join(" ".join(edge) for edge in edges))
     return (
-        f'<svg class="ab-graph" role="img" viewBox="{_frame(places)}" width="100%" xmlns="http://www.w3.org/2000/svg"'
+        f'<svg class="ab-graph" role="img" viewBox="{frame}" width="{frame.split()[2]}" xmlns="http://www.w3.org/2000/svg"'
         f' fill="none" stroke="currentColor" font-family="sans-serif" font-size="12"><title>{about}</title>'
         f"{lines}{names}{labels}</svg>"
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from adapterbot.errors import InputError
+from adapterbot.ui import words
 
 AT_ONCE = 4
 MOST_WAITING = 12
@@ -32,7 +33,7 @@ class Line:
         """
         with self._lock:
             if len(self._places) >= self._most:
-                raise InputError(f"{len(self._places)} people are before you, which is too many; try again in a minute")
+                raise InputError(words.line_is_full(len(self._places)))
             mine = next(self._numbers)
             self._places.append(mine)
         try:

@@ -142,15 +142,14 @@ def strip(reply: Reply) -> list[str]:
     score = reply.scores.get(reply.skill)
     if not reply.care and reply.routed_by == "manager" and score is not None:
         parts.append(percent(score))
-    elif reply.skill and reply.routed_by in CHOSEN:
-        parts.append(CHOSEN[reply.routed_by])
-    if "total" in reply.timings:
+    elif reply.skill and reply.routed_by in words.CHOSEN:
+        parts.append(words.CHOSEN[reply.routed_by])
+    if "total" in reply.timings and not reply.care:
         parts.append(f"{reply.timings['total']:.1f} s")
     return [*parts, words.STOPPED] if words.STOPPED in reply.warnings else parts
 
 
 FIXED = (words.ABOUT_ITSELF, words.FOREIGN)  # the reasons of replies that the page made itself
-CHOSEN = {"forced": "your choice", "fallback": "fallback", "only": "no manager"}
 
 
 def percent(share: float) -> str:

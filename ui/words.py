@@ -87,6 +87,41 @@ BROKEN = "Something broke ({}); the terminal says more."
 ANSWERING = "A reply is being made: stop it, or wait for its end."
 GONE = "That is not there any more."
 
+YOUR_CHOICE = "your choice"
+ANSWERED_BY = "Answered by"
+WHY = "Why"
+FACTS = "Facts used"
+SCORES = "Scores"
+DRAFTS = "Drafts"
+NOTES = "Notes"
+TIMINGS = "Timings"
+SEED = "seed"
+SCORE = "score"
+ALL_DAY = "all day"
+FIXED = "A fixed text, by no model."
+BEST_OF = "best of {}"
+MORE_SCORES = "{} more"
+TRIPLES = "{} triples"
+# How a skill came to answer, in the strip under a reply and at length.
+CHOSEN = {"forced": YOUR_CHOICE, "fallback": "fallback", "only": "no manager"}
+ROUTED = {
+    "forced": YOUR_CHOICE,
+    "manager": "chosen by the manager",
+    "fallback": "fallback: no skill was clear enough",
+    "only": "no manager is trained",
+    "care": "care: no skill answers this",
+}
+# What the page's script says by itself.
+SCRIPT = {
+    "copy": COPY,
+    "copied": "Copied",
+    "becomes": "{} becomes",
+    "read": "{}: {} read",
+    "refused": "{}: refused ({})",
+    "unreachable": "The server cannot be reached.",
+    "lost": "The connection was lost. What you said is kept, and the page goes on when the server is back.",
+}
+
 
 def deleted(title: str) -> str:
     """The line after a conversation was deleted."""
@@ -148,3 +183,28 @@ def added(name: str, what: str) -> str:
 def before_you(people: int) -> str:
     """The line while others are answered first."""
     return "One person is before you." if people == 1 else f"{people} people are before you."
+
+
+def line_is_full(people: int) -> str:
+    """That so many wait already that nobody else may."""
+    return f"{people} people are before you, which is too many; try again in a minute"
+
+
+def other_ending(name: str, endings: Sequence[str]) -> str:
+    """That a file is of no kind that is taken."""
+    return f"{name}: files that end in {', '.join(endings)} are taken"
+
+
+def empty_file(name: str) -> str:
+    """That there is nothing in a file."""
+    return f"{name}: the file is empty"
+
+
+def no_text(name: str) -> str:
+    """That a file holds something else than text."""
+    return f"{name}: not a text file"
+
+
+def too_many_files(name: str, most: int) -> str:
+    """That no room is left for a file."""
+    return f"{most} files are there already; remove one before you add {name}"

@@ -91,7 +91,7 @@ def hostile(payload: str) -> Reply:
     )
 
 
-TAGS = """section h3 h4 p div ol ul li span i figure figcaption b br small dl dt dd details summary table tr th td svg
+TAGS = """section h2 h3 p div ol ul li span i figure figcaption b br small dl dt dd details summary table tr th td svg
 path title rect text g polygon article button h2 input label select option optgroup"""
 OURS = set(TAGS.split())
 
