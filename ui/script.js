@@ -2,6 +2,10 @@
 
 const abAsking = new Set(['retry', 'example', 'compare']);
 
+// A text of `abWords` with its gaps filled; what would turn the order of what stands around it (a file's name may) goes.
+const abSay = (name, ...values) => abWords[name].replaceAll('{}', () => abPlain(String(values.shift())));
+const abPlain = text => text.replace(/[\u202a-\u202e\u2066-\u2069]/g, '');
+
 // The buttons of one component. `act` and `ask` send what a button has as data to the handlers.
 window.abHear = (element, act, ask) => {
   const send = data => (abAsking.has(data.do) ? ask : act)(data);
@@ -16,7 +20,7 @@ window.abHear = (element, act, ask) => {
     if (data.do === 'menu') return abMenu(button);
     if (data.do === 'save') data.text = element.querySelector('.ab-rename').value;
     if (data.do === 'inspect') abPanel('side', true);
-    if (['open', 'new', 'restore'].includes(data.do)) abPanel('');
+    if (['open', 'new', 'restore'].includes(data.do)) { abPanel(''); abFollow.below = true; }
     abMenu(null);
     send(data);
   });
@@ -48,7 +52,7 @@ window.abFiles = (element, act) => {
   let file;
   const say = (text, asks = false) => {
     form.hidden = false;
-    said.textContent = text;
+    said.textContent = abPlain(text);
     add.hidden = select.hidden = !asks;
     if (!asks) progress.hidden = true;
   };
@@ -60,11 +64,11 @@ window.abFiles = (element, act) => {
     try {
       const answer = await fetch(where('look', {name: file.name}), {method: 'POST', body: file.slice(0, 65536)});
       const {becomes, refused} = await answer.json();
-      if (!becomes) return say(refused ?? `${file.name}: refused (${answer.status})`);
+      if (!becomes) return say(refused ?? abSay('refused', file.name, answer.status));
       select.replaceChildren(...becomes.map(each => new Option(each.text, each.name)));
-      say(`${file.name} becomes`, true);
+      say(abSay('becomes', file.name), true);
       add.focus();
-    } catch { say('The server cannot be reached.'); }
+    } catch { say(abSay('unreachable')); }
   };
   const send = () => {
     const request = new XMLHttpRequest();
@@ -73,7 +77,7 @@ window.abFiles = (element, act) => {
       const lines = request.responseText.split('\n').slice(0, -1);
       if (!lines.length) return;
       try { last = JSON.parse(lines.at(-1)); } catch { return; }
-      if (last.count) said.textContent = `${file.name}: ${last.count.toLocaleString()} read`;
+      if (last.count) said.textContent = abSay('read', file.name, last.count.toLocaleString());
     };
     request.upload.onprogress = event => {
       progress.max = event.total;
@@ -81,22 +85,23 @@ window.abFiles = (element, act) => {
       if (event.loaded === event.total) progress.removeAttribute('value');
     };
     request.onprogress = read;
-    request.onerror = () => say('The server cannot be reached.');
+    request.onerror = () => say(abSay('unreachable'));
     request.onload = () => {
       read();
-      if (!last.done) return say(last.refused ?? `${file.name}: refused (${request.status})`);
+      if (!last.done) return say(last.refused ?? abSay('refused', file.name, request.status));
       say(last.done);
       const ask = document.createElement('button');
       ask.type = 'button';
       ask.className = 'ab-button ab-example';
       ask.dataset.do = 'example';
-      ask.dataset.message = ask.textContent = last.question;
+      ask.dataset.message = last.question;
+      ask.textContent = abPlain(last.question);
       ask.addEventListener('click', () => { form.hidden = true; });
       said.after(ask);
       act({do: 'own'});
     };
     request.open('POST', where('add', {name: file.name, kind: select.value}));
-    say(file.name);
+    say(abPlain(file.name));
     progress.hidden = false;
     progress.removeAttribute('value');
     request.send(file);
@@ -168,8 +173,8 @@ async function abCopy(button) {
     box.remove();
   }
   button.classList.add('ab-done');
-  button.setAttribute('aria-label', 'Copied');
-  setTimeout(() => { button.classList.remove('ab-done'); button.setAttribute('aria-label', 'Copy'); }, 1500);
+  button.setAttribute('aria-label', abWords.copied);
+  setTimeout(() => { button.classList.remove('ab-done'); button.setAttribute('aria-label', abWords.copy); }, 1500);
 }
 
 function abTheme(dark) {
@@ -202,22 +207,60 @@ document.addEventListener('keydown', event => {
   }
 });
 
-// A message that was not sent outlives a reload.
+// A message that was not answered outlives a reload.
 document.addEventListener('input', event => {
   if (event.target === abBox()) localStorage.setItem('adapterbot-draft', event.target.value);
 });
 
-// The newest words stay in sight unless the reader has scrolled up.
+// The newest words stay in sight unless the reader has scrolled up; a page on which nothing was said begins at its top.
 function abFollow() {
   const scroll = document.querySelector('#ab-scroll');
   if (!scroll) return setTimeout(abFollow, 100);
-  let below = true;
+  const talks = () => scroll.querySelector('.ab-turn');
+  const follow = () => { if (abFollow.below) scroll.scrollTop = talks() ? scroll.scrollHeight : 0; };
+  abFollow.below = true;
   scroll.addEventListener('scroll', () => {
-    below = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
+    abFollow.below = !talks() || scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
   });
-  new MutationObserver(() => {
-    if (below) scroll.scrollTop = scroll.scrollHeight;
-  }).observe(scroll, {subtree: true, childList: true, characterData: true});
+  new MutationObserver(follow).observe(scroll, {subtree: true, childList: true, characterData: true});
+  new ResizeObserver(follow).observe(scroll);  // a phone's keyboard came up
+}
+
+// A button that was pressed is often drawn anew: its successor has the focus then, so that a keyboard goes on from there.
+let abPressed;
+document.addEventListener('focusin', event => {
+  const button = event.target.closest('[data-do]');
+  abPressed = button && {within: button.closest('[id^=ab-]'), title: button.title, ...button.dataset};
+});
+document.addEventListener('pointerdown', event => { if (!event.target.closest('button')) abPressed = null; });
+function abRefocus() {
+  if (!abPressed || document.activeElement !== document.body) return;
+  const same = each => each.title === abPressed.title
+    && ['do', 'turn', 'id'].every(name => each.dataset[name] === abPressed[name]);
+  [...abPressed.within.querySelectorAll('[data-do]:not([disabled])')].find(same)?.focus({preventScroll: true});
+}
+
+// Who sends or stops by the button goes on in the box; on a phone that would bring up the keyboard.
+document.addEventListener('click', event => {
+  if (event.target.closest('#ab-send, #ab-stop') && !abNarrow()) abBox()?.focus();
+});
+
+const abBusy = () => document.querySelector('#ab-stop')?.checkVisibility();
+
+// A reply that was cut off never ends for gradio: once the server can be reached again the page is opened anew.
+async function abStay() {
+  if (!abBusy() && !abStay.lost) return;
+  try {
+    await fetch('favicon.ico', {cache: 'no-store'});
+    if (abStay.lost) location.reload();
+  } catch {
+    if (abStay.lost) return;
+    abStay.lost = document.createElement('p');
+    abStay.lost.className = 'ab-note';
+    abStay.lost.role = 'status';
+    abStay.lost.textContent = abSay('lost');
+    document.querySelector('#ab-now .ab-bot')?.append(abStay.lost);
+  }
 }
 
 function abBegin() {
@@ -228,7 +271,9 @@ function abBegin() {
   const draft = localStorage.getItem('adapterbot-draft');
   if (draft && !box.value) abType(draft);
   // Gradio empties the box without an input event when a message was sent.
-  setInterval(() => { if (!abBox()?.value) localStorage.removeItem('adapterbot-draft'); }, 500);
+  setInterval(() => { if (!abBox()?.value && !abBusy()) localStorage.removeItem('adapterbot-draft'); }, 500);
+  setInterval(abStay, 2000);
   abFollow();
+  new MutationObserver(abRefocus).observe(abColumns(), {subtree: true, childList: true});
 }
 abBegin();
