@@ -8,7 +8,7 @@ SETUP := pyproject.toml constraints.txt .ci/install.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help chat test check models bench
+.PHONY: help chat test check models bench pictures
 
 help: ## what this file can do
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -33,6 +33,9 @@ models: .venv/.dev ## make every model from $ADAPTERBOT_CORPORA, as data/recipe.
 
 bench: .venv/.dev ## measure speed and memory (slow)
 	@$(BIN)/adapterbot bench
+
+pictures: .venv/.dev ## make the pictures of the app in docs/ (needs chromium)
+	@$(BIN)/python tests/pictures.py
 
 $(BIN)/python:
 	@for python in $(PYTHON); do \
