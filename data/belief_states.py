@@ -21,6 +21,7 @@ from adapterbot.data.query_lines import QueryLine
 
 ANY = "any"  # the value of a slot that is all the same to the user
 FEW = 6  # values of a column that a schema names
+FEWEST = 2  # turns in which a value stands that a table has
 RARE = 0.01  # a value of fewer turns than this share is a slip
 KEPT = 0.9  # of the columns that the user speaks of; the others are such as the table lacks
 MOST_COLUMNS = 8
@@ -213,16 +214,16 @@ def query_of(turn: Turn, columns: Mapping[str, str]) -> str:
     wants = dict(turn.wants)
     if wants.get("name", ANY) != ANY and "name" in columns and not BOOKED & columns.keys():
         wants = {"name": wants["name"]}
-    told = {slot: _told(slot, value) for slot, value in wants.items() if slot in columns}
-    if not all(told.values()):
+    said = {slot: told(slot, value) for slot, value in wants.items() if slot in columns}
+    if not all(said.values()):
         return ""
-    clauses = [clause for slot, value in told.items() for clause in _clauses(slot, value, columns)]
+    clauses = [clause for slot, value in said.items() for clause in _clauses(slot, value, columns)]
     if not clauses and not asked:
         return "all" if not turn.wants else ""
     return "; ".join([*clauses, *([f"ask {', '.join(asked)}"] if asked else [])])
 
 
-def _told(slot: str, value: str) -> str:
+def told(slot: str, value: str) -> str:
     """A value as queries have it, a time of day as HH:MM; empty where that cannot be told."""
     value = " ".join(value.replace(";", ",").split())
     if slot not in TIMES or value.lower() == ANY:

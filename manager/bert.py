@@ -101,6 +101,15 @@ class BertEncoder:
         encoded = self._tokenizer.encode(_clean(text))
         return [i for i, real in zip(encoded.ids, encoded.attention_mask, strict=True) if real]
 
+    def pieces(self, text: str) -> list[tuple[int, int, int]]:
+        """The word pieces of a text without its marks of beginning and end: id, and the characters from and to."""
+        encoded = self._tokenizer.encode(_clean(text), add_special_tokens=False)
+        return [
+            (i, *span)
+            for i, span, real in zip(encoded.ids, encoded.offsets, encoded.attention_mask, strict=True)
+            if real
+        ]
+
     def pooled(self, ids: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
         """Unit rows [N, width] of ids [N, T] by these weights, on their device; a gradient reaches the weights."""
         ids = ids.to(weights[WORDS].device)

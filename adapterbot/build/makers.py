@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FiguresOf = Mapping[str, Figures]  # by step
 SPEED = "seconds_per_reply"  # says more of the machine than of the skill
 JUDGED = ("accuracy", "macro_f1", "calibration_error")
+MEASURED_APART = ("understanding",)  # by `evaluate`, on data that a build has not
 
 
 def make(run: BuildRun, step: Step, done: FiguresOf) -> Figures:
@@ -151,6 +152,8 @@ def _report(run: BuildRun, _: str, done: FiguresOf) -> Figures:
     report |= {"rank heads": done[RANK_HEADS]} if RANK_HEADS in done else {}
     report |= {"ranker": done[ENCODER], "manager": done[MANAGER]}
     report |= {"safety": _safety(run, bot, run.folder.labelled_care)} if run.folder.labelled_care else {}
+    before = json.loads(run.folder.report.read_text(encoding="utf-8")) if run.folder.report.is_file() else {}
+    report |= {key: before[key] for key in MEASURED_APART if key in before}
     with written_by_rename(run.folder.report) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return {}

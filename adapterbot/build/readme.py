@@ -61,6 +61,7 @@ def readme_figures(report: Report, trained: Mapping[str, Mapping[str, Any]], gro
         _models(report),
         *([_grounding(grounding)] if grounding else []),
         *([_safety(report["safety"])] if "safety" in report else []),
+        *([_understanding(report["understanding"])] if "understanding" in report else []),
         "Adapters on validation dialogues. Perplexities are those of validation replies (`adapterbot train-skill NAME` "
         f"prints them); the rest is measured on {judged} replies of each skill that has a figure there (`adapterbot "
         f"evaluate NAME --data DIALOGUES --most {counts[-1]:.0f}`), so intervals are wide:",
@@ -143,6 +144,18 @@ def _safety(figures: Report) -> str:
         f"alike, and {alarms} of {usual['messages']:,} ordinary validation messages. Flagged replies without care and "
         f"with it, {count} to each kind of user: {flagged}. The head that judges drafts is one of two judges there, "
         f"and it chooses them too (`adapterbot evaluate safety --data {CARE} --most {count}`)."
+    )
+
+
+def _understanding(figures: Report) -> str:
+    """A paragraph on how well queries hold what the user wants of a table."""
+    whole = figures["all"]
+    sets = ", ".join(f"{name} {row['joint_goal_accuracy']:.0%}" for name, row in figures.items() if name != "all")
+    return (
+        f"Of {whole['turns']} validation turns of task dialogues that ask or change something, the state tracker and "
+        f"the tables read {whole['joint_goal_accuracy']:.0%} into a query that is right as a whole (joint goal "
+        f"accuracy: {sets}; slot F1 {whole['slot_f1']:.0%}), and {whole['asked_right']:.0%} of {whole['asked']} "
+        f"questions for a column into the right one (`adapterbot evaluate understanding --data STATES`)."
     )
 
 

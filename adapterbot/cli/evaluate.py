@@ -24,6 +24,7 @@ from adapterbot.home import written_by_rename
 if TYPE_CHECKING:
     from adapterbot.bot import Bot
     from adapterbot.evaluation.skill import SkillEvaluation
+    from adapterbot.knowledge.query_language import WrittenQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,16 +246,23 @@ def _safety_report(asked: Scoring) -> dict[str, Any]:
 
 
 def _understanding_report(asked: Scoring) -> dict[str, Any]:
-    """How well the queries that are written hold what the user wants, on belief states."""
-    from adapterbot.evaluation.understanding import evaluate_understanding
+    """How well it is understood what the user wants, on belief states: by the state tracker, and by the adapter that
+    writes queries where there is one."""
+    from adapterbot.evaluation.understanding import Case, evaluate_understanding, tracked
     from adapterbot.reply.query_writer import load_writer
 
     assert asked.data is not None, "see check_request"
-    writer, fault = load_writer(asked.bot.backbone, asked.bot.home)
-    if writer is None:
-        raise AdapterbotError(fault)
     folder = Path(asked.data).expanduser()
-    return evaluate_understanding(writer, folder, most=asked.most, seed=asked.seed, advance=asked.advance)
+    report = evaluate_understanding(tracked, folder, most=asked.most, seed=asked.seed, advance=asked.advance)
+    writer, _ = load_writer(asked.bot.backbone, asked.bot.home)
+    if writer is not None:
+
+        def written(case: Case) -> WrittenQuery:
+            return writer.write(case.history, case.table.schema(case.domain))
+
+        by_adapter = evaluate_understanding(written, folder, most=asked.most, seed=asked.seed, advance=asked.advance)
+        report |= {f"{name}, by the query adapter": figures for name, figures in by_adapter.items()}
+    return report
 
 
 def _entailment_report(asked: Scoring) -> dict[str, Any]:

@@ -247,7 +247,7 @@ def train_care(
         ),
     ] = None,
 ) -> None:
-    """Train the care head, which notices messages of people in trouble and drafts that do harm. An hour or more; less with --from."""
+    """Train the care head, which notices messages of people in trouble and drafts that do harm. An hour; less by --from."""
     from adapterbot.cli.training import show_scores, steps_bar
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.errors import DataError
@@ -299,6 +299,37 @@ def train_query(
         f"{done.ending}; perplexity of validation queries {done.before:.2f} before, {done.after:.2f} after; "
         f"{done.tokens_per_second:,.0f} tokens/s, {done.origin}; written to {done.path}"
     )
+
+
+@app.command("train-tracker", epilog=formats.paragraphs(formats.STATES, formats.MORE))
+def train_tracker(
+    data: Annotated[
+        Path | None, typer.Option(help="A folder of belief states; left out, our own lines alone are learnt.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write tracker.safetensors into; left out, the package.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over lines and states.", min=1, max=100)] = 6,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="A tracker.safetensors to go on from.", exists=True, dir_okay=False),
+    ] = None,
+) -> None:
+    """Train the state tracker, which tells what a user means by the values in a message. An hour or two."""
+    check_data(None if data is None else str(data))
+    from adapterbot.cli.training import show_scores, steps_bar
+    from adapterbot.manager.encoder import WEIGHTS, minilm
+    from adapterbot.manager.tracker import load_tracker
+    from adapterbot.manager.training.tracker import TrackerTraining
+    from adapterbot.manager.training.tracker import train_tracker as train
+
+    settings = TrackerTraining(epochs=epochs, seed=seed)
+    before = None if start is None else load_tracker(start, minilm())
+    with steps_bar("state tracker") as told:
+        report = train(data, minilm(), out or WEIGHTS, settings, told, start=before)
+    for name, figures in report.items():
+        show_scores(name, figures)
 
 
 @app.command("train-judge", epilog=formats.paragraphs(formats.PAIRS, formats.MORE))

@@ -14,14 +14,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from adapterbot.data.belief_states import ANY, Domain, Turn, domains_of, names_of, query_of, read_turns
+from adapterbot.data.belief_states import ANY, FEWEST, Domain, Turn, domains_of, names_of, query_of, read_turns, told
 from adapterbot.errors import DataError
 from adapterbot.history import History
-from adapterbot.knowledge.query_language import Schema, WrittenQuery
-from adapterbot.knowledge.table.store import fill
+from adapterbot.knowledge.query_language import WrittenQuery
+from adapterbot.knowledge.table.dialogue_state import understood
+from adapterbot.knowledge.table.slots import Speech
+from adapterbot.knowledge.table.store import fill, key
 from adapterbot.knowledge.table.table import Table
+from adapterbot.manager.tracker import shipped_tracker
 
 # The columns of the tables; where the states call one otherwise, their name stands before it.
 COLUMNS = {
@@ -37,17 +40,8 @@ SETS = {
     "sgd": ("restaurant", "hotel"),
 }
 TURNS = 200  # of each set
-FEWEST = 2  # turns in which a value stands that the table has
 Slot = tuple[str, str, tuple[str, ...]]
 Advance = Callable[[int, int], None]
-
-
-class QueryWriter(Protocol):
-    """What is judged."""
-
-    def write(self, history: History, schema: Schema) -> WrittenQuery:
-        """The query after the newest message."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +81,14 @@ def cases(folder: Path, most: int = TURNS, seed: int = 0) -> list[Case]:
 
 
 def evaluate_understanding(
-    writer: QueryWriter,
+    write: Callable[[Case], WrittenQuery],
     folder: Path,
     *,
     most: int = TURNS,
     seed: int = 0,
     advance: Advance = lambda done, total: None,
 ) -> dict[str, Any]:
-    """The measures of each set and of all of them, with the queries of `writer`; `advance` is told what is done.
+    """The measures of each set and of all of them, by the queries that `write` reads; `advance` is told what is done.
 
     Raises:
         DataError: the folder holds no validation states of these sets, or a file of them is damaged.
@@ -104,9 +98,16 @@ def evaluate_understanding(
         raise DataError(f"{folder} has no NAME/valid.jsonl.gz of {', '.join(SETS)}")
     read = []
     for case in given:
-        read.append(writer.write(case.history, case.table.schema(case.domain)))
+        read.append(write(case))
         advance(1, len(given))
     return {name: found.to_dict() for name, found in judge(given, read).items()}
+
+
+def tracked(case: Case) -> WrittenQuery:
+    """What the state tracker reads in a turn: the query by which tables are asked."""
+    return understood(case.history, case.table, Speech(case.table, case.domain, shipped_tracker())).query_of(
+        case.table.entity
+    )
 
 
 def judge(given: Sequence[Case], read: Sequence[WrittenQuery]) -> dict[str, Understanding]:
@@ -119,8 +120,13 @@ def judge(given: Sequence[Case], read: Sequence[WrittenQuery]) -> dict[str, Unde
 def slots_of(query: WrittenQuery, table: Table) -> frozenset[Slot]:
     """The clauses of a query, with values as the table has them; a row that is named stands for all else."""
     found = set[Slot]()
+    flags = {column.name for column in table.columns if column.kind == "flag"}
     for clause in query.clauses:
         values = {near.lower() for value in clause.values for near in table.near(clause.column, value)}
+        if clause.column == table.entity:
+            values = {key(value) for value in values}
+        elif clause.column in flags and "yes" in values:
+            values = {"yes"}  # what is free is there
         found.add((clause.column, clause.test, tuple(sorted(values))))
     named = {slot for slot in found if slot[:2] == (table.entity, "=")}
     return frozenset(named or found)
@@ -148,7 +154,9 @@ def _of_domain(folder: Path, dataset: str, name: str) -> Iterator[Case]:
     named = names_of(multiwoz, name) if dataset in ("camrest", "woz") and multiwoz.is_file() else []
     files = [folder / dataset / f"{part}.jsonl.gz" for part in ("train", "valid")]
     dialogues = [read_turns(file, frozenset({name}), named) if file.is_file() else [] for file in files]
-    table = table_of(columns, domains_of(turns for part in dialogues for turns in part)[name])
+    domain = domains_of(turns for part in dialogues for turns in part)[name]
+    domain.values["name"].update(named)
+    table = table_of(columns, domain)
     for turn in (turn for turns in dialogues[1] for turn in turns):
         query = "" if turn.closing else query_of(turn, columns)
         if query:
@@ -181,4 +189,5 @@ def table_of(columns: Mapping[str, str], domain: Domain) -> Table:
 
 def _values(domain: Domain, slot: str) -> list[str]:
     counts = domain.values.get(slot, Counter[str]())
-    return [value for value, count in counts.items() if value != ANY and (count >= FEWEST or slot == "name")]
+    found = [value for value, count in counts.items() if value != ANY and (count >= FEWEST or slot == "name")]
+    return list(dict.fromkeys(filter(None, (told(slot, value) for value in found))))

@@ -8,17 +8,13 @@ import pytest
 from belief_files import states
 
 from adapterbot.errors import DataError
-from adapterbot.evaluation.understanding import cases, evaluate_understanding, judge
-from adapterbot.history import History
-from adapterbot.knowledge.query_language import Clause, Schema, WrittenQuery
+from adapterbot.evaluation.understanding import Case, cases, evaluate_understanding, judge
+from adapterbot.knowledge.query_language import Clause, WrittenQuery
 
 
-class Cheap:
+def cheap(case: Case) -> WrittenQuery:
     """Whatever is said, something cheap is wanted."""
-
-    def write(self, history: History, schema: Schema) -> WrittenQuery:
-        """The query after the newest message."""
-        return schema.read("pricerange = CHEAP")
+    return case.table.schema(case.domain).read("pricerange = CHEAP")
 
 
 def test_states_are_judged_clause_by_clause(tmp_path: Path) -> None:
@@ -32,7 +28,7 @@ def test_states_are_judged_clause_by_clause(tmp_path: Path) -> None:
     ]
     right = judge(given, [case.right for case in given])["all"]
     assert (right.turns, right.joint_goal_accuracy, right.slot_f1, right.asked_right) == (3, 1.0, 1.0, 1.0)
-    report = evaluate_understanding(Cheap(), tmp_path)
+    report = evaluate_understanding(cheap, tmp_path)
     assert report["all"] == report["multiwoz"]
     assert report["all"]["joint_goal_accuracy"] == pytest.approx(1 / 3)
     assert report["all"]["slot_f1"] == pytest.approx(2 * 2 / (5 + 3))
@@ -43,4 +39,4 @@ def test_states_are_judged_clause_by_clause(tmp_path: Path) -> None:
 
 def test_a_folder_without_states(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no NAME/valid\.jsonl\.gz of multiwoz"):
-        evaluate_understanding(Cheap(), tmp_path)
+        evaluate_understanding(cheap, tmp_path)

@@ -12,11 +12,9 @@ from adapterbot.history import History
 from adapterbot.knowledge.query_language import Clause, Test, WrittenQuery
 from adapterbot.knowledge.table.merging import merged
 from adapterbot.knowledge.table.orders import COMPARATIVE, MOST
-from adapterbot.knowledge.table.polarity import denied
 from adapterbot.knowledge.table.slots import Heard, Speech
 from adapterbot.knowledge.table.store import WORD, key
 from adapterbot.knowledge.table.table import ORDINAL, Table, amount_of
-from adapterbot.knowledge.table.vocabulary import Span, tokens
 from adapterbot.language.words import REFERRING, terms
 
 WINDOW = 12  # utterances that are looked at
@@ -24,16 +22,9 @@ OTHER = re.compile(r"\b(?:another|other|others|else|different|alternatives?|inst
 SMALL_TALK = re.compile(r"\b(?:anything|something|what) else\b|\bfurther\b|\bhow (?:are|is|was|do you)\b", re.I)
 LATER = re.compile(r"\blater\b(?! than)", re.I)
 EARLIER = re.compile(r"\bearlier\b(?! than)", re.I)
-ANY = re.compile(
-    r"\b(?:any(?:thing|where|time)?|whatever|whichever|either|surprise me|no preference|up to you|you choose)\b"
-    r"|\b(?:doesn'?t|does not|don'?t|do not|not) (?:really )?(?:matter|care|mind|important|picky|fussy|bothered)\b"
-    r"|\b(?:forget|never mind|ignore|drop|scrap) (?:about )?(?:the|my)\b",
-    re.I,
-)
 END = r"(?:(?i:the|my|our|an?|this|that|here|home)\b|[A-Z])"  # of a trip, not "to eat" nor "from far away"
 TRIP = re.compile(rf"\b[Ff]rom {END}.*\bto {END}|\b[Tt]o {END}.*\bfrom {END}")
 REFERS = REFERRING | {"that", "this", "there", "place", "one"}
-POINTS = (REFERRING | {"that", "this", "those", "these", "there"}) - {"itself"}
 SEARCHES = re.compile(
     r"\b(?:(?:is|are|isn'?t|aren'?t) there|there'?s|any(?:thing|where|one)?|some(?:thing|where)|find|"
     r"(?:what|how) about (?!it|that|this|the)|"
@@ -92,6 +83,7 @@ class Wish:
 
     clauses: tuple[Clause, ...] = ()
     focus: tuple[int, ...] = ()
+    chosen: tuple[str, ...] = ()  # names of rows that the user has taken up or asked about
     without: frozenset[int] = frozenset()
     order: tuple[str, bool] | None = None  # the column to sort by, and whether the most comes first
     ready: bool = False
@@ -108,6 +100,12 @@ class Wish:
         """The wants as a query."""
         return WrittenQuery(self.clauses, self.order, self.ask, self.count)
 
+    def query_of(self, entity: str) -> WrittenQuery:
+        """The wants as a query, in which a row that was chosen stands for all else; `entity` is the column of names."""
+        if not self.chosen:
+            return self.query
+        return WrittenQuery((Clause(entity, "=", self.chosen),), None, self.ask, self.count)
+
     def __str__(self) -> str:
         return "; ".join(map(str, self.clauses))
 
@@ -115,46 +113,40 @@ class Wish:
 def understood(history: History, table: Table, speech: Speech) -> Wish:
     """What the last utterances of `history` ask for."""
     wish = Wish()
-    asked = tuple[str, ...]()
-    questioned = False
+    bot = ""
     for utterance in history.window(WINDOW):
         if utterance.speaker == "bot":
             wish.focus = table.named(utterance.text) or wish.focus
-            asked = speech.asked(utterance.text)
-            questioned = "?" in utterance.text and not SMALL_TALK.search(utterance.text)
-        else:
-            _Message(utterance.text, asked, wish, table, speech).take_in()
-            # whoever has answered a question, or told a whole trip, without naming a value should be shown something
-            wish.ready = wish.ready or (questioned and not wish.over) or TRIP.search(utterance.text) is not None
-            asked = ()
-            questioned = False
+            bot = utterance.text
+            continue
+        _Message(utterance.text, bot, wish, table, speech).take_in()
+        # whoever has answered a question, or told a whole trip, without naming a value should be shown something
+        questioned = "?" in bot and not SMALL_TALK.search(bot)
+        wish.ready = wish.ready or (questioned and not wish.over) or TRIP.search(utterance.text) is not None
+        bot = ""
     return wish
 
 
 class _Message:
     """One message of the user, which changes the wish."""
 
-    def __init__(self, text: str, asked: Sequence[str], wish: Wish, table: Table, speech: Speech) -> None:
-        self.text, self.asked, self.wish, self.table, self.speech = text, asked, wish, table, speech
+    def __init__(self, text: str, bot: str, wish: Wish, table: Table, speech: Speech) -> None:
+        self.text, self.wish, self.table, self.speech = text, wish, table, speech
         self.words = set(WORD.findall(text.lower()))
         last = next((c.column for c in reversed(wish.clauses) if c.column in table.units), "")
-        heard = speech.hear(text, asked, last)
-        self.named, refused = self._named(heard.is_question)
-        if self.named or refused:  # a name is no value
-            heard = speech.hear(
-                _masked(text, [row.key for row in table.rows((*self.named, *refused))]), asked, last, whole=True
-            )
-        self.heard = heard
-        wish.without = (wish.without | set(refused)) - set(self.named)
-        if set(refused) & set(wish.focus):
-            wish.focus = tuple(row for row in wish.focus if row not in refused)
+        self.heard = speech.hear(text, bot, last)
+        refused = set(self.heard.refused)
+        wish.without = (wish.without | refused) - set(self.heard.named)
+        wish.focus = tuple(row for row in wish.focus if row not in refused)
+        if self.heard.taken:
+            wish.focus = tuple(row for row in wish.focus if row in self.heard.taken) or wish.focus
 
     def take_in(self) -> None:
         """Change the wish."""
         wish, heard = self.wish, self.heard
         wish.over = bool(self.words & CLOSES) and self.words <= CLOSING
         wish.about, wish.ask, wish.claims, wish.lost, wish.count, wish.first = False, (), (), False, False, False
-        rows = self.named or self._chosen()
+        rows = self.heard.named or self._chosen()
         if rows:
             wish.focus = (
                 (self.table.fitting(rows, WrittenQuery(heard.wants)) or rows) if _alike(rows, self.table) else rows
@@ -166,21 +158,11 @@ class _Message:
             self._about()
         else:
             self._search(heard)
+            wish.chosen = () if heard.wants or heard.order else wish.chosen
+        if wish.focus and (wish.about or heard.taken or len(wish.focus) == 1):
+            wish.chosen = tuple(row.key for row in self.table.rows(wish.focus))
 
     # -- about rows --------------------------------------------------------------------------------------------------
-
-    def _named(self, question: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The rows that are named, and those that are named to be left out."""
-        named = self.table.named(self.text)
-        words = tokens(self.text)
-        spans = dict[int, Span]()
-        for row, name in zip(named, (row.key for row in self.table.rows(named)), strict=True):
-            first = key(name).split()[:1]
-            if first and first[0] in words:
-                spans[row] = Span(words.index(first[0]), words.index(first[0]) + len(key(name).split()), (), name)
-        no = denied(words, list(dict.fromkeys(spans.values())))
-        refused = tuple(row for row in named if spans.get(row) in no) if not question else ()
-        return tuple(row for row in named if row not in refused), refused
 
     def _chosen(self) -> tuple[int, ...]:
         """The row of those in focus that is meant by its place: "the second one"."""
@@ -189,42 +171,30 @@ class _Message:
         return (self.wish.focus[place],) if found and place < len(self.wish.focus) else ()
 
     def _refers(self) -> bool:
-        """Whether the message asks something of the rows in focus, and looks for no others."""
+        """Whether the message asks something of the rows in focus, or says something of them, and wants no others."""
         heard, text = self.heard, self.text
-        there = re.sub(r"\b(?:is|are|isn'?t|aren'?t) there\b|\bthere(?:'s| is| are)\b", " ", text, flags=re.I)
-        points = bool(set(WORD.findall(there.lower())) & POINTS) or self._definite()
-        asks = ASKING.search(text) is not None or TAG.search(text) is not None
-        if OTHER.search(text) or LATER.search(text) or EARLIER.search(text) or (heard.order and not points):
+        if heard.wants or heard.order or any(p.search(text) for p in (OTHER, LATER, EARLIER, COUNTING)):
             return False
-        if (
-            points
-            and asks
-            and not re.search(r"\b(?:is|are) there (?:any|an?|one|something)\b|\blike (?:that|this|it)\b", text, re.I)
-        ):
-            return True
-        if SEARCHES.search(text):
-            return False
-        return (bool(heard.ask) and not heard.wants) or (heard.is_question and bool(heard.wants))
-
-    def _definite(self) -> bool:
-        """Whether it speaks of "the hotel" or "the place"."""
-        return bool(re.search(rf"\bthe (?:{re.escape(self.speech.topic)}|place|first|last|second)\b", self.text, re.I))
+        return bool(heard.ask or heard.told or heard.taken) or ASKING.search(text) is not None
 
     def _about(self) -> None:
         """What the message asks of the rows in focus, or says of them."""
         wish, heard = self.wish, self.heard
         wish.about = True
         open_question = OPEN.search(self.text) is not None and TAG.search(self.text) is None
+        said_of_rows = (*heard.told, *heard.wants)
         several = {
-            c.column for c in heard.wants if c.test == "=" and len(c.values) > 1 and c.values[0] not in ("yes", "no")
+            c.column for c in said_of_rows if c.test == "=" and len(c.values) > 1 and c.values[0] not in ("yes", "no")
         }
-        claims = [_exact(c, self.text) for c in heard.wants if c.column not in several]
+        claims = [_exact(c, self.text) for c in said_of_rows if c.column not in several]
         if open_question:
             several |= {c.column for c in claims} if not heard.ask else set()
             claims = []
         wish.claims = tuple(claims)
         said = {clause.column for clause in claims}
-        wish.ask = tuple(dict.fromkeys([*(c for c in heard.ask if c not in said), *sorted(several)]))
+        # a yes or a no is asked of what is named, and not of what the column's values only look like
+        asked = [c for c in heard.ask if not heard.is_question or self.speech.cued(c, self.text)]
+        wish.ask = tuple(dict.fromkeys([*(c for c in asked if c not in said), *sorted(several)]))
         if (
             claims
             and not OPEN.search(self.text)
@@ -253,7 +223,8 @@ class _Message:
 
     def _search(self, heard: Heard) -> None:
         wish = self.wish
-        new = list(heard.wants)
+        # where nothing was shown a question can only be a wish
+        new = list(heard.wants or (heard.told if not wish.focus and ASKING.search(self.text) else ()))
         if wish.focus:
             new += self._shifted()
         order = heard.order
@@ -262,11 +233,7 @@ class _Message:
             wish.focus = ()
         if wish.focus and order and COMPARATIVE.search(self.text):
             new += self._than_before(order)
-        free = set(heard.free)
-        if ANY.search(self.text):
-            wish.ready = wish.ready or bool(self.asked)
-            free |= set(self.asked) | (set(heard.ask) if heard.ask else set())
-        kept = [c for c in wish.clauses if c.column not in free - {c.column for c in new}]
+        kept = [c for c in wish.clauses if c.column not in heard.free - {c.column for c in new}]
         wish.clauses = tuple(merged(kept, new))
         times = [c for c in new if c.column in self.table.times]
         wish.order = order or ((times[-1].column, times[-1].test in ("<=", "<")) if times else wish.order)
@@ -302,14 +269,6 @@ class _Message:
         place = ORDINAL.index(cell.lower()) if cell.lower() in ORDINAL else -1
         better = ORDINAL[place + 1 :] if most else ORDINAL[: max(place, 0)]
         return [Clause(column, "=", better or (f"{'more' if most else 'less'} than {cell}",))]
-
-
-def _masked(text: str, names: Sequence[str]) -> str:
-    """A text with something that is no value in place of names."""
-    for name in sorted(names, key=len, reverse=True):
-        words = r"\W+".join(re.escape(word).replace("s", "['’]?s") for word in key(name).split())
-        text = re.sub(rf"\b(?:the\W+)?{words}\b", "it", text, flags=re.I)
-    return text
 
 
 def _exact(clause: Clause, text: str) -> Clause:

@@ -1,7 +1,7 @@
-"""3 · Which of the values in a message are denied: "not in the north", "anything but chinese", "chinese is out".
+"""3 · Which of the values that a message says of a row are denied: "so it isn't in the north?", "it has no wifi?"
 
 A negation is about the value that follows it and those joined to it by "or". A "no" that answers denies nothing, nor
-does a question that begins with "isn't" or "don't you", nor who says that they do not mind.
+does a question that begins with "isn't" or "don't you". What is wanted and not wanted the state tracker tells.
 """
 
 from __future__ import annotations
@@ -10,24 +10,11 @@ from collections.abc import Sequence
 
 from adapterbot.knowledge.table.vocabulary import WORD, Span
 
-# The closed class of English negations, and the verbs and prepositions that exclude.
 NEGATORS = frozenset(
     WORD.findall("""
-    not never without neither nor no nothing nowhere avoid avoids avoiding except excluding exclude hate hates dislike
-    skip minus dont doesnt didnt isnt arent wasnt cant cannot wont wouldnt shouldnt nobody besides beside drop outside
-    scrap forget
+    not never without neither nor no dont doesnt didnt isnt arent wasnt cant cannot wont hasnt havent lacks
     """)
 )
-OPEN = ("anything", "everything", "anywhere", "everywhere", "all", "any", "anyone")  # "anything but"
-PAIRS = frozenset(
-    [
-        *((some, "but") for some in OPEN),
-        *(("other", "than"), ("apart", "from"), ("instead", "of"), ("rather", "than"), ("sick", "of"), ("tired", "of")),
-        *(("except", "for"), ("aside", "from"), ("allergic", "to"), ("far", "from")),
-    ]
-)
-ONLY = frozenset([("nothing", "but"), ("not", "only"), ("why", "not"), ("or", "not"), ("not", "sure"), ("if", "not")])
-MINDING = frozenset(WORD.findall("mind matter matters care bothered fussy picky important know remember"))
 ASKING = frozenset(WORD.findall("isnt arent doesnt dont didnt cant wasnt wouldnt"))  # where a question begins with one
 SUBJECTS = frozenset(WORD.findall("you there it they that this the we he she"))
 # What follows a "no" that is an answer.
@@ -40,41 +27,29 @@ AFTER_ANSWER = frozenset(
 MARKS = frozenset(",.;:!?()")
 BREAKS = frozenset(WORD.findall("but though however instead although whereas yet"))
 JOINS = frozenset(WORD.findall("or nor"))
-REFUSED = frozenset(WORD.findall("out no not isnt arent wont doesnt"))  # behind a value: "chinese is out"
 REACH = 8  # tokens between a negation and its value
 
 
 def denied(words: Sequence[str], spans: Sequence[Span]) -> frozenset[Span]:
-    """The values that are not wanted, or said not to be so."""
+    """The values that are said not to be so."""
     found = list[Span]()
     for at, word in enumerate(words):
         after = _negates(words, at, word)
         if after:
             found += _scope(words, spans, after)
-    found += [span for span in spans if _refused(words, spans, span)]
     return frozenset(found)
-
-
-def indifferent(words: Sequence[str], span: Span) -> bool:
-    """Whether a value is only said not to be needed: "I don't need parking", "no parking needed"."""
-    near = words[max(0, span.start - 4) : span.end + 3]
-    return bool({"need", "needs", "needed", "require", "required", "necessary"} & set(near))
 
 
 def _negates(words: Sequence[str], at: int, word: str) -> int:
     """Where the scope of a negation at a token begins; 0 where there is none."""
     following = words[at + 1] if at + 1 < len(words) else ""
     before = words[at - 1] if at else ""
-    if (word, following) in PAIRS:
-        return at + 2
-    if word not in NEGATORS or (word, following) in ONLY or (before, word) in ONLY:
+    if word not in NEGATORS:
         return 0
     if word == "no" and (following in AFTER_ANSWER or following in MARKS or not following):
         return 0
     begins = not at or before in MARKS or before in ("and", "so", "but", "well", "oh")
     if word in ASKING and begins and "?" in words and (following in SUBJECTS or word != "dont"):
-        return 0
-    if MINDING & set(words[at + 1 : at + 4]):
         return 0
     return at + 1
 
@@ -102,15 +77,3 @@ def _listed(words: Sequence[str], spans: Sequence[Span], span: Span, before: Spa
     later = next((other for other in spans if other.start >= span.end), None)
     same = later is not None and {c.name for c in later.columns} & {c.name for c in before.columns}
     return bool(same and later and set(words[span.end : later.start]) & JOINS)
-
-
-def _refused(words: Sequence[str], spans: Sequence[Span], span: Span) -> bool:
-    """Whether what follows a value refuses it: "the north is no good", "chinese isn't for me"."""
-    rest = list(words[span.end : span.end + 5])
-    end = next((i for i, word in enumerate(rest) if word in MARKS or word in BREAKS), len(rest))
-    said = [word for word in rest[:end] if word not in ("food", "restaurant", "place", "part", "places")]
-    if not said or any(span.end <= other.start < span.end + end for other in spans):
-        return False
-    verb = said[0] in ("is", "are", "was")
-    said = said[1:] if verb else said
-    return bool(said) and said[0] in REFUSED and (verb or said[0] not in ("not", "no", "out"))

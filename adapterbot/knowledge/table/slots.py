@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from adapterbot.knowledge.query_language import Clause
+from adapterbot.data.tracking_lines import MEANINGS, Mark, Meaning, Reading
+from adapterbot.knowledge.query_language import Clause, Test
 from adapterbot.knowledge.table.amounts import Amount, amounts
 from adapterbot.knowledge.table.columns import CALLED, asked_columns, cue
-from adapterbot.knowledge.table.orders import order_of, text_without_order
-from adapterbot.knowledge.table.polarity import denied, indifferent
+from adapterbot.knowledge.table.orders import order_of
+from adapterbot.knowledge.table.polarity import denied
 from adapterbot.knowledge.table.store import Column
 from adapterbot.knowledge.table.table import Table, squeezed
 from adapterbot.knowledge.table.times import times_of
-from adapterbot.knowledge.table.vocabulary import Span, Vocabulary, tokens
+from adapterbot.knowledge.table.vocabulary import Span, Vocabulary, places, tokens
 from adapterbot.language.words import STOP
 
 WORD = re.compile(r"[^\W_]+")
@@ -56,40 +57,158 @@ PLAIN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One message. `wants` and `denied` are clauses on columns, `named` the columns that it speaks of."""
+    """One message: `wants` and `told` are clauses on columns, what is wanted, and what is only said or asked of rows;
+    `named` and `refused` are rows by id, those of the message or of the bot's utterance that it takes up or turns down.
+    """
 
     wants: tuple[Clause, ...] = ()
+    told: tuple[Clause, ...] = ()
+    named: tuple[int, ...] = ()
+    taken: tuple[int, ...] = ()  # rows that the bot had named, and that the user takes up
+    refused: tuple[int, ...] = ()
     order: tuple[str, bool] | None = None
     ask: tuple[str, ...] = ()
     free: frozenset[str] = frozenset()  # columns that are all the same
     is_question: bool = False  # that a yes or a no answers
-    words: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mention:
+    """Something of the table in a text, from character `start` to before `end`: a value and the columns that have it,
+    or the `rows` that go by a name."""
+
+    start: int
+    end: int
+    columns: tuple[Column, ...]
+    value: str = ""
+    rows: tuple[int, ...] = ()
+    span: Span | None = None  # of a value, by tokens
+
+
+class Tracker(Protocol):
+    """What tells what a user means by the values in a message."""
+
+    def read(self, bot: str, user: str, marks: Sequence[Mark], columns: Sequence[str]) -> Reading:
+        """How `user` is meant, said after `bot`, of the values `marks` and of the columns."""
+        ...
 
 
 class Speech:
     """How people speak of the columns of one table. `topic` is what its rows are: a restaurant."""
 
-    def __init__(self, table: Table, topic: str) -> None:
+    def __init__(self, table: Table, topic: str, tracker: Tracker) -> None:
         self.columns = {c.name: c for c in table.columns}
         self.topic = topic
+        self._tracker = tracker
         self.table = table
         self._vocabulary = Vocabulary(table.columns)
 
-    def hear(self, text: str, asked: Sequence[str] = (), last: str = "", whole: bool = False) -> Heard:
-        """What `text` says; `asked` are the columns that the bot just asked for, `last` the column whose amount was
-        spoken of before. `whole`: "a hotel" is a value, and not what all rows are."""
-        plain = text_without_order(text)
-        words = tokens(plain)
-        clauses, free = self._values(plain, words, asked, whole)
-        numbers = self._amounts(text, asked, last)
-        clauses += [amount.clause for amount in numbers]
-        clauses += self._times(text, asked)
-        known = {clause.column for clause in clauses}
-        clauses += [clause for clause in self._unknown(text) if clause.column not in known]
-        question = bool(QUESTION.match(text)) and "?" in text
-        order = order_of(text, self.table)
-        ask = asked_columns(text, self.table.columns)
-        return Heard(tuple(dict.fromkeys(clauses)), order, ask, free, question, tuple(words))
+    def hear(self, text: str, bot: str = "", last: str = "") -> Heard:
+        """What `text` says after the bot's `bot`; `last` is the column whose amount was spoken of before."""
+        asked = self.asked(bot)
+        own, before = self.mentions(text), self.mentions(bot)
+        if not any(mention.rows for mention in own):
+            own = self._without_topic(own, asked)
+        pairs = [(m, c.name, "user") for m in own for c in m.columns]
+        pairs += [(m, c.name, "bot") for m in before for c in m.columns]
+        marks = [Mark("bot" if who == "bot" else "user", m.start, m.end, name) for m, name, who in pairs]
+        read = self._tracker.read(bot, text, marks, [column.name for column in self.table.columns])
+        meant = dict[tuple[Mention, str], tuple[str, Meaning]]()
+        for (mention, _, who), how in zip(pairs, read.meanings, strict=True):
+            if how != "none" or (mention, who) not in meant:
+                meant[mention, who] = (self._column(mention, text if who == "user" else bot, asked), how)
+        names = {pair: meaning for pair, (_, meaning) in meant.items() if pair[0].rows}
+        refused = [row for (m, _), meaning in names.items() if meaning == "not" for row in m.rows]
+        named = [row for (m, who), meaning in names.items() if who == "user" and meaning != "not" for row in m.rows]
+        taken = [row for (m, who), meaning in names.items() if who == "bot" and meaning == "want" for row in m.rows]
+        placed = {m: found for (m, who), found in meant.items() if who == "user" and not m.rows}
+        wants, told, free = self._clauses(text, own, placed)
+        if "?" in bot:  # "in the centre?" - "yes, please"
+            offered = {m: found for (m, who), found in meant.items() if who == "bot" and not m.rows}
+            known = {clause.column for clause in (*wants, *told)}
+            wants += [
+                self._clause(name, "=", [mention.value])
+                for mention, (name, meaning) in offered.items()
+                if meaning == "want" and name not in known
+            ]
+        rest = _without([m for m in own if m.rows], text)  # a name is no value
+        numbers = [amount.clause for amount in self._amounts(rest, asked, last)] + self._times(rest, asked)
+        wants += [clause for clause in numbers if clause.column not in read.asked]
+        told += [clause for clause in numbers if clause.column in read.asked]
+        known = {clause.column for clause in (*wants, *told)}
+        wants += [clause for clause in self._unknown(rest) if clause.column not in known]
+        return Heard(
+            tuple(dict.fromkeys(wants)), tuple(dict.fromkeys(told)),
+            tuple(dict.fromkeys(named)), tuple(dict.fromkeys(taken)), tuple(dict.fromkeys(refused)),
+            order_of(text, self.table), tuple(n for n in self.columns if n in read.asked),
+            free | read.any, bool(QUESTION.match(text)) and "?" in text,
+        )  # fmt: skip
+
+    def mentions(self, text: str) -> list[Mention]:
+        """The names of rows and the values that stand in a text, no value inside a name."""
+        entity = tuple(column for column in self.columns.values() if column.kind == "entity")
+        found = [Mention(start, end, entity, rows=rows) for start, end, rows in self.table.name_places(text)]
+        words, at = tokens(text), places(text)
+        for span in (*self._vocabulary.spans(words), *self._flags(text)):
+            start, end = at[span.start][0], at[span.end - 1][1]
+            ordered = span.start > 0 and words[span.start - 1] in ("most", "least", "more", "less")
+            said = "".join(words[span.start : span.end])
+            column = not self._vocabulary.has(said) and any(self._calls(c, said) for c in span.columns)  # "price"
+            if not ordered and not column and not any(m.start < end and start < m.end for m in found):
+                found.append(Mention(start, end, span.columns, span.value, span=span))
+        return sorted(found, key=lambda mention: mention.start)
+
+    def _column(self, mention: Mention, text: str, asked: Sequence[str]) -> str:
+        """Which of several columns a value is of: where it comes from or where it goes."""
+        names = [column.name for column in mention.columns]
+        if len(names) == 1 or mention.span is None:
+            return names[0]
+        words = tokens(text)
+        near = words[max(0, mention.span.start - 3) : mention.span.start]
+        before = [word for word in reversed(near) if word in TOWARDS or word in AWAY]
+        if before:
+            name = "departure" if before[0] in AWAY else "destination"
+        else:
+            name = next((name for name in ("destination", "departure") if name in asked), "destination")
+        return name if name in names else names[0]
+
+    def _calls(self, column: Column, word: str) -> bool:
+        return column.kind != "flag" and re.fullmatch(cue(column), word, re.I) is not None
+
+    def _without_topic(self, mentions: Sequence[Mention], asked: Sequence[str]) -> list[Mention]:
+        """Without "a hotel", where that is what all rows are and no other kind is spoken of."""
+        kinds = [m for m in mentions if any(column.name == "type" for column in m.columns)]
+        all_are = len(kinds) == 1 and squeezed(kinds[0].value) == self.topic and "type" not in asked
+        return [m for m in mentions if not (all_are and m is kinds[0])]
+
+    def _clauses(
+        self, text: str, mentions: Sequence[Mention], placed: Mapping[Mention, tuple[str, str]]
+    ) -> tuple[list[Clause], list[Clause], frozenset[str]]:
+        """What is wanted of columns, what is said of rows, and the columns that do not matter, by what values mean."""
+        values: dict[str, dict[str, list[str]]] = {meaning: {} for meaning in (*MEANINGS, "denied")}
+        said = tokens(text)
+        no = denied(said, [m.span for m in mentions if m.span])
+        for mention, (name, meaning) in placed.items():
+            denied_of_rows = meaning == "none" and mention.span in no
+            values["denied" if denied_of_rows else meaning].setdefault(name, []).append(mention.value)
+        starts = [m for m in placed if m.span and AWAY & set(said[max(0, m.span.start - 2) : m.span.start])]
+        for name, meaning in [placed[mention] for mention in starts]:
+            if len(values[meaning][name]) > 1:  # of a way from A to B the start
+                values[meaning][name] = [m.value for m in starts if placed[m] == (name, meaning)]
+        for name in values["want"]:
+            values["want"][name] = [v for v in values["want"][name] if v not in values["not"].get(name, ())]
+        wants = [self._clause(name, "=", found) for name, found in values["want"].items() if found]
+        wants += self._each_not(values["not"])
+        told = [self._clause(name, "=", found) for name, found in values["none"].items()]
+        return wants, told + self._each_not(values["denied"]), frozenset(values["free"])
+
+    def _each_not(self, values: Mapping[str, Sequence[str]]) -> list[Clause]:
+        return [self._clause(name, "!=", [v]) for name, found in values.items() for v in dict.fromkeys(found)]
+
+    def _clause(self, name: str, test: Test, values: Sequence[str]) -> Clause:
+        if self.columns[name].kind == "flag":
+            return Clause(name, "=", ("no",) if test == "!=" else ("yes", "free"))
+        return Clause(name, test, tuple(dict.fromkeys(values)))
 
     def asked(self, text: str) -> tuple[str, ...]:
         """The columns that a question of the bot asks for."""
@@ -106,6 +225,10 @@ class Speech:
             more.append("destination")
         return tuple(name for name in self.columns if name in asked or name in more)
 
+    def cued(self, name: str, text: str) -> bool:
+        """Whether a text has a word for a column."""
+        return re.search(cue(self.columns[name]), text, re.I) is not None
+
     def means(self, text: str) -> frozenset[str]:
         """The words of a text that speak of columns or values."""
         found = set[str]()
@@ -119,70 +242,7 @@ class Speech:
             found |= set(tokens(text[amount.start : amount.end]))
         return frozenset(found)
 
-    # -- values ------------------------------------------------------------------------------------------------------
-
-    def _values(
-        self, text: str, words: Sequence[str], asked: Sequence[str], whole: bool
-    ) -> tuple[list[Clause], frozenset[str]]:
-        """Clauses of the values in a text, and the columns of values that are said not to be needed."""
-        spans = [*self._vocabulary.spans(words), *self._flags(text)]
-        kinds = [s for s in spans if any(column.name == "type" for column in s.columns)]
-        if not whole and "type" not in asked and len(kinds) == 1 and squeezed(kinds[0].value) == self.topic:
-            spans.remove(kinds[0])  # "a hotel" is what all rows are
-        spans.sort(key=lambda span: span.start)
-        no = denied(words, spans)
-        chosen: dict[str, list[Span]] = {}
-        refused: dict[str, list[str]] = {}
-        free = set[str]()
-        columns = {span: self._column(span, words, asked) for span in spans}
-        wanted = {columns[span].name for span in spans if span not in no}
-        for span in spans:
-            column = columns[span].name
-            if span in no and len(span.columns) > 1 and column not in wanted and len(wanted) == 1:
-                column = next((c.name for c in span.columns if c.name in wanted), column)
-            if span not in no:
-                chosen.setdefault(column, []).append(span)
-            elif indifferent(words, span):
-                free.add(column)
-            else:
-                refused.setdefault(column, []).append(span.value)
-        chosen = {
-            n: left for n, spans in chosen.items() if (left := [s for s in spans if s.value not in refused.get(n, ())])
-        }
-        clauses = [self._joined(name, spans, words) for name, spans in chosen.items()]
-        for name, values in refused.items():
-            if self.columns[name].kind == "flag":
-                clauses.append(Clause(name, "=", ("no",)))
-            else:
-                clauses += [Clause(name, "!=", (value,)) for value in dict.fromkeys(values)]
-        return clauses, frozenset(free)
-
-    def _column(self, span: Span, words: Sequence[str], asked: Sequence[str]) -> Column:
-        """Which of several columns a value is of: where it comes from or where it goes."""
-        if len(span.columns) == 1:
-            return span.columns[0]
-        before = [w for w in reversed(words[max(0, span.start - 3) : span.start]) if w in TOWARDS or w in AWAY]
-        if before:
-            name = "departure" if before[0] in AWAY else "destination"
-        else:
-            name = next((name for name in ("destination", "departure") if name in asked), "destination")
-        return next((column for column in span.columns if column.name == name), span.columns[0])
-
-    def _joined(self, name: str, spans: Sequence[Span], words: Sequence[str]) -> Clause:
-        """One clause of all values of a column: both of "a or b", the start of "from a to b", else the last."""
-        started = [span.value for span in spans if AWAY & set(words[max(0, span.start - 2) : span.start])]
-        if started and len(spans) > 1:
-            return Clause(name, "=", (started[-1],))
-        if self.columns[name].kind == "flag":
-            return Clause(name, "=", ("yes", "free"))
-        values = [spans[-1].value]
-        for left, right in reversed(list(pairwise(spans))):
-            between = set(words[left.end : right.start])
-            if not ({"or", "and"} & between or between <= {","}):
-                break
-            values.insert(0, left.value)
-        joined = {"or", "and"} & set(words[spans[0].end : spans[-1].start])
-        return Clause(name, "=", tuple(dict.fromkeys(values if joined else values[-1:])))
+    # -- the rest --
 
     def _unknown(self, text: str) -> Iterator[Clause]:
         """Values that were asked for and that no row has."""
@@ -209,8 +269,6 @@ class Speech:
             self._vocabulary.known(squeezed(p), 1, p) for p in (word, *parts)
         )  # fmt: skip
 
-    # -- the rest ----------------------------------------------------------------------------------------------------
-
     def _flags(self, text: str) -> Iterator[Span]:
         """What is there or not, as values."""
         for column in self.columns.values():
@@ -231,6 +289,13 @@ class Speech:
 
     def _times(self, text: str, asked: Sequence[str]) -> list[Clause]:
         return times_of(text, self.table.times, asked) if self.table.times else []
+
+
+def _without(mentions: Sequence[Mention], text: str) -> str:
+    """A text with something that is no value in place of some mentions."""
+    for mention in sorted(mentions, key=lambda mention: -mention.start):
+        text = f"{text[: mention.start]}it{text[mention.end :]}"
+    return text
 
 
 def _seats(amount: Amount, text: str) -> Amount:

@@ -51,11 +51,13 @@ class TableSource(Source):
     per_skill = True
 
     def __init__(self, table: Table, topic: str, limit: int, own: bool = False) -> None:
+        from adapterbot.manager.tracker import shipped_tracker  # loads torch
+
         self._table = table
         self._own = own
         self._topic = topic
         self._limit = limit
-        self._speech = Speech(table, topic)
+        self._speech = Speech(table, topic, shipped_tracker())
 
     @classmethod
     def open(cls, opening: Opening) -> TableSource:

@@ -30,6 +30,7 @@ TYPO = 0.85
 TYPO_LETTERS = 5
 COMPARED = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}  # a test as SQL
 SAMPLED = 300  # cells of a column that are looked at for units
+SPELT = re.compile(r"[^\W_]+(?:['’][^\W_]+)*['’]?")  # a word as it is written
 AMOUNT = re.compile(r"-?\d+(?:[.,]\d+)?")
 ORDINAL = ("cheap", "moderate", "expensive")  # words that go from less to more
 
@@ -72,22 +73,25 @@ class Table:
 
     def named(self, text: str) -> tuple[int, ...]:
         """The rows whose name stands in `text`, in its order; a name inside a longer one does not count."""
-        words = key(text).split()[:MOST_WORDS]
+        return tuple(dict.fromkeys(row for _, _, rows in self.name_places(text) for row in rows))
+
+    def name_places(self, text: str) -> list[tuple[int, int, tuple[int, ...]]]:
+        """Where names of rows stand in `text`, by characters, and the rows that go by each."""
+        found = ((m.start(), m.end(), key(m[0])) for m in SPELT.finditer(text))
+        words = [(start, end, word) for start, end, word in found if word][:MOST_WORDS]
         spans = [(i, j) for j in range(len(words) + 1) for i in range(max(0, j - LONGEST_NAME), j)]
         spans.sort(key=lambda span: span[0] - span[1])
-        keys = {span: " ".join(words[slice(*span)]) for span in spans}
-        usable = [k for span, k in keys.items() if span[1] - span[0] > 1 or k not in STOP]
+        keys = {(i, j): " ".join(word for _, _, word in words[i:j]) for i, j in spans}
+        usable = [k for (i, j), k in keys.items() if j - i > 1 or k not in STOP]
         known = self._entities(usable)
         if not known:
-            typos = {k: near for k in usable if (near := self._misspelt(k))}
-            known = {k: self._entities([near]).get(near, []) for k, near in typos.items()}
-        at = dict[int, list[int]]()
-        taken = set[int]()
-        for span, name in keys.items():
-            if name in known and not taken & set(range(*span)):
-                taken |= set(range(*span))
-                at[span[0]] = known[name]
-        return tuple(dict.fromkeys(row for start in sorted(at) for row in at[start]))
+            known = {k: self._entities([near]).get(near, []) for k in usable if (near := self._misspelt(k))}
+        places, taken = list[tuple[int, int, tuple[int, ...]]](), set[int]()
+        for (start, end), name in keys.items():
+            if name in known and not taken & set(range(start, end)):
+                taken |= set(range(start, end))
+                places.append((words[start][0], words[end - 1][1], tuple(known[name])))
+        return sorted(places)
 
     def called(self, name: str) -> tuple[int, ...]:
         """The rows that go by a name: as it is, misspelt, or the only ones that have all of its words in theirs."""

@@ -48,6 +48,11 @@ def tokens(text: str) -> list[str]:
     return [token.replace("'", "").replace("’", "") for token in TOKEN.findall(text.lower())]
 
 
+def places(text: str) -> list[tuple[int, int]]:
+    """Where the tokens of a text stand, by characters."""
+    return [found.span() for found in TOKEN.finditer(text)]
+
+
 class Vocabulary:
     """How people say the values of one table."""
 
@@ -85,6 +90,10 @@ class Vocabulary:
             return []
         close = difflib.get_close_matches(spoken, self._long, n=1, cutoff=TYPO)
         return self._spoken[close[0]] if close else []
+
+    def has(self, spoken: str) -> bool:
+        """Whether this is how a value is said, and no misspelling of one."""
+        return any(form in self._spoken for form in (spoken, spoken.removesuffix("s"), spoken.removesuffix("es")))
 
     def _add(self, column: Column, value: str, spoken: str) -> None:
         self._spoken.setdefault(spoken, []).append((column, value))
