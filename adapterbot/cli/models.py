@@ -247,7 +247,7 @@ def train_care(
         ),
     ] = None,
 ) -> None:
-    """Train the care head, which notices messages of people in trouble and drafts that do harm. An hour; less by --from."""
+    """Train the care head, which notices people in trouble and drafts that do harm. An hour; less by --from."""
     from adapterbot.cli.training import show_scores, steps_bar
     from adapterbot.data.corpora import corpora_folder
     from adapterbot.errors import DataError
