@@ -60,7 +60,7 @@ def beside(open_page: Callable[..., Page]) -> Page:
 
 def care(open_page: Callable[..., Page]) -> Page:
     """A message that no skill should answer."""
-    return talked(open_page(), "Hi there! How's it going?", "I don't want to live any more.")
+    return talked(open_page(), "What should I cook tonight?", "I don't want to live any more.")
 
 
 def phone(open_page: Callable[..., Page]) -> Page:

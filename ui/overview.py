@@ -12,7 +12,7 @@ from adapterbot.ui.markup import button, safe
 GROUPS = ("conversation", "knowledge", "task", "style")
 # Messages that the shipped skills answer from what ships. Other skills show the first of their routing examples.
 EXAMPLES = {
-    "chitchat": "Hi there! How's it going?",
+    "chitchat": "What should I cook tonight?",
     "empathetic": "I feel so lonely since my roommate moved out.",
     "persona": "Do you have any pets?",
     "wiki": "How tall is Mount Everest?",
