@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from adapterbot.data.tracking_lines import MEANINGS, Mark, Meaning, Reading
+from adapterbot.data.tracking_lines import MEANINGS, Mark, Meaning, Reading, Speaker
 from adapterbot.knowledge.query_language import Clause, Test
 from adapterbot.knowledge.table.amounts import Amount, amounts
-from adapterbot.knowledge.table.columns import CALLED, asked_columns, cue
+from adapterbot.knowledge.table.columns import asked_columns, cue
 from adapterbot.knowledge.table.orders import order_of
 from adapterbot.knowledge.table.polarity import denied
 from adapterbot.knowledge.table.store import Column
 from adapterbot.knowledge.table.table import Table, squeezed
 from adapterbot.knowledge.table.times import times_of
+from adapterbot.knowledge.table.unknown import unknown_values
 from adapterbot.knowledge.table.vocabulary import Span, Vocabulary, places, tokens
-from adapterbot.language.words import STOP
 
 WORD = re.compile(r"[^\W_]+")
 TOWARDS = frozenset(WORD.findall("to into towards toward for reach reaching arrive arrives arriving at in destination"))
@@ -26,32 +26,6 @@ QUESTION = re.compile(  # that a yes or a no answers
     r"^\W*(?:(?:and|so|but|ok(?:ay)?|well|hm+|also)\W+)*"
     r"(?:is|are|was|does|do|has|have|had|can|could|will|would|isn|aren|doesn|hasn|haven)(?:n?['’]?t)?\b",
     re.I,
-)
-# A value that the table may lack: the word before "food", a cuisine, what the nearest of is wanted, a place with a
-# capital. The word stands in the first group.
-UNKNOWN = {
-    "food": r"\b([a-z]{4,}) (?:food|cuisine|dishes|kitchen)\b"
-    r"|\b([a-z]+(?:ian|ean|can|ese|ish)) (?:restaurants?|places?|diners?)\b",
-    "poi_type": r"\b(?:nearest|closest) ([a-z]+(?: [a-z]+)?)\b",
-    "departure": r"\b(?:[Ff]rom|[Ll]eaving) (?-i:([A-Z][a-z]+))\b",
-    "destination": r"\b(?:[Tt]o|[Ff]or) (?-i:([A-Z][a-z]+))\b",
-}
-KINDS = re.compile(
-    r"\b(?:(?:is|are) there|there(?:'s| is| are)|do you (?:have|know)|looking for|(?:find|show|recommend) me"
-    r"|want to (?:see|visit))"
-    r"(?: of)? (?:any|an?|some|one) ([a-z]+)\b(?! (?:in|with|food))|\bare there ([a-z]{4,}s)\b", re.I,
-)  # fmt: skip
-PLAIN = frozenset(
-    WORD.findall("""
-    kind type sort local other different same best good great nice tasty delicious decent excellent cheap expensive
-    serve serves serving vegetarian their this that what which these those place main town city free real normal
-    available clean mean stylish fish places thing things cheaper cheapest option options way chance idea
-    recommendation recommendations suggestion suggestions restaurant restaurants hotel hotels room rooms attraction
-    attractions taxi taxis cab cabs train trains car cars trip somewhere more less another activity activities sight
-    sights car service services company companies firm firms road traffic star stars table spot spots lodging
-    accommodation later earlier closer nearer direct faster one ones connection connections museum food closest
-    nearest most least nothing anything something quiet big small large fun interesting heavy collision block
-    """)
 )
 
 
@@ -77,12 +51,16 @@ class Mention:
     """Something of the table in a text, from character `start` to before `end`: a value and the columns that have it,
     or the `rows` that go by a name."""
 
+    speaker: Speaker
     start: int
     end: int
     columns: tuple[Column, ...]
     value: str = ""
     rows: tuple[int, ...] = ()
     span: Span | None = None  # of a value, by tokens
+
+
+Meant = Mapping[Mention, tuple[str, Meaning]]  # of each mention its column, and what the user means by it
 
 
 class Tracker(Protocol):
@@ -106,48 +84,47 @@ class Speech:
     def hear(self, text: str, bot: str = "", last: str = "") -> Heard:
         """What `text` says after the bot's `bot`; `last` is the column whose amount was spoken of before."""
         asked = self.asked(bot)
-        own, before = self.mentions(text), self.mentions(bot)
+        read, meant = self._read(text, bot, asked)
+        wants, told, free = self._clauses(text, meant)
+        rest = _without([m for m in meant if m.rows and m.speaker == "user"], text)  # a name is no value
+        for clause in (*(amount.clause for amount in self._amounts(rest, asked, last)), *self._times(rest, asked)):
+            (told if clause.column in read.asked else wants).append(clause)
+        known = {clause.column for clause in (*wants, *told)}
+        unknown = unknown_values(rest, self.table, self._vocabulary, self.topic)
+        wants += [clause for clause in unknown if clause.column not in known]
+        return Heard(
+            wants=tuple(dict.fromkeys(wants)),
+            told=tuple(dict.fromkeys(told)),
+            named=_rows(meant, "user", ("want", "free", "none")),
+            taken=_rows(meant, "bot", ("want",)),
+            refused=tuple(dict.fromkeys((*_rows(meant, "user", ("not",)), *_rows(meant, "bot", ("not",))))),
+            order=order_of(text, self.table),
+            ask=tuple(name for name in self.columns if name in read.asked),
+            free=free | read.any,
+            is_question=bool(QUESTION.match(text)) and "?" in text,
+        )
+
+    def _read(self, text: str, bot: str, asked: Sequence[str]) -> tuple[Reading, Meant]:
+        """The tracker's reading of a message, and of each mention in it and in what the bot said the column and what
+        is meant. What the bot says of a row is no offer; what it asks may be: "in the centre?" - "yes, please"."""
+        own = self.mentions(text)
         if not any(mention.rows for mention in own):
             own = self._without_topic(own, asked)
-        pairs = [(m, c.name, "user") for m in own for c in m.columns]
-        pairs += [(m, c.name, "bot") for m in before for c in m.columns]
-        marks = [Mark("bot" if who == "bot" else "user", m.start, m.end, name) for m, name, who in pairs]
-        read = self._tracker.read(bot, text, marks, [column.name for column in self.table.columns])
-        meant = dict[tuple[Mention, str], tuple[str, Meaning]]()
-        for (mention, _, who), how in zip(pairs, read.meanings, strict=True):
-            if how != "none" or (mention, who) not in meant:
-                meant[mention, who] = (self._column(mention, text if who == "user" else bot, asked), how)
-        names = {pair: meaning for pair, (_, meaning) in meant.items() if pair[0].rows}
-        refused = [row for (m, _), meaning in names.items() if meaning == "not" for row in m.rows]
-        named = [row for (m, who), meaning in names.items() if who == "user" and meaning != "not" for row in m.rows]
-        taken = [row for (m, who), meaning in names.items() if who == "bot" and meaning == "want" for row in m.rows]
-        placed = {m: found for (m, who), found in meant.items() if who == "user" and not m.rows}
-        wants, told, free = self._clauses(text, own, placed)
-        if "?" in bot:  # "in the centre?" - "yes, please"
-            offered = {m: found for (m, who), found in meant.items() if who == "bot" and not m.rows}
-            known = {clause.column for clause in (*wants, *told)}
-            wants += [
-                self._clause(name, "=", [mention.value])
-                for mention, (name, meaning) in offered.items()
-                if meaning == "want" and name not in known
-            ]
-        rest = _without([m for m in own if m.rows], text)  # a name is no value
-        numbers = [amount.clause for amount in self._amounts(rest, asked, last)] + self._times(rest, asked)
-        wants += [clause for clause in numbers if clause.column not in read.asked]
-        told += [clause for clause in numbers if clause.column in read.asked]
-        known = {clause.column for clause in (*wants, *told)}
-        wants += [clause for clause in self._unknown(rest) if clause.column not in known]
-        return Heard(
-            tuple(dict.fromkeys(wants)), tuple(dict.fromkeys(told)),
-            tuple(dict.fromkeys(named)), tuple(dict.fromkeys(taken)), tuple(dict.fromkeys(refused)),
-            order_of(text, self.table), tuple(n for n in self.columns if n in read.asked),
-            free | read.any, bool(QUESTION.match(text)) and "?" in text,
-        )  # fmt: skip
+        before = [mention for mention in self.mentions(bot, "bot") if mention.rows or "?" in bot]
+        pairs = [(mention, column.name) for mention in (*own, *before) for column in mention.columns]
+        marks = [Mark(mention.speaker, mention.start, mention.end, name) for mention, name in pairs]
+        read = self._tracker.read(bot, text, marks, list(self.columns))
+        meant = dict[Mention, tuple[str, Meaning]]()
+        for (mention, _), meaning in zip(pairs, read.meanings, strict=True):
+            if meaning != "none" or mention not in meant:
+                said = text if mention.speaker == "user" else bot
+                meant[mention] = (self._column(mention, said, asked), meaning)
+        return read, meant
 
-    def mentions(self, text: str) -> list[Mention]:
+    def mentions(self, text: str, speaker: Speaker = "user") -> list[Mention]:
         """The names of rows and the values that stand in a text, no value inside a name."""
         entity = tuple(column for column in self.columns.values() if column.kind == "entity")
-        found = [Mention(start, end, entity, rows=rows) for start, end, rows in self.table.name_places(text)]
+        found = [Mention(speaker, start, end, entity, rows=rows) for start, end, rows in self.table.name_places(text)]
         words, at = tokens(text), places(text)
         for span in (*self._vocabulary.spans(words), *self._flags(text)):
             start, end = at[span.start][0], at[span.end - 1][1]
@@ -155,7 +132,7 @@ class Speech:
             said = "".join(words[span.start : span.end])
             column = not self._vocabulary.has(said) and any(self._calls(c, said) for c in span.columns)  # "price"
             if not ordered and not column and not any(m.start < end and start < m.end for m in found):
-                found.append(Mention(start, end, span.columns, span.value, span=span))
+                found.append(Mention(speaker, start, end, span.columns, span.value, span=span))
         return sorted(found, key=lambda mention: mention.start)
 
     def _column(self, mention: Mention, text: str, asked: Sequence[str]) -> str:
@@ -181,13 +158,12 @@ class Speech:
         all_are = len(kinds) == 1 and squeezed(kinds[0].value) == self.topic and "type" not in asked
         return [m for m in mentions if not (all_are and m is kinds[0])]
 
-    def _clauses(
-        self, text: str, mentions: Sequence[Mention], placed: Mapping[Mention, tuple[str, str]]
-    ) -> tuple[list[Clause], list[Clause], frozenset[str]]:
+    def _clauses(self, text: str, meant: Meant) -> tuple[list[Clause], list[Clause], frozenset[str]]:
         """What is wanted of columns, what is said of rows, and the columns that do not matter, by what values mean."""
+        placed = {m: found for m, found in meant.items() if not m.rows and m.speaker == "user"}
         values: dict[str, dict[str, list[str]]] = {meaning: {} for meaning in (*MEANINGS, "denied")}
         said = tokens(text)
-        no = denied(said, [m.span for m in mentions if m.span])
+        no = denied(said, [m.span for m in placed if m.span])
         for mention, (name, meaning) in placed.items():
             denied_of_rows = meaning == "none" and mention.span in no
             values["denied" if denied_of_rows else meaning].setdefault(name, []).append(mention.value)
@@ -200,7 +176,11 @@ class Speech:
         wants = [self._clause(name, "=", found) for name, found in values["want"].items() if found]
         wants += self._each_not(values["not"])
         told = [self._clause(name, "=", found) for name, found in values["none"].items()]
-        return wants, told + self._each_not(values["denied"]), frozenset(values["free"])
+        told += self._each_not(values["denied"])
+        known = {clause.column for clause in (*wants, *told)}
+        offers = [(m.value, *found) for m, found in meant.items() if not m.rows and m.speaker == "bot"]
+        wants += [self._clause(n, "=", [v]) for v, n, meaning in offers if meaning == "want" and n not in known]
+        return wants, told, frozenset(values["free"])
 
     def _each_not(self, values: Mapping[str, Sequence[str]]) -> list[Clause]:
         return [self._clause(name, "!=", [v]) for name, found in values.items() for v in dict.fromkeys(found)]
@@ -244,31 +224,6 @@ class Speech:
 
     # -- the rest --
 
-    def _unknown(self, text: str) -> Iterator[Clause]:
-        """Values that were asked for and that no row has."""
-        for name, pattern in UNKNOWN.items():
-            for found in re.finditer(pattern, text, re.I) if name in self.columns else ():
-                word = next(group for group in found.groups() if group).lower()
-                if self._is_new(word):
-                    test = (
-                        "!=" if re.search(r"\b(?:no|not|but|without|except)\s+$", text[: found.start()], re.I) else "="
-                    )
-                    yield Clause(name, "!=" if test == "!=" else "=", (word,))
-        name = next((n for n in ("type", "poi_type") if n in self.columns and self.topic not in ("taxi", "hotel")), "")
-        kind = KINDS.search(text) if name else None
-        word = (kind[1] or kind[2]).lower() if kind else ""
-        if kind and kind[0].lower().startswith(("are", "there are")):
-            word = word.removesuffix("s")
-        if word and len(word) > 3 and self._is_new(word) and not self.table.named(text):
-            yield Clause(name, "=", (word,))
-
-    def _is_new(self, word: str) -> bool:
-        parts = set(word.split())
-        cues = any(re.search(cue(column), word, re.I) for column in self.columns.values() if column.name in CALLED)
-        return not parts & (STOP | PLAIN) and not cues and not any(
-            self._vocabulary.known(squeezed(p), 1, p) for p in (word, *parts)
-        )  # fmt: skip
-
     def _flags(self, text: str) -> Iterator[Span]:
         """What is there or not, as values."""
         for column in self.columns.values():
@@ -289,6 +244,12 @@ class Speech:
 
     def _times(self, text: str, asked: Sequence[str]) -> list[Clause]:
         return times_of(text, self.table.times, asked) if self.table.times else []
+
+
+def _rows(meant: Meant, speaker: Speaker, meanings: Sequence[Meaning]) -> tuple[int, ...]:
+    """The rows whose names a speaker said and the user means so."""
+    found = (m.rows for m, (_, meaning) in meant.items() if m.speaker == speaker and meaning in meanings)
+    return tuple(dict.fromkeys(row for rows in found for row in rows))
 
 
 def _without(mentions: Sequence[Mention], text: str) -> str:
