@@ -87,6 +87,11 @@ class Home:
         return self.root / "training"
 
     @property
+    def comparisons(self) -> Path:
+        """What `adapterbot compare` has measured."""
+        return self.root / "comparisons"
+
+    @property
     def database(self) -> Path:
         """Conversations (SQLite)."""
         return self.root / "adapterbot.sqlite3"
@@ -102,7 +107,7 @@ class Home:
         _close(self.root)
         for path in self.root.glob(f"{self.database.name}*"):  # the database and its log
             _restrict(path, FILE_MODE)
-        for folder in (self.skills, self.manager, self.knowledge, self.backbones, self.training):
+        for folder in (self.skills, self.manager, self.knowledge, self.backbones, self.training, self.comparisons):
             for place, _, names in os.walk(folder):
                 _restrict(Path(place), FOLDER_MODE)
                 for name in names:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapterbot import __version__
-from adapterbot.cli import adapters, formats, input, knowledge, models, serving, sessions
+from adapterbot.cli import adapters, compare, formats, input, knowledge, models, serving, sessions
 from adapterbot.cli.names import check_answering, check_backbone, check_session, check_store
 from adapterbot.cli.options import (
     Backbone,
@@ -46,6 +46,7 @@ app.add_typer(sessions.app, name="sessions")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(serving.app)  # serve, keys
+app.add_typer(compare.app)
 app.add_typer(models.app)  # train-skill, train-manager, ..., pretrain, build, evaluate
 
 

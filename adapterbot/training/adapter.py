@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,8 +89,16 @@ class AdapterTraining:
         )
         return cls(spec, backbone, adapter, aim, loop, folder, key, checkpoint)
 
-    def fit(self, quiet: bool, checkpoint_seconds: float) -> tuple[float, float]:
-        """Train to the end; returns tokens per second, all of them and those that are learnt."""
+    def fit(
+        self,
+        quiet: bool,
+        checkpoint_seconds: float,
+        advance: Callable[[int, int], None] = lambda *_: None,
+    ) -> tuple[float, float]:
+        """Train to the end; returns tokens per second, all of them and those that are learnt.
+
+        `advance` is told updates done, and updates in all.
+        """
         loop = self.loop
         self.checkpoint.restore_moments(self.adapter, {OPTIMIZER: loop.optimizer})  # on the device of this training
         tokens = learnt = 0
@@ -113,6 +121,7 @@ class AdapterTraining:
                 seconds = time.monotonic() - started
                 speed = f"{tokens / seconds:,.0f} ({learnt / seconds:,.0f} of replies)"
                 bar.update(task, advance=1, loss=f"{loss:.3f}", speed=speed)
+                advance(loop.state.step, loop.steps)
 
             loop.run(
                 on_update,
@@ -128,11 +137,14 @@ class AdapterTraining:
         optimizers = {OPTIMIZER: self.loop.optimizer}
         save_checkpoint(self.folder, self.key, asdict(self.loop.state), self.adapter, optimizers, self.loop.best)
 
-    def finish(self) -> tuple[Scores, Scores]:
-        """Take the best weights, as the file will hold them; scores of the validation replies without and with."""
+    def finish(self, before: Scores | None = None) -> tuple[Scores, Scores]:
+        """Take the best weights, as the file will hold them; scores of the validation replies without and with.
+
+        `before` are those without, where they are known.
+        """
         self.adapter.take(unpacked(packed(self.loop.best)))
         aim = self.objective
-        return aim.score(None, aim.valid), aim.score(aim.adapters, aim.valid)
+        return before or aim.score(None, aim.valid), aim.score(aim.adapters, aim.valid)
 
 
 def start_of(spec: SkillSpec, backbone: Backbone, home: Home, start: str) -> AdapterFile | None:

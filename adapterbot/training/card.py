@@ -123,17 +123,18 @@ def table(rows: Mapping[str, str]) -> str:
     return "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())])
 
 
-def fill(card: Path, title: str, figures: str) -> None:
+def fill(card: Path, title: str, figures: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
     """Put Markdown between the marks of a card, by rename; a card without marks gets them at its end.
 
     Raises:
         DataError: the first mark stands without the second.
     """
+    begin, end = marks
     text = card.read_text(encoding="utf-8") if card.is_file() else f"# {title}\n"
-    if BEGIN not in text:
-        text = f"{text.rstrip()}\n\n{BEGIN}\n{END}\n"
-    before, _begin, rest = text.partition(BEGIN)
-    if END not in rest:
-        raise DataError(f"{card}: {BEGIN} stands without {END} after it; put that line where the figures end")
+    if begin not in text:
+        text = f"{text.rstrip()}\n\n{begin}\n{end}\n"
+    before, _begin, rest = text.partition(begin)
+    if end not in rest:
+        raise DataError(f"{card}: {begin} stands without {end} after it; put that line where the figures end")
     with written_by_rename(card) as temporary:
-        temporary.write_text(f"{before}{BEGIN}\n{figures}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+        temporary.write_text(f"{before}{begin}\n{figures}\n{end}{rest.partition(end)[2]}", encoding="utf-8")

@@ -24,6 +24,7 @@ from adapterbot.cli.bench.training import PAPER, UPPER, Learner
 from adapterbot.cli.console import console
 from adapterbot.engine.prefill import Prefill
 from adapterbot.errors import DataError, MissingPartError
+from adapterbot.evaluation import speed
 from adapterbot.home import Home
 from adapterbot.network.backbone import Backbone
 from adapterbot.spec.tables import AdapterTable
@@ -178,7 +179,7 @@ def test_weights_are_counted_as_they_are_read(tiny: Backbone) -> None:
 
 def test_skills_of_a_bank_are_different_and_change_the_reply(tiny: Backbone) -> None:
     bank = work.bank_of(tiny, work.MANY)
-    wanted = [work.request(tiny, 0, name, 12, 8) for name in (None, *work.mixed(3, 3))]
+    wanted = [speed.request(tiny, 0, name, 12, 8) for name in (None, *work.mixed(3, 3))]
     replies = {tuple(drafts[0].ids) for drafts in work.scheduler_of(tiny).grow(bank, wanted)}
     assert len(replies) > 1
     assert {len(reply) for reply in replies} == {8}
@@ -200,7 +201,7 @@ def test_a_conversation_that_was_read_is_not_read_again(tiny: Backbone, monkeypa
     for adapter in (0, 1):
         read.clear()
         assert engine.first_token(bank, 4, adapter, 12) > 0
-        assert sum(read) == 5 * 12 + work.OPENING  # what opens a reply is read by its skill
+        assert sum(read) == 5 * 12 + speed.OPENING  # what opens a reply is read by its skill
 
 
 def test_memory_is_that_of_a_process_of_its_own(setting: Setting) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from adapterbot.cli.console import console
 from adapterbot.cli.output import say
 from adapterbot.cli.stopping import StoppedError
 from adapterbot.errors import AdapterbotError, UnknownNameError
+from adapterbot.evaluation.speed import processor
 from adapterbot.home import Home
 
 PARTS = {
@@ -41,7 +41,6 @@ PARTS = {
     "growth": "growth:measures",
 }
 LIBRARIES = ("adapterbot", "torch", "transformers", "peft")
-CPU = Path("/proc/cpuinfo")
 Found = Iterator[Row | Series]
 
 
@@ -125,7 +124,7 @@ def machine(setting: Setting) -> dict[str, Any]:
     """On what, and with what, a run is made."""
     return {
         "when": time.strftime("%Y-%m-%d"),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "vnni": torch.cpu._is_vnni_supported(),
         "avx512": torch.cpu._is_avx512_supported(),
@@ -141,13 +140,6 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return ""
-
-
-def _processor() -> str:
-    """Its name, as far as the system tells it."""
-    lines = CPU.read_text(encoding="utf-8", errors="replace").splitlines() if CPU.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _show(report: Report) -> None:

@@ -10,6 +10,7 @@ from adapterbot.cli.bench import work
 from adapterbot.cli.bench.results import Row
 from adapterbot.cli.bench.setting import Setting, alternate
 from adapterbot.engine.request import Request
+from adapterbot.evaluation import speed
 from adapterbot.network.adapters.bank import AdapterBank
 
 
@@ -20,8 +21,8 @@ def skills(setting: Setting) -> Iterator[Row]:
     different, same = f"{work.MANY} different skills", "one skill"
     with setting.on(setting.few):
         contenders = {
-            different: lambda n: work.decode_rate(bank, work.mixed(work.MANY), sizes.begun, n),
-            same: lambda n: work.decode_rate(bank, work.mixed(1), sizes.begun, n),
+            different: lambda n: speed.decode_rate(bank, work.mixed(work.MANY), sizes.begun, n),
+            same: lambda n: speed.decode_rate(bank, work.mixed(1), sizes.begun, n),
         }
         found = alternate(setting, "skills", contenders, sizes.tokens, repeats=sizes.repeats, warm=2)
     yield found.row("skills", f"batch of {work.MANY}, {different}", "tokens/s", different, same, at_least=0.95)
@@ -68,7 +69,7 @@ def _milliseconds(bank: AdapterBank, turns: int, adapter: int, turn: int) -> flo
 def some_requests(bank: AdapterBank, count: int, prompt: int, tokens: int) -> list[Request]:
     """Of all skills in turn, and of different lengths."""
     adapters = work.mixed(len(bank.rows), count)
-    return [work.request(bank.backbone, row, name, prompt + row % 5, tokens) for row, name in enumerate(adapters)]
+    return [speed.request(bank.backbone, row, name, prompt + row % 5, tokens) for row, name in enumerate(adapters)]
 
 
 def request_rate(bank: AdapterBank, groups: Sequence[Sequence[Request]]) -> float:
@@ -85,8 +86,8 @@ def first_token(bank: AdapterBank, turns: int, adapter: int, turn: int) -> float
     """Seconds to the first token after so many turns, which the first skill has answered."""
     scheduler = work.scheduler_of(bank.backbone, keeps=True)
     backbone = bank.backbone
-    scheduler.grow(bank, [work.request(backbone, 0, work.skill(0), turns * turn, 1)])
-    wanted = work.request(backbone, 0, work.skill(adapter), (turns + 1) * turn, 1)
+    scheduler.grow(bank, [speed.request(backbone, 0, work.skill(0), turns * turn, 1)])
+    wanted = speed.request(backbone, 0, work.skill(adapter), (turns + 1) * turn, 1)
     started = time.perf_counter()
     scheduler.grow(bank, [wanted])
     return time.perf_counter() - started

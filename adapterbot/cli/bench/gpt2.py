@@ -8,6 +8,7 @@ from adapterbot.cli.bench import work
 from adapterbot.cli.bench.peers import Peers
 from adapterbot.cli.bench.results import Row
 from adapterbot.cli.bench.setting import Setting, alternate
+from adapterbot.evaluation import speed
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.architectures.shape import Shape
 from adapterbot.spec.tables import AdapterTable
@@ -79,7 +80,7 @@ def _row_by_row(
 
 
 def _ours(bank: AdapterBank, rows: int) -> Rate:
-    return lambda tokens: work.decode_rate(bank, work.mixed(rows, rows), PROMPT, tokens)
+    return lambda tokens: speed.decode_rate(bank, work.mixed(rows, rows), PROMPT, tokens)
 
 
 def _theirs(peers: Peers, library: str, shape: Shape, rows: int, mixed: bool) -> Rate:

@@ -9,6 +9,7 @@ from adapterbot.cli.bench import work
 from adapterbot.cli.bench.engine import first_token, request_rate, some_requests
 from adapterbot.cli.bench.results import Series
 from adapterbot.cli.bench.setting import Setting
+from adapterbot.evaluation import speed
 
 BATCH = 32  # rows of a batch of many skills
 
@@ -25,13 +26,13 @@ def _of_skills(setting: Setting) -> Iterator[Series]:
 
     def loaded(count: int) -> float:
         bank = work.bank_of(backbone, count)
-        return work.decode_rate(bank, work.mixed(min(count, work.MANY)), sizes.begun, sizes.tokens)
+        return speed.decode_rate(bank, work.mixed(min(count, work.MANY)), sizes.begun, sizes.tokens)
 
     yield from _series(setting, "skills loaded, a batch of 8", "skills", "tokens/s", sizes.skills, loaded)
     bank = work.bank_of(backbone, max(sizes.mixed))
 
     def mixed(count: int) -> float:
-        return work.decode_rate(bank, work.mixed(count, BATCH), sizes.begun, max(1, sizes.tokens // 2))
+        return speed.decode_rate(bank, work.mixed(count, BATCH), sizes.begun, max(1, sizes.tokens // 2))
 
     yield from _series(setting, f"skills in a batch of {BATCH}", "skills", "tokens/s", sizes.mixed, mixed)
 

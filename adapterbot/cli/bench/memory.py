@@ -15,6 +15,7 @@ import torch
 from adapterbot.cli.bench import work
 from adapterbot.cli.bench.results import Row
 from adapterbot.cli.bench.setting import Setting, alternate
+from adapterbot.evaluation import speed
 from adapterbot.network.backbone import load_backbone
 
 PAGES = Path("/proc/self/statm")  # of Linux: what is taken now; elsewhere the peak is all that is told
@@ -60,7 +61,7 @@ def _now() -> int:
 def main(count: int) -> None:
     """Load so many skills, answer once, and print what it takes."""
     bank = work.bank_of(load_backbone(), count)
-    work.decode_rate(bank, work.mixed(min(count, 1), 1), 8, 4)
+    speed.decode_rate(bank, work.mixed(min(count, 1), 1), 8, 4)
     gc.collect()
     print(json.dumps({"taken": _now(), "adapters": bank.nbytes, "threads": torch.get_num_threads()}))
 

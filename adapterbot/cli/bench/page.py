@@ -8,6 +8,7 @@ from typing import Any
 
 from adapterbot.cli.bench.results import Report, Row, Series, middle, shown
 from adapterbot.errors import AdapterbotError
+from adapterbot.evaluation.comparison.pictures import save_svg
 from adapterbot.home import written_by_rename
 
 BEGIN, END = "<!-- bench: `adapterbot bench` writes from here -->", "<!-- bench: to here -->"
@@ -109,7 +110,6 @@ def _put(page: Path, text: str, title: str) -> None:
 
 def draw(path: Path, report: Report) -> None:
     """Rows beside other libraries as bars of their ratios, and series as lines, by rename."""
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     rows = [row for row in report.rows if row.against and row.value is not None and row.part in DRAWN]
@@ -126,9 +126,7 @@ def draw(path: Path, report: Report) -> None:
         axes.set_xlabel(one.along, fontsize="small")
         axes.set_ylabel(one.unit, fontsize="small")
         axes.set_ylim(bottom=0)
-    same = mpl.rc_context({"svg.hashsalt": "bench"})  # the same figures, the same file
-    with same, written_by_rename(path) as temporary, temporary.open("wb") as stream:
-        figure.savefig(stream, format="svg", metadata={"Date": None})
+    save_svg(figure, path, "bench")
 
 
 def _bars(axes: Any, rows: list[Row]) -> None:

@@ -15,6 +15,7 @@ from adapterbot.cli.bench import work
 from adapterbot.cli.bench.peers import Peer, PeerError, Peers
 from adapterbot.cli.bench.results import Row
 from adapterbot.cli.bench.setting import Setting, alternate
+from adapterbot.evaluation import speed
 from adapterbot.home import Home
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import load_backbone, save_backbone
@@ -38,7 +39,7 @@ def measures(setting: Setting) -> Iterator[Row]:
     ):
         others = _Others(setting, peers, Path(folder))
         for name, least, job, mine in (
-            ("prefill", 3.0, {"do": "prefill", "rows": 1}, lambda n: work.prefill_rate(bank, work.skill(0), n)),
+            ("prefill", 3.0, {"do": "prefill", "rows": 1}, lambda n: speed.prefill_rate(bank, work.skill(0), n)),
             ("batch 1", 1.0, {"do": "decode", "rows": 1}, lambda n: _decode(bank, 1, setting, n)),
             ("batch 8, 8 skills", 2.5, {"do": "decode", "rows": work.MANY}, lambda n: _decode(bank, 8, setting, n)),
         ):
@@ -70,7 +71,7 @@ def bandwidth(setting: Setting) -> Iterator[Row]:
 
 
 def _decode(bank: AdapterBank, rows: int, setting: Setting, tokens: int) -> float:
-    return work.decode_rate(bank, work.mixed(rows, rows), setting.sizes.begun, tokens)
+    return speed.decode_rate(bank, work.mixed(rows, rows), setting.sizes.begun, tokens)
 
 
 def _memory_rate() -> float:

@@ -15,6 +15,7 @@ from adapterbot.cli.bench.gpt2 import title
 from adapterbot.cli.bench.peers import Peers
 from adapterbot.cli.bench.results import Row
 from adapterbot.cli.bench.setting import Setting, alternate
+from adapterbot.evaluation import speed
 from adapterbot.network.adapters.trainable import Adapter
 from adapterbot.network.backbone import Backbone
 from adapterbot.network.device import training_type
@@ -38,7 +39,7 @@ class Learner:
 
     def __init__(self, backbone: Backbone, table: AdapterTable, prompt: int, length: int, folder: Path) -> None:
         """The first `prompt` tokens of each row are not learnt."""
-        rows = [ids for row in range(ROWS) if (ids := tuple(work.ids_of(backbone, row, length)))]
+        rows = [ids for row in range(ROWS) if (ids := tuple(speed.ids_of(backbone, row, length)))]
         labels = [(IGNORE,) * prompt + ids[prompt:] for ids in rows]
         prompts = [Prompt(ids, of, reply=prompt) for ids, of in zip(rows, labels, strict=True)]
         self.backbone = backbone

@@ -1,19 +1,13 @@
-"""What ours does in a measure: skills of random weights, prompts without a meaning, tokens at the engine's speed."""
+"""What ours does in a measure: skills of random weights, and an engine of its own."""
 
 from __future__ import annotations
-
-import time
-from collections.abc import Sequence
 
 import torch
 from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import models
 from torch import nn
 
-from adapterbot.engine.batch import Batch, Job
-from adapterbot.engine.prefill import whole
 from adapterbot.engine.prefix_cache import PrefixCache
-from adapterbot.engine.request import Request
 from adapterbot.engine.scheduler import Scheduler
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.adapters.file import AdapterFile, packed
@@ -25,12 +19,10 @@ from adapterbot.network.converted import Parts, assemble
 from adapterbot.network.int8 import Quantised
 from adapterbot.network.tokenizer import SEPARATOR, Tokenizer
 from adapterbot.spec.tables import AdapterTable
-from adapterbot.turn import Decode
 
 SHIPPED = AdapterTable(bottleneck=64, first_layer=0.34, on="reply")  # of the skills that ship
 MANY = 8  # skills in a batch
 DISTINCT = 8  # sets of random numbers: more skills than these have copies of them
-OPENING = 3  # tokens of a prompt that open the reply
 STD = 0.02  # of weights
 
 
@@ -79,45 +71,6 @@ def rounded(backbone: Backbone) -> Backbone:
     others = {n: t for n, t in decoder.state_dict().items() if n.removesuffix(".weight") not in matrices}
     int8 = assemble(type(decoder), decoder.config(), Parts(matrices, others))
     return Backbone(backbone.name, freeze(int8), backbone.tokenizer, backbone.fingerprint)
-
-
-def ids_of(backbone: Backbone, row: int, count: int) -> list[int]:
-    """Tokens without a meaning, others for every row from the first on."""
-    vocabulary = backbone.shape.vocab // 2
-    return [(row * 997 + i * 31 + 7) % vocabulary for i in range(count)]
-
-
-def request(backbone: Backbone, row: int, adapter: str | None, prompt: int, tokens: int) -> Request:
-    """Greedy, to exactly so many tokens."""
-    return Request(ids_of(backbone, row, prompt), adapter, exactly(tokens), row, reply=max(0, prompt - OPENING))
-
-
-def exactly(tokens: int) -> Decode:
-    """Greedy decoding that neither ends before nor looks back."""
-    return Decode(temperature=0.0, repetition_penalty=1.0, no_repeat_ngram=0, min_tokens=tokens, max_tokens=tokens)
-
-
-@torch.inference_mode()
-def prefill_rate(bank: AdapterBank, adapter: str | None, tokens: int) -> float:
-    """Tokens of a prompt that are read a second."""
-    wanted = request(bank.backbone, 0, adapter, tokens, 1)
-    started = time.perf_counter()
-    whole(bank.backbone, bank, wanted, 1)
-    return tokens / (time.perf_counter() - started)
-
-
-@torch.inference_mode()
-def decode_rate(bank: AdapterBank, adapters: Sequence[str | None], prompt: int, tokens: int) -> float:
-    """Tokens a second of a batch in which every row has its adapter, from the end of the prompts on."""
-    batch = Batch(bank.backbone, bank)
-    for row, adapter in enumerate(adapters):
-        wanted = request(bank.backbone, row, adapter, prompt, tokens + 2)
-        logits, cache = whole(bank.backbone, bank, wanted, tokens + 2)
-        batch.join(Job(bank.backbone, bank, wanted), cache, logits)
-    started = time.perf_counter()
-    for _ in range(tokens):
-        batch.step()
-    return len(adapters) * tokens / (time.perf_counter() - started)
 
 
 def scheduler_of(backbone: Backbone, *, keeps: bool = False) -> Scheduler:
