@@ -220,7 +220,7 @@ class Bot:
     def pick(self, message: str, history: Past = None) -> Choice:
         """Which skill would answer, and why, without answering."""
         text = self.guard.message(message)[0]
-        recent = History.of(history).window(READ)
+        recent = History.of(history).shown(READ)
         carer = self.guard.carer
         return self._cared(text, recent, None) or self._choose(text, carer.texts.heard(recent), None)
 
@@ -245,7 +245,7 @@ class Bot:
         clock = _Clock()
         text, warnings = self.guard.message(message)
         past = History.of(history)
-        recent = past.window(READ)
+        recent = past.shown(READ)
         carer = self.guard.carer
         warnings = (*warnings, *past.notes, *filter(None, [carer.fault]))
         where = self.region if region is None else region_named(region)

@@ -31,6 +31,19 @@ FORMS = (
 )
 
 
+def first_shown(utterances: int, turns: int) -> int:
+    """The index of the first of so many utterances that a prompt shows: of the last `turns`, or before them.
+
+    It moves by `turns` (an even number, so that a user begins) and not by each message: the prompts of turns in a row
+    begin alike, and the prefix cache holds what they share.
+
+    >>> [first_shown(n, 5) for n in (1, 5, 7, 9, 11, 13)]
+    [0, 0, 0, 0, 6, 6]
+    """
+    stride = turns + turns % 2
+    return max(0, (utterances - turns) // stride * stride)
+
+
 @dataclass(frozen=True, slots=True)
 class Utterance:
     """One thing that one speaker said. `skill` answered, where that is known; it is no part of what was said."""
@@ -66,6 +79,10 @@ class History:
     def window(self, turns: int) -> History:
         """The last `turns` utterances (a turn is one utterance, as in the paper's history of five)."""
         return replace(self, utterances=self.utterances[-turns:] if turns > 0 else ())
+
+    def shown(self, turns: int) -> History:
+        """What a prompt shows: the last `turns` utterances, and those before them from `first_shown` on."""
+        return replace(self, utterances=self.utterances[first_shown(len(self.utterances), turns) :])
 
     def thread(self, skill: str) -> History:
         """This history without the exchanges that other skills answered: their words lead a small model astray."""

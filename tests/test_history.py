@@ -230,3 +230,11 @@ def test_a_file_is_read_up_to_a_size(tmp_path: Path) -> None:
     for bad in (path, tmp_path, tmp_path / "none", Path("/dev/zero")):
         with pytest.raises(InputError, match=rf"{bad}: (?:larger than 64 MB|Is a dir|No such|not a regular)"):
             read_history(bad)
+
+
+def test_what_is_shown_begins_alike_for_turns_in_a_row() -> None:
+    texts = [f"text {i}" for i in range(25)]
+    first = [History.from_list(texts[:n]).shown(5).texts[0] for n in range(1, 26, 2)]
+    assert first == ["text 0"] * 5 + ["text 6"] * 3 + ["text 12"] * 3 + ["text 18"] * 2
+    assert all(5 <= len(History.from_list(texts[:n]).shown(5).texts) <= 10 for n in range(5, 26))
+    assert History.from_list(texts[:7]).shown(1).texts == ("text 6",), "of one turn the message alone"

@@ -24,11 +24,12 @@ from packaging.requirements import Requirement
 
 import adapterbot
 from adapterbot.home import Home
+from adapterbot.network import kernels
 from adapterbot.network.names import PINNED
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {"adapterbot": "adapterbot", **{name: f"adapterbot/{name}" for name in ("skills", "manager", "ui", "data")}}
-LITTER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "*.egg-info", "dist", "tests")
+LITTER = shutil.ignore_patterns("__pycache__", "*.pyc", "*.so", ".*", "*.egg-info", "dist", "tests")
 
 
 def project() -> dict[str, Any]:
@@ -58,7 +59,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(built: Path) -> Path:
-    (path,) = built.glob("adapterbot-*-py3-none-any.whl")
+    (path,) = built.glob("adapterbot-*.whl")
     return path
 
 
@@ -98,6 +99,11 @@ def test_the_wheel_has_every_file_of_every_package_but_pictures(wheel: Path) -> 
                 assert f"{package}/{name}" not in inside
             elif path.is_file() and "__pycache__" not in name and not path.name.startswith("."):
                 assert f"{package}/{name}" in inside, f"{folder}/{name}: add a pattern to package-data"
+
+
+def test_the_wheel_is_compiled_as_this_environment_is(clean: Path, tmp_path: Path) -> None:
+    code = "from adapterbot.network import kernels; print(kernels.usable())"
+    assert run(clean, tmp_path, "python", "-c", code).strip() == str(kernels.usable())
 
 
 def test_the_wheel_has_every_skill(wheel: Path) -> None:

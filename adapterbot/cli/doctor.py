@@ -24,9 +24,19 @@ def examine(store: str | None = None) -> bool:
             say(f"ok       {part.name} {version(part.name)}: {part.use}")
         else:
             say(f"missing  {part.name}: {part.use}; {install_command([part.extra])}")
+    say(_kernels())
     say(f"corpora  {os.environ.get('ADAPTERBOT_CORPORA') or 'none; set ADAPTERBOT_CORPORA to train on your own'}")
     kept = _store(store or str(home.database))
     return _models(home) and kept
+
+
+def _kernels() -> str:
+    from adapterbot.network import kernels
+
+    if kernels.usable():
+        return "ok       kernels: a new token is computed by compiled functions"
+    wanted = "installed where there is a C compiler, on x86-64 with AVX2"
+    return f"missing  kernels: torch computes new tokens, some times slower; adapterbot has them {wanted}"
 
 
 def _store(place: str) -> bool:

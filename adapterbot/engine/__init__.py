@@ -4,7 +4,8 @@ A reply does not depend on who else is answered. On a processor that takes care:
 what is summed, and int8 weights make a large difference of a small one. Measured with torch 2.13, on one thread and on
 two, a row's result is the same to the last bit in
 
-- int8 products, whatever the number of rows;
+- int8 products, whatever the number of rows, and where they are compiled all else that a single token of a row goes
+  through alone: attention and residual adapters (`network.kernels`);
 - float32 products of whole fours of rows, by one matrix or by several: so prompts are read in whole fours, and the rows
   of an adapter are filled up to them (`network.adapters.EVEN`);
 - softmax, norms and activations;
@@ -13,6 +14,6 @@ two, a row's result is the same to the last bit in
 
 Products of one to three rows of float32 weights differ in their last bits from those of more. Filled up to four they
 take three times as long, so that they are left as they are. On float32 weights, in bf16 and on a GPU equal tokens are
-as good as certain, equal bits are not. Keys and values that a prefix adapter puts before those of the tokens shift the
-blocks of all rows of its batch.
+as good as certain, equal bits are not. Where nothing is compiled, keys and values that a prefix adapter puts before
+those of the tokens shift the blocks of all rows of its batch.
 """

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adapterbot.network import kernels
 from adapterbot.network.architectures.embeddings import Embeddings
 
 LEVELS = 127  # of either sign
@@ -25,6 +26,7 @@ HALVES = 2 * LEVELS  # what is left after rounding to a level, by how many it is
 SMOOTHING = 0.6  # how much of an input's size goes into the weights
 ROUGH = 0.02  # a product that is further off than this, relative to its size, has its inputs rounded finely
 TINY = 1e-9
+FEW = 256  # rows of one token each: more than the engine has
 
 
 class Quantised(NamedTuple):
@@ -68,9 +70,10 @@ def _rounded(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Product:
-    """Inputs times an int8 matrix, by the kernel of this processor."""
+    """Inputs times an int8 matrix: of few rows by a kernel of ours, of many by torch's."""
 
     def __init__(self, matrix: Quantised) -> None:
+        self._matrix = matrix
         self._even = None if matrix.fine else matrix.even.clone()
         self._fine = bool(matrix.fine)
         self._packed = _pack(matrix.weight, matrix.scale)
@@ -84,6 +87,10 @@ class Product:
         if x.requires_grad and torch.is_grad_enabled():
             raise RuntimeError("nothing is trained through int8 weights: load the backbone with dtype=torch.float32")
         rows = x.reshape(-1, x.shape[-1])
+        if len(rows) <= FEW and (x.dim() == 2 or (x.dim() == 3 and x.shape[1] == 1)):
+            made = kernels.product(rows, self._even, self._matrix.weight, self._matrix.scale, self._fine)
+            if made is not None:
+                return made.view(*x.shape[:-1], -1)
         rows = rows if self._even is None else rows * self._even
         step = torch.maximum(rows.amax(-1, keepdim=True), -rows.amin(-1, keepdim=True)).clamp_min_(TINY).div_(LEVELS)
         product: Tensor = self._multiply(rows, step).mul_(step)

@@ -190,8 +190,8 @@ class SkillSpec(Table):
         return self.group == "task" or self.knowledge.source == "claims"
 
     def heard(self, history: History) -> tuple[str, ...]:
-        """The last `turns` utterances of a conversation; a strict skill reads its own exchanges alone."""
-        return (history.thread(self.name) if self.strict else history).window(self.turns).texts
+        """What is shown of a conversation, at least `turns` utterances; of a strict skill its own exchanges."""
+        return (history.thread(self.name) if self.strict else history).shown(self.turns).texts
 
     @property
     def sample_messages(self) -> tuple[str, ...]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from adapterbot.data.dialogue import Dialogue, DialogueTurn
 from adapterbot.errors import DataError
-from adapterbot.history import History
+from adapterbot.history import History, first_shown
 from adapterbot.language.sentences import recase
 from adapterbot.network.tokenizer import Tokenizer
 from adapterbot.network.tree import Tree, merge
@@ -38,31 +39,19 @@ class Window:
 
 def replies(dialogue: Dialogue, spec: SkillSpec) -> Iterator[Window]:
     """One window per reply, with exactly the history it would have in a chat: what perplexity is measured on."""
-    texts = dialogue.texts
-    for i, turn in enumerate(dialogue.turns):
-        if turn.speaker == "system" and i > 0:
-            start = max(0, i - spec.turns)
-            yield Window(facts_of(dialogue, i, spec), texts[start : i + 1])
+    return (window for together in shared(dialogue, spec) for window in together)
 
 
 def shared(dialogue: Dialogue, spec: SkillSpec) -> Iterator[list[Window]]:
-    """Every reply with something before it as a window of its own, those that begin at the same utterance together.
+    """The same windows, those that begin at the same utterance together: what they share is computed once."""
+    numbered = [i for i, turn in enumerate(dialogue.turns) if turn.speaker == "system" and i > 0]
+    for _, indexes in groupby(numbered, key=lambda i: first_shown(i, spec.turns)):
+        yield [window_of(dialogue, i, spec) for i in indexes]
 
-    A reply has at most `turns` utterances before it, as in a chat, and at least half as many where there are so many.
-    """
-    texts = dialogue.texts
-    start = 0
-    together = list[Window]()
-    for i, turn in enumerate(dialogue.turns):
-        if turn.speaker != "system" or i == 0:
-            continue
-        if i - start > spec.turns:
-            if together:
-                yield together
-            start, together = i - (spec.turns + 1) // 2, []
-        together.append(Window(facts_of(dialogue, i, spec), texts[start : i + 1]))
-    if together:
-        yield together
+
+def window_of(dialogue: Dialogue, index: int, spec: SkillSpec) -> Window:
+    """One reply after what a chat would show of the utterances before it."""
+    return Window(facts_of(dialogue, index, spec), dialogue.texts[first_shown(index, spec.turns) : index + 1])
 
 
 def facts_of(dialogue: Dialogue, index: int, spec: SkillSpec) -> tuple[str, ...]:

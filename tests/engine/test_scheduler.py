@@ -180,7 +180,8 @@ def wait_for_the_end(scheduler: Scheduler) -> None:
         time.sleep(0.01)
 
 
-def test_a_client_that_never_reads_holds_nobody_up(bank: AdapterBank) -> None:
+def test_a_client_that_never_reads_holds_nobody_up(rounded: AdapterBank) -> None:
+    bank = rounded
     scheduler = Scheduler(bank.backbone)
     silent = scheduler.stream(bank, request("lora", 1, max_tokens=60, min_tokens=60))
     next(silent)

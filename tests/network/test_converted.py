@@ -16,7 +16,7 @@ from torch import Tensor
 from adapterbot.errors import BackboneError, WriteError
 from adapterbot.home import Home
 from adapterbot.network import backbone as backbones
-from adapterbot.network import converted, int8
+from adapterbot.network import converted, int8, kernels
 from adapterbot.network.architectures import Architecture
 from adapterbot.network.architectures.cache import Cache
 from adapterbot.network.architectures.llama import Llama
@@ -97,7 +97,11 @@ def test_with_a_cache_and_in_a_batch_it_says_the_same(folder: Path) -> None:
     whole = logits(backbone.decoder, ids)
     cache = Cache(backbone.shape, 3, 9, dtype=backbone.dtype)
     steps = torch.cat([backbone.decoder(part, None, cache) for part in ids.split([5, 1, 1, 2], 1)], 1)
-    assert (backbone.decoder.logits(steps) - whole).norm() / whole.norm() < 0.02
+    # Several tokens of a row at a time have weights of 7 bits where there is no VNNI, single ones have 8.
+    near = 0.06 if kernels.usable() and not torch.cpu._is_vnni_supported() else 0.02
+    assert (backbone.decoder.logits(steps) - whole).norm() / whole.norm() < near
+    float_ones = logits(load_backbone(folder, dtype=torch.float32).decoder, ids)
+    assert (backbone.decoder.logits(steps) - float_ones).norm() <= 1.02 * (whole - float_ones).norm()
     alone = torch.cat([logits(backbone.decoder, row[None]) for row in ids])
     assert (alone - whole).norm() / whole.norm() < 0.02
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapterbot.network import int8
+from adapterbot.network import int8, kernels
 from adapterbot.network.architectures.embeddings import Embeddings
 from adapterbot.network.int8 import Int8Embeddings, Int8Linear, Product, Quantised
 
@@ -46,10 +46,12 @@ def test_products_are_near_those_of_the_float_matrix(inputs: Tensor) -> None:
     weight = drawn(48, 64)
     matrix = quantised(weight, inputs)
     wanted = inputs @ weight.t()
-    found = Product(matrix)(inputs)
-    assert ((found - wanted).norm(dim=1) / wanted.norm(dim=1)).max() < 0.05
+    product = Product(matrix)
     assert matrix.error(weight, inputs) <= int8.ROUGH
-    torch.testing.assert_close(found, as_packed(matrix, inputs), rtol=1e-3, atol=1e-3 * float(wanted.abs().max()))
+    of_one_each = matrix(inputs) if kernels.usable() else as_packed(matrix, inputs)
+    for found, rounded in ((product(inputs[None])[0], as_packed(matrix, inputs)), (product(inputs), of_one_each)):
+        assert ((found - wanted).norm(dim=1) / wanted.norm(dim=1)).max() < 0.05
+        torch.testing.assert_close(found, rounded, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()))
     assert ((matrix.plain() - weight).norm() / weight.norm()) < 0.1
 
 
@@ -68,8 +70,11 @@ def test_a_row_is_the_same_alone_and_in_a_batch() -> None:
             product = Product(quantised(weight, inputs)._replace(fine=torch.tensor(fine)))
             together = product(inputs.view(3, 3, 64))
             assert together.shape == (3, 3, 48)
+            of_one_each = product(inputs)
             for i, row in enumerate(inputs):
                 assert torch.equal(product(row), together.flatten(0, 1)[i])
+                assert torch.equal(product(row[None]), of_one_each[i : i + 1])
+                assert torch.equal(product(row[None, None]), of_one_each[None, i : i + 1])
 
 
 def test_a_row_of_zeros_is_zero() -> None:
@@ -127,7 +132,7 @@ def test_a_processor_without_vnni_gets_smaller_weights(monkeypatch: pytest.Monke
     weight, inputs = drawn(48, 64), drawn(16, 64, seed=1)
     matrix = quantised(weight, inputs)
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
-    found, wanted = Product(matrix)(inputs), inputs @ weight.t()
+    found, wanted = Product(matrix)(inputs[None])[0], inputs @ weight.t()
     assert 1e-3 < (found - wanted).norm() / wanted.norm() < 0.05
 
 

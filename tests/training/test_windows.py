@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from adapterbot.data.dialogue import Dialogue, DialogueTurn, read_dialogues
 from adapterbot.errors import DataError
+from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.language.sentences import recase
 from adapterbot.network.tokenizer import IGNORE, Tokenizer
@@ -79,25 +80,30 @@ def test_no_reply_sees_nothing_or_more_than_the_turns(talk: Dialogue, turns: int
     together = list(shared(talk, spec(turns)))
     assert all(window.utterances[0] == part[0].utterances[0] for part in together for window in part)
     for window in (*replies(talk, spec(turns)), *chain.from_iterable(together)):
-        assert 2 <= len(window.utterances) <= turns + 1
+        assert 2 <= len(window.utterances) <= 2 * turns + turns % 2
         first = texts.index(window.utterances[0])
         assert list(window.utterances) == texts[first : first + len(window.utterances)], "nothing is left out"
 
 
 def test_a_reply_is_scored_with_the_history_that_a_chat_gives_it() -> None:
-    found = list(replies(dialogue("usususus"), spec(turns=5)))
-    assert [len(w.utterances) - 1 for w in found] == [1, 3, 5, 5]
-    assert found[-1].utterances == tuple(f"text {i}" for i in range(2, 8))
+    found = list(replies(dialogue("us" * 7), spec(turns=5)))
+    assert [len(w.utterances) - 1 for w in found] == [1, 3, 5, 7, 9, 5, 7]
+    assert found[-2].utterances == tuple(f"text {i}" for i in range(6, 12))
+    for window in found:
+        said = History()
+        for i in range(int(window.utterances[-1].removeprefix("text "))):
+            said = said.add_bot(f"text {i}") if i % 2 else said.add_user(f"text {i}")
+        assert spec(turns=5).heard(said) == window.utterances[:-1]
 
 
 def test_replies_share_their_beginning_as_long_as_a_chat_would_remember_it() -> None:
-    parts = list(shared(dialogue("ususus" * 2), spec(turns=5)))
+    parts = list(shared(dialogue("us" * 9), spec(turns=5)))
     assert [[w.utterances[-1] for w in part] for part in parts] == [
-        ["text 1", "text 3", "text 5"],
-        ["text 7", "text 9"],
-        ["text 11"],
+        ["text 1", "text 3", "text 5", "text 7", "text 9"],
+        ["text 11", "text 13", "text 15"],
+        ["text 17"],
     ]
-    assert [part[0].utterances[0] for part in parts] == ["text 0", "text 4", "text 8"]
+    assert [part[0].utterances[0] for part in parts] == ["text 0", "text 6", "text 12"]
 
 
 def test_which_facts_a_reply_gets() -> None:

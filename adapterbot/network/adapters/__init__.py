@@ -39,6 +39,7 @@ class Rows:
         self._members = torch.tensor(members, device=device)
         self._laid = dict[int, _Laid]()  # by what the groups are filled up to
         self.seen = torch.tensor([adapter is not None for adapter in adapters], device=device)  # [B]
+        self.places = torch.tensor([-1 if adapter is None else adapter for adapter in adapters], device=device)  # [B]
         self.adapters = torch.tensor([adapter or 0 for adapter in adapters], device=device)  # [B]; 0 as well where none
 
     def gather(self, x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adapterbot.errors import AdapterError
+from adapterbot.network import kernels
 from adapterbot.network.adapters import AdapterKind, Rows
 from adapterbot.network.architectures.shape import Shape
 from adapterbot.spec.tables import AdapterTable
@@ -103,6 +104,10 @@ class Residual(AdapterKind):
         if layer < self.first_layer:
             return x
         scale, shift, down, down_bias, up, up_bias = self.layers[layer - self.first_layer]
+        if x.shape[1] == 1 and x.device.type == "cpu" and not torch.is_grad_enabled():
+            read = kernels.residual(x, rows.places, self.layers[layer - self.first_layer], EPSILON)
+            if read is not None:
+                return read
         states = rows.gather(x)  # [G, rows of one adapter * T, d]
         if not self.alone:
             scale, shift, down_bias, up_bias = (t[:, None] for t in (scale, shift, down_bias, up_bias))  # [G, 1, d]

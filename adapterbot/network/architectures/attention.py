@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adapterbot.network import kernels
 from adapterbot.network.architectures import Adapters, Prefix
-from adapterbot.network.architectures.cache import BLOCK, Layout
+from adapterbot.network.architectures.cache import BLOCK, Cache, Layout
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, layer: int, layout: Layout, adapters: Adapters | None) -> Tensor:
@@ -23,11 +24,17 @@ def attend(q: Tensor, k: Tensor, v: Tensor, layer: int, layout: Layout, adapters
     """
     if layout.packing is not None:
         q, k, v = (layout.packing.rows(x) for x in (q, k, v))
+    prefix = adapters.prefix(layer) if adapters is not None and "prefix" in adapters.sites else None
+    if layout.at is not None and isinstance(layout.cache, Cache) and not (q.requires_grad and torch.is_grad_enabled()):
+        seen = prefix and (prefix.keys, prefix.values, _told(prefix.seen))
+        read = kernels.attend(q, k, v, layout.cache.memory[layer], layout.at, seen)
+        if read is not None:
+            return read
     if layout.cache is not None:
         k, v = layout.cache.append(layer, k, v, layout)  # [B, K, S, w]
     mask = layout.mask
     past = None if q.shape[2] == 1 else layout.past
-    if adapters is not None and "prefix" in adapters.sites and (prefix := adapters.prefix(layer)) is not None:
+    if prefix is not None:
         mask = _seen_with(prefix, mask, q, k.shape[2])
         k, v = (torch.cat([p.expand(len(x), -1, -1, -1), x], 2) for p, x in ((prefix.keys, k), (prefix.values, v)))
         past = None
@@ -114,6 +121,11 @@ def _seen_with(prefix: Prefix, mask: Tensor | None, q: Tensor, keys: int) -> Ten
     if seen.dtype != mask.dtype:
         seen, mask = _added(seen, q.dtype), _added(mask, q.dtype)
     return torch.cat([seen, mask.expand(rows, -1, -1, -1)], -1)
+
+
+def _told(seen: Tensor) -> Tensor:
+    """What is seen as truth values, given those or what is added to scores."""
+    return seen if seen.dtype == torch.bool else seen == 0
 
 
 def _added(seen: Tensor, dtype: torch.dtype) -> Tensor:

@@ -81,6 +81,7 @@ class Layout:
     cache: KeyValues | None = None
     columns: Tensor | None = None  # [B, T] of the cache, where rows differ
     packing: Packing | None = None  # the hidden states are one sequence [1, N, d], and so are the positions [1, N]
+    at: Tensor | None = None  # [B] int64 of the cache on a processor: the column of a row's one new token
     past: int | None = None  # tokens of the longest row before the new ones, where keys come in whole blocks
     carried: dict[Any, Tensor] = field(default_factory=dict)  # what adapters carry from block to block of this pass
 
@@ -178,12 +179,13 @@ class Cache:
         exact = device.type == "cpu"
         end = self._end(longest + new)
         offsets = torch.arange(new, device=device)
+        at = torch.tensor(self.lengths) if exact and new == 1 and lengths is None else None
         if start + new <= end and all(length == start for length in self.lengths):
             columns = start + offsets[None]
             positions = self._positions(columns).expand(len(self.lengths), -1)
             # Elsewhere one token sees everything, and without a past what it sees is causal: no mask is faster.
             mask = self._mask(columns, end) if exact or (new > 1 and start) else None
-            return Layout(positions, mask, self, past=start if exact else None)
+            return Layout(positions, mask, self, at=at, past=start if exact else None)
         columns = torch.tensor(self.lengths, device=device)[:, None] + offsets  # [B, T]
         positions = self._positions(columns)
         mask = self._mask(columns, end)
@@ -191,7 +193,7 @@ class Cache:
             real = offsets < torch.tensor(lengths, device=device)[:, None]
             columns = torch.where(real, columns, self.memory.shape[4] - 1)
         columns = columns.clamp(max=self.memory.shape[4] - 1)
-        return Layout(positions, mask, self, columns, past=longest if exact else None)
+        return Layout(positions, mask, self, columns, at=at, past=longest if exact else None)
 
     def append(self, layer: int, keys: Tensor, values: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         """Store keys and values [B, K, T, w] of a layer; returns those of all S tokens."""
