@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from adapterbot.cli import formats
-from adapterbot.cli.console import console
+from adapterbot.cli.compared import Files, compare_courses, compare_types
 from adapterbot.cli.names import check_backbone, check_data, check_skill
 from adapterbot.cli.options import Backbone, Data
-from adapterbot.cli.output import say, warn
 from adapterbot.cli.requirements import requires
 from adapterbot.cli.stopping import resumable
 from adapterbot.errors import SettingError, UnknownNameError, shorten
@@ -22,18 +20,17 @@ from adapterbot.home import Home
 from adapterbot.spec.adapters import ADAPTERS
 
 if TYPE_CHECKING:
-    from adapterbot.evaluation.comparison.cells import Bench, Job
     from adapterbot.evaluation.comparison.plan import Plan
-    from adapterbot.evaluation.comparison.report import Comparison
 
 TYPES = "residual,houlsby,parallel,lora,prefix,mam,pals,k_adapter,full"
 BUDGETS = "0.5%,1%,3%"
+CONTINUAL_TYPE, CONTINUAL_BUDGET = "residual", "1%"
 Value = TypeVar("Value")
 
-
-EXAMPLE = (
+EXAMPLES = (
     "An example: adapterbot compare --types residual,lora,prefix --skills empathetic --budget 1% --data DIALOGUES "
-    "--tokens 200000 --seeds 0,1 --json compared.json --page compared"
+    "--tokens 200000 --seeds 0,1 --json compared.json --page compared",
+    "Another: adapterbot compare --continual --skills empathetic,wiki,persona --data DIALOGUES --tokens 200000",
 )
 HOW = (
     "Each cell learns from the same dialogues, as many tokens, in as many updates. The size of an adapter (bottleneck, "
@@ -44,11 +41,19 @@ HOW = (
 app = typer.Typer()
 
 
-@app.command(epilog=formats.paragraphs(HOW, EXAMPLE, formats.CORPORA))
+@app.command(epilog=formats.paragraphs(HOW, *EXAMPLES, formats.CORPORA))
 def compare(
     skills: Annotated[str, typer.Option(help="Skills whose dialogues are learnt, with commas: empathetic,wiki.")],
-    types: Annotated[str, typer.Option(help=f"Types of adapter: {', '.join(ADAPTERS)}.")] = TYPES,
-    budget: Annotated[str, typer.Option(help="Shares of the backbone's parameters.")] = BUDGETS,
+    types: Annotated[
+        str | None,
+        typer.Option(help=f"Of {', '.join(ADAPTERS)}; left out, {TYPES}, and with --continual {CONTINUAL_TYPE}."),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Shares of the backbone's parameters; left out, {BUDGETS}, and with --continual {CONTINUAL_BUDGET}."
+        ),
+    ] = None,
     data: Data = None,
     tokens: Annotated[
         int | None,
@@ -67,6 +72,12 @@ def compare(
         str | None,
         typer.Option(metavar="TYPE", help="Take each span of layers out of the largest adapter of this type as well."),
     ] = None,
+    continual: Annotated[
+        bool,
+        typer.Option(
+            "--continual", help="Learn the skills one after the other instead: adapters beside a tuned model."
+        ),
+    ] = False,
     backbone: Backbone = None,
     as_json: Annotated[
         Path | None, typer.Option("--json", help="Write all figures to this file as well.", dir_okay=False)
@@ -76,10 +87,17 @@ def compare(
         typer.Option(help="Write the tables into README.md of this folder, and pictures beside it.", file_okay=False),
     ] = None,
 ) -> None:
-    """Compare types of adapter on the same dialogues: quality, parameters, memory, speed of training and decoding."""
-    request = Request(types, skills, budget, data, tokens, seeds, rates, ablate, backbone, as_json, page)
+    """Compare types of adapter on the same dialogues: quality, parameters, memory, speed of training and decoding.
+
+    With --continual: what is left of the first skills when others are learnt after them, by adapters, and by one model
+    whose weights are all tuned on, plainly, by RecAdam, by EWC, and with a share of the earlier dialogues again.
+    """
+    chosen = types or (CONTINUAL_TYPE if continual else TYPES)
+    shares = budget or (CONTINUAL_BUDGET if continual else BUDGETS)
+    request = Request(chosen, skills, shares, data, tokens, seeds, rates, ablate, backbone, page, continual)
+    plan = plan_of(request, Home.at())
     with resumable():
-        compare_types(request)
+        (compare_courses if continual else compare_types)(plan, backbone, Files(as_json, page))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +113,8 @@ class Request:
     rates: str | None = None
     ablate: str | None = None
     backbone: str | None = None
-    json: Path | None = None
     page: Path | None = None
+    continual: bool = False
 
 
 def plan_of(request: Request, home: Home) -> Plan:
@@ -123,6 +141,8 @@ def plan_of(request: Request, home: Home) -> Plan:
     for name in names:
         check_skill(name)
     specs = tuple(SkillFolders(home).load(name) for name in names)
+    if request.continual:
+        _check_course(request, names)
     for spec in specs:
         spec.of_type(types[0])  # raises for the backbone alone
     plan = Plan(
@@ -144,74 +164,13 @@ def plan_of(request: Request, home: Home) -> Plan:
     return plan
 
 
-def compare_types(request: Request) -> None:
-    """Train and judge every cell that is not done yet, and show all; Ctrl-C keeps what is done by then."""
-    home = Home.at()
-    plan = plan_of(request, home)
-    from adapterbot.evaluation.comparison.cells import Bench, CellStore
-    from adapterbot.evaluation.comparison.report import Comparison
-    from adapterbot.network.backbone import load_backbone
-    from adapterbot.network.device import training_type
-
-    backbone = load_backbone(request.backbone, dtype=training_type(), home=home)
-    sizings, unreachable = plan.sizings(backbone)
-    corpora = plan.corpora()
-    found = Comparison(plan.about(backbone, corpora), unreachable=unreachable)
-    jobs = plan.jobs(sizings, corpora)
-    store = CellStore(home)
-    done = sum(store.cell(job, backbone) is not None for job in jobs)
-    for none in unreachable:
-        say(none.told)
-    say(f"{len(jobs)} cells, {done} of them done before; {found.told}")
-    answering = load_backbone(request.backbone, home=home, announce=warn)
-    try:
-        _make(Bench(backbone, answering, home), jobs, found, request)
-    finally:
-        if found.cells:
-            show(found)
-            _keep(found, request)
-
-
-def _make(bench: Bench, jobs: list[Job], found: Comparison, request: Request) -> None:
-    """Add cell by cell to what is found, with a bar over cells and one over the updates of the running one."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
-        cells, updates = bar.add_task("cells", total=len(jobs)), bar.add_task("", total=None)
-
-        def begin(job: Job) -> None:
-            name = f"{job.spec.name}, {job.sizing.table.told}, seed {job.seed}"
-            bar.reset(updates, total=None, description=name)
-            bench.note = lambda part: bar.update(updates, description=f"{name}: {part}")
-
-        bench.advance = lambda step, total: bar.update(updates, completed=step, total=total)
-        for cell in bench.cells(jobs, begin):
-            found.cells.append(cell)
-            bar.advance(cells)
-            if request.json is not None:
-                found.write(request.json)
-
-
-def show(found: Comparison) -> None:
-    """The tables, and how far from full tuning adapters are."""
-    from adapterbot.evaluation.tables import as_rich
-
-    for grid in found.grids():
-        console.print(as_rich(grid))
-        console.print(f"{grid.note}\n", style="dim")
-    for verdict in found.verdicts():
-        say(verdict)
-
-
-def _keep(found: Comparison, request: Request) -> None:
-    """JSON and page, where they are asked for."""
-    if request.json is not None:
-        found.write(request.json)
-        say(f"written: {request.json}")
-    if request.page is not None:
-        from adapterbot.evaluation.comparison.page import write_page
-
-        for path in write_page(request.page, found):
-            say(f"written: {path}")
+def _check_course(request: Request, names: Sequence[str]) -> None:
+    """Raises SettingError where there are not two skills, or what is asked for is not of a course."""
+    if len(names) < 2:
+        raise SettingError(f"--continual learns skills one after the other, and --skills {names[0]} is one: add more")
+    for option, value in (("--rates", request.rates), ("--ablate", request.ablate)):
+        if value is not None:
+            raise SettingError(f"{option} is not of --continual: leave one of them out")
 
 
 def _listed(option: str, text: str, read: Callable[[str], Value]) -> tuple[Value, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from adapterbot.data.attributes import Rate
 from adapterbot.data.dialogue import Dialogue
@@ -144,10 +144,39 @@ def train_all_weights(
     probe = validation_trees(corpus.valid, spec, backbone.tokenizer, backbone.positions, VALIDATION_REPLIES)
     start = load_backbone(backbone.name, dtype=torch.float32) if backbone.rounded else backbone
     model = replace(start, decoder=copy.deepcopy(start.decoder).requires_grad_(True))
+    with on_fastest(model.decoder):
+        tune_all_weights(
+            model, spec, trees, probe, epochs=epochs, seed=seed, rate=rate, advance=lambda _, total: advance(1, total)
+        )
+    freeze(model.decoder)
+    return model
+
+
+def tune_all_weights(
+    model: Backbone,
+    spec: SkillSpec,
+    trees: Sequence[Tree],
+    probe: Sequence[Tree],
+    *,
+    epochs: int | None = None,
+    seed: int = 0,
+    rate: float = RATE,
+    optimizer: Callable[[nn.Module, int], torch.optim.Optimizer] | None = None,
+    penalty: Callable[[nn.Module], Tensor | float] = lambda _: 0.0,
+    advance: Advance = lambda done, total: None,
+) -> int:
+    """Train all weights of a model where they are, and leave it with those of the epoch that is best on `probe`.
+
+    `optimizer` is made of the decoder and how many updates there will be (None: AdamW at `rate`); `penalty` of the
+    decoder is added to the loss; `advance` is told updates done and in all. Returns how many updates were made.
+
+    Raises:
+        AdapterbotError: a loss or a validation perplexity is no number, or infinite.
+    """
     loop = TrainingLoop(
         learner=model.decoder,
         rows=trees,
-        loss=lambda batch: all_weights_loss(model, batch),
+        loss=lambda batch: all_weights_loss(model, batch) + penalty(model.decoder),
         validate=lambda: perplexity_of(*total_tree_nats(model, None, probe)),
         weights=model.decoder.state_dict,
         optimizer=torch.optim.AdamW(model.decoder.parameters(), lr=rate),
@@ -159,11 +188,11 @@ def train_all_weights(
         state=LoopState(),
         best={},
     )
-    with on_fastest(model.decoder):
-        loop.run(lambda batch, loss: advance(1, loop.steps))
+    if optimizer is not None:
+        loop.optimizer = optimizer(model.decoder, loop.steps)
+    loop.run(lambda batch, loss: advance(loop.state.step, loop.steps))
     model.decoder.load_state_dict(loop.best)
-    freeze(model.decoder)
-    return model
+    return loop.state.step
 
 
 def all_weights_loss(model: Backbone, trees: Sequence[Tree]) -> Tensor:

@@ -17,7 +17,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-STRENGTH = 1.0  # λ: what Laplace's approximation gives where both skills have as many tokens
+STRENGTH = 30.0  # λ: Laplace's approximation gives 1, where a diagonal alone holds little of what weights do together
 
 Example = TypeVar("Example")
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from adapterbot.network.adapters import BatchAdapters
 from adapterbot.network.adapters.trainable import Adapter
 from adapterbot.network.backbone import Backbone
-from adapterbot.network.likelihood import perplexity_of, total_tree_nats, tree_nats
+from adapterbot.network.likelihood import Trunks, perplexity_of, total_tree_nats, tree_nats
+from adapterbot.network.tokenizer import Tokenizer
 from adapterbot.network.tree import Tree
 from adapterbot.spec.tables import AdapterTable, SkillSpec
 from adapterbot.training.trunk_store import TrunkStore
@@ -79,14 +80,21 @@ class Objective:
 
     def score(self, adapters: BatchAdapters | None, trees: Sequence[Tree]) -> Scores:
         """How likely the replies of some trees are by these adapters, or by the backbone alone."""
-        nats, count = total_tree_nats(self.backbone, adapters, trees, self.trunks)
-        return Scores(nats, count, sum(self._bytes_of(tree.labels.tolist()) for tree in trees))
+        return scores_of(self.backbone, adapters, trees, self.trunks)
 
     def tokens(self, trees: Sequence[Tree]) -> tuple[int, int]:
         """How many tokens trees have, and how many of them are learnt; one of several replies' history counts once."""
         return sum(tree.tokens for tree in trees), sum(len(tree.labels) for tree in trees)
 
-    def _bytes_of(self, labels: Sequence[int]) -> int:
-        """Bytes of the text of learnt tokens; an end of a reply is one."""
-        separator = self.backbone.tokenizer.separator
-        return len(self.backbone.tokenizer.decode(labels).encode()) + sum(i == separator for i in labels)
+
+def scores_of(
+    backbone: Backbone, adapters: BatchAdapters | None, trees: Sequence[Tree], trunks: Trunks | None = None
+) -> Scores:
+    """How likely the replies of some trees are by these adapters, or by the backbone alone."""
+    nats, count = total_tree_nats(backbone, adapters, trees, trunks)
+    return Scores(nats, count, sum(_bytes_of(backbone.tokenizer, tree.labels.tolist()) for tree in trees))
+
+
+def _bytes_of(tokenizer: Tokenizer, labels: Sequence[int]) -> int:
+    """Bytes of the text of learnt tokens; an end of a reply is one."""
+    return len(tokenizer.decode(labels).encode()) + sum(i == tokenizer.separator for i in labels)

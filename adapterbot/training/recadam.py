@@ -56,7 +56,7 @@ class RecAdam(torch.optim.Optimizer):
                 }
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update by the gradients that are there; a parameter without one is left as it is."""
         loss = None
         if closure is not None:

@@ -84,6 +84,26 @@ def test_ctrl_c_shows_and_keeps_what_is_done(
     assert (code, "2 cells, 1 of them done before" in said) == (0, True)
 
 
+def test_skills_are_learnt_one_after_the_other(run: Run, home: Home, tmp_path: Path) -> None:
+    write_skill(home, lines=12)
+    other = home.skills / "verse"
+    other.mkdir()
+    for name in ("skill.toml", "talk.jsonl"):
+        (other / name).write_bytes((home.skills / "haiku" / name).read_bytes())
+    out = tmp_path / "found.json"
+    wanted = ("--continual", "--skills", "haiku,verse", "--budget", "2%", "--json", out, "--page", tmp_path)
+    code, said, err = run(*wanted)
+    assert (code, err) == (0, "")
+    assert "5 cells, 0 of them done before" in said
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert [one["method"] for one in found["courses"]] == ["residual 2%", "vanilla", "recadam", "ewc", "replay"]
+    assert all(len(stage) == 2 for one in found["courses"] for stage in one["bits"])
+    assert "| replay | verse |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert (tmp_path / "stages.svg").is_file()
+    code, said, _ = run(*wanted)
+    assert (code, "5 cells, 5 of them done before" in said) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("wish", "message"),
     [
@@ -99,6 +119,8 @@ def test_ctrl_c_shows_and_keeps_what_is_done(
             ("--types", "k_adapter", "--ablate", "k_adapter"),
             "its layers read one another, none goes alone",
         ),
+        (("--continual",), "--skills haiku is one: add more"),
+        (("--continual", "--skills", "haiku,joy", "--rates", "1e-3"), "--rates is not of --continual"),
         (("--data", "nowhere"), "nowhere does not exist"),
         (("--backbone", "smolm2"), "did you mean 'smollm2'"),
         (

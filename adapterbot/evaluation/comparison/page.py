@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adapterbot.evaluation.comparison.pictures import draw_ablation, draw_pareto
+from adapterbot.evaluation.comparison.pictures import draw_ablation, draw_pareto, draw_stages
 from adapterbot.evaluation.comparison.report import Comparison, markdown
 from adapterbot.evaluation.tables import Grid
 from adapterbot.training.card import fill
 
 PAGE = "README.md"
-PARETO, ABLATION = "pareto.svg", "ablation.svg"
+PARETO, ABLATION, STAGES = "pareto.svg", "ablation.svg", "stages.svg"
 ADAPTERS = (
     "<!-- adapters compared: `adapterbot compare` writes from here -->",
     "<!-- adapters compared: to here -->",
+)
+CONTINUAL = (
+    "<!-- continual learning: `adapterbot compare --continual` writes from here -->",
+    "<!-- continual learning: to here -->",
 )
 SPANS = (
     "What it costs to take the trained adapters of a span of layers out, as in Houlsby et al. 2019, figure 6; nothing "
@@ -44,6 +48,12 @@ def write_page(folder: Path, found: Comparison) -> list[Path]:
             written.append(folder / ABLATION)
             parts += [SPANS, f"![Bits per byte without the adapters of a span of layers]({ABLATION})"]
         fill(folder / PAGE, "Adapters compared", "\n\n".join(parts), ADAPTERS)
+    if found.courses:
+        draw_stages(found, folder / STAGES)
+        written.append(folder / STAGES)
+        picture = f"![Bits per byte of {found.courses[0].skills[0]} after each stage]({STAGES})"
+        parts = [found.told, *map(_table, found.course_grids()), picture]
+        fill(folder / PAGE, "Skills one after the other", "\n\n".join(parts), CONTINUAL)
     return written
 
 

@@ -76,3 +76,21 @@ def draw_ablation(found: Comparison, path: Path) -> None:
         axes.set_title(f"{cell.skill}, {cell.settings}: bits per byte more than with all layers", fontsize="small")
         figure.colorbar(image, ax=axes)
     save_svg(figure, path, "ablation")
+
+
+def draw_stages(found: Comparison, path: Path) -> None:
+    """The first skill's bits per byte after each stage, a line for each method."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, 4.0), layout="constrained")
+    axes = figure.subplots()
+    skills = found.courses[0].skills
+    for number, method in enumerate(dict.fromkeys(course.method for course in found.courses)):
+        of_method = [course for course in found.courses if course.method == method]
+        means = [sum(course.bits[stage][0] for course in of_method) / len(of_method) for stage in range(len(skills))]
+        axes.plot(range(len(skills)), means, marker="o", label=method, color=f"C{number}")
+    axes.axhline(found.courses[0].bare[0], color="gray", linestyle="--", label="bare backbone")
+    axes.set_xticks(range(len(skills)), [f"after {skill}" for skill in skills])
+    axes.set_ylabel(f"bits per byte of {skills[0]}")
+    axes.legend(fontsize="small")
+    save_svg(figure, path, "stages")

@@ -12,6 +12,7 @@ import torch
 from adapterbot.errors import SettingError
 from adapterbot.evaluation.comparison.budget import SIZES, Sizing, Unreachable, sized
 from adapterbot.evaluation.comparison.cells import Job, rate_of
+from adapterbot.evaluation.comparison.continual import ADAPTERS, TUNED, Wish
 from adapterbot.evaluation.speed import processor
 from adapterbot.network.backbone import Backbone
 from adapterbot.network.device import fastest
@@ -70,6 +71,11 @@ class Plan:
             for sizing in sizings
             for rate in self.rates or (rate_of(sizing.table.type),)
         ]
+
+    def wishes(self, sizings: Sequence[Sizing]) -> list[Wish]:
+        """One for each method of learning the skills one after the other, and seed."""
+        adapters = [Wish(ADAPTERS, seed, sizing) for seed in self.seeds for sizing in sizings]
+        return [*adapters, *(Wish(method, seed) for seed in self.seeds for method in TUNED)]
 
     def _ablates(self, sizing: Sizing, most: int, seed: int) -> bool:
         return sizing.table.type == self.ablate and sizing.parameters == most and seed == self.seeds[0]

@@ -11,6 +11,7 @@ from typing import Any
 
 from adapterbot.evaluation.comparison.budget import Unreachable, percent
 from adapterbot.evaluation.comparison.cells import Cell
+from adapterbot.evaluation.comparison.continual import Course
 from adapterbot.evaluation.tables import Grid
 from adapterbot.home import written_by_rename
 
@@ -23,6 +24,12 @@ WORTH_NOTE = (
     "Bits per byte and perplexity of validation replies, ± the standard deviation over seeds; bare: the backbone "
     "alone. share: parameters in the adapter's file over the backbone's. full's gain: how much of what a tuned copy "
     "gains over the bare backbone."
+)
+ENDS = ("method", "kept", "updates", "mean", "forgotten")
+STAGES_NOTE = "Bits per byte of validation replies of each skill (across) after each stage; bare: the backbone alone."
+ENDS_NOTE = (
+    "kept: weights to keep for all skills, for adapters beside the backbone, else in its place. mean: bits per "
+    "byte over all skills after the last stage. forgotten: how much worse those before the last are than when learnt."
 )
 COST_NOTE = (
     "MB: memory where it answers. training MB: weights, gradients, moments and kept states of one update, beside the "
@@ -68,6 +75,7 @@ class Comparison:
     about: Mapping[str, Any]
     cells: list[Cell] = field(default_factory=list)
     unreachable: Sequence[Unreachable] = ()
+    courses: list[Course] = field(default_factory=list)
 
     @property
     def rows(self) -> list[Row]:
@@ -126,6 +134,26 @@ class Comparison:
             f"{row.bits:.4f}" + ("" if spread is None else f" ± {spread:.4f}"),
             f"{row.mean(lambda one: one.perplexity):.2f}",
             "" if gain is None else f"{gain:.0%}",
+        )
+
+    def course_grids(self) -> tuple[Grid, Grid]:
+        """Bits per byte of each skill after each stage, by method, and what that comes to; means over seeds."""
+        methods = list(dict.fromkeys(course.method for course in self.courses))
+        first = self.courses[0]
+        names = first.skills
+        stages = [("bare", "", *(f"{bits:.4f}" for bits in first.bare))]
+        ends = list[tuple[str, ...]]()
+        for method in methods:
+            courses = [course for course in self.courses if course.method == method]
+            for stage, name in enumerate(names):
+                means = (statistics.fmean(course.bits[stage][i] for course in courses) for i in range(len(names)))
+                stages.append((method, name, *(f"{mean:.4f}" for mean in means)))
+            mean, forgotten = (statistics.fmean(getattr(c, of) for c in courses) for of in ("mean", "forgotten"))
+            kept, steps = courses[0].parameters, sum(courses[0].steps)
+            ends.append((method, f"{kept / 1e6:.2f}M", f"{steps:,}", f"{mean:.4f}", f"{forgotten:+.4f}"))
+        return (
+            Grid("Skills one after the other", STAGES_NOTE, ("method", "after", *names), tuple(stages), 2, SIZE),
+            Grid("At the end", ENDS_NOTE, ENDS, tuple(ends), 1, SIZE),
         )
 
     def verdicts(self) -> list[str]:
