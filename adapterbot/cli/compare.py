@@ -92,6 +92,7 @@ def compare(
     With --continual: what is left of the first skills when others are learnt after them, by adapters, and by one model
     whose weights are all tuned on, plainly, by RecAdam, by EWC, and with a share of the earlier dialogues again.
     """
+    # Long: its options, one a line.
     chosen = types or (CONTINUAL_TYPE if continual else TYPES)
     shares = budget or (CONTINUAL_BUDGET if continual else BUDGETS)
     request = Request(chosen, skills, shares, data, tokens, seeds, rates, ablate, backbone, page, continual)
@@ -126,17 +127,14 @@ def plan_of(request: Request, home: Home) -> Plan:
         SpecError: a skill without an adapter. DataError: there is no such --data.
         MissingPartError: a page is asked for, and matplotlib is not installed.
     """
-    from adapterbot.evaluation.comparison.ablation import UNFIT
+    # Long: each part of a request, one after the other.
     from adapterbot.evaluation.comparison.budget import share_of
     from adapterbot.evaluation.comparison.plan import Plan
     from adapterbot.spec.folders import SkillFolders
 
     types = _listed("--types", request.types, _type)
-    if request.ablate is not None and _type(request.ablate) not in types:
-        raise SettingError(f"--ablate {request.ablate} is not among --types {','.join(types)}: add it there")
-    if request.ablate in UNFIT:
-        fit = ", ".join(type for type in ADAPTERS if type not in UNFIT)
-        raise SettingError(f"--ablate {request.ablate}: its layers read one another, none goes alone; there are: {fit}")
+    if request.ablate is not None:
+        _check_ablated(_type(request.ablate), types)
     names = _listed("--skills", request.skills, str)
     for name in names:
         check_skill(name)
@@ -162,6 +160,17 @@ def plan_of(request: Request, home: Home) -> Plan:
     if request.page is not None:
         requires("compare --page", "matplotlib")
     return plan
+
+
+def _check_ablated(type: str, types: Sequence[str]) -> None:
+    """Raises SettingError where the layers of a type cannot be taken out, or it is not compared."""
+    from adapterbot.evaluation.comparison.ablation import UNFIT
+
+    if type not in types:
+        raise SettingError(f"--ablate {type} is not among --types {','.join(types)}: add it there")
+    if type in UNFIT:
+        fit = ", ".join(other for other in ADAPTERS if other not in UNFIT)
+        raise SettingError(f"--ablate {type}: its layers read one another, none goes alone; there are: {fit}")
 
 
 def _check_course(request: Request, names: Sequence[str]) -> None:

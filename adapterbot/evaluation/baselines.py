@@ -173,6 +173,7 @@ def tune_all_weights(
     Raises:
         AdapterbotError: a loss or a validation perplexity is no number, or infinite.
     """
+    # Long: what its loop is made of, one a line.
     loop = TrainingLoop(
         learner=model.decoder,
         rows=trees,
