@@ -256,19 +256,20 @@ def train_care(
     from adapterbot.manager.encoder import WEIGHTS, minilm
     from adapterbot.manager.training.care import GOING_ON, CareTraining
     from adapterbot.manager.training.care import train_care as train
+    from adapterbot.manager.training.care_lines import told_to
     from adapterbot.spec.folders import SkillFolders
 
     folder = corpora_folder(data)
     if folder is None:
         raise DataError("ordinary talk comes from dialogues: give a folder of corpora by --data")
     specs = SkillFolders(Home.at()).load_all().values()
-    examples = [text for spec in specs for text in spec.routing.examples]
+    told_to_skills = [message for spec in specs for message in told_to(spec)]
     base = minilm()
     head = None if start is None else load_care(start, base)
     settings = CareTraining(epochs=epochs, seed=seed)
     settings = settings if head is None else replace(settings, rate=GOING_ON)
     with steps_bar("care") as told:
-        report = train(folder, examples, base, out or WEIGHTS, settings, told, head)
+        report = train(folder, told_to_skills, base, out or WEIGHTS, settings, told, head)
     show_scores("care", report)
 
 

@@ -42,6 +42,7 @@ BEYOND_DOUBT = 0.98
 SURE = 0.95
 KNOWN = 0.9  # a head that gives so much to what is right has learnt a line
 GOING_ON = 4e-4  # the learning rate of a head that goes on
+ALARMS_OF_SKILLS = "false alarms, told to skills"
 HELD = 10  # every so manieth own line is held out, to calibrate by and to choose thresholds
 
 
@@ -117,7 +118,8 @@ def learn(
     """A reader after all passes; `told` hears of the steps done, their number and the loss.
 
     With a head to start from it goes on from that one's reader, on the lines that this one has not learnt and as many
-    others.
+    others. The reader is then the mean of before and after, which forgets less for what it learns (Wortsman et al. 2022,
+    "Robust fine-tuning of zero-shot models").
     """
     torch.manual_seed(settings.seed)
     reader = CareReader(base, settings.layers, settings.rank) if start is None else start.reader()
@@ -134,7 +136,14 @@ def learn(
             yield from in_batches(items, _length, settings.batch, f"{settings.seed} {number} batches")
 
     fit(reader, batches(), lambda batch: _loss(reader, batch), steps=steps, rate=settings.rate, told=told)
-    return reader
+    return reader if start is None else mean_of(start.reader(), reader)
+
+
+def mean_of(before: CareReader, after: CareReader) -> CareReader:
+    """A reader half-way between two of one form."""
+    made, others = copy.deepcopy(before), after.state_dict()
+    made.load_state_dict({n: torch.lerp(t, others[n], 0.5) for n, t in before.state_dict().items()})
+    return made
 
 
 def _length(item: Item) -> int:
@@ -189,16 +198,16 @@ def _loss(reader: CareReader, batch: Sequence[Item]) -> Tensor:
 
 # Shares of ordinary messages, and of lines that were written to look grave, that may get care: for the grave kinds, and
 # for all kinds. To miss somebody in trouble is worse than to ask an ordinary person whether all is well.
-GRAVE_ALARMS = (0.0027, 0.043)
+GRAVE_ALARMS = (0.0027, 0.031)
 ALARMS = (0.0042, 0.06)
 HARM_ALARMS = 0.01  # of people's replies may be refused
-GRID = [n / 100 for n in range(25, 100)]
+GRID = [n / 100 for n in range(20, 100)]
 REFUSED = 0.25  # the lowest probability of harm at which a draft is refused
 
 
 def train_care(
     folder: Path,
-    examples: Sequence[str],
+    told_to_skills: Sequence[Message],
     base: BertEncoder,
     out: Path,
     settings: CareTraining,
@@ -207,7 +216,7 @@ def train_care(
 ) -> dict[str, Any]:
     """Write care.safetensors into `out`; returns its figures on own lines that were held out and on ordinary talk.
 
-    `examples` are what users say to skills: harmless, every one. `start`: the head to go on from (see `learn`).
+    `told_to_skills`: what users say to skills (see `told_to`). `start`: the head to go on from (see `learn`).
 
     Raises:
         DataError: a file of lines is damaged, or `folder` has none of the corpora.
@@ -215,12 +224,14 @@ def train_care(
     own = read_messages(care_lines.LINES / "messages.jsonl")
     drafts = read_drafts(care_lines.LINES / "drafts.jsonl")
     talk = ordinary(folder, "train", EACH, settings.seed)
-    harmless = [Message(text, (), NONE) for text in examples]
-    reader = learn(base, [*_kept(own), *harmless], _kept(drafts), talk, settings, told, start)
+    reader = learn(base, [*_kept(own), *_kept(told_to_skills)], _kept(drafts), talk, settings, told, start)
     seen = {message.id for message in talk.messages}
     fresh = ordinary(folder, "train", EACH // 4, settings.seed + 1)
     unseen = Ordinary([m for m in fresh.messages if m.id not in seen], fresh.drafts)
     head = calibrated(untuned(reader), _held(own), _held(drafts), unseen)
+    alarms = [bool(head.message((*m.before, m.text))) for m in _held(told_to_skills)]
+    metrics = {**head.settings.metrics, ALARMS_OF_SKILLS: _share(alarms)}
+    head = head.with_settings(replace(head.settings, metrics=metrics))
     out.mkdir(parents=True, exist_ok=True)
     head.save(out / CARE)
     return dict(head.settings.metrics)

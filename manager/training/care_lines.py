@@ -1,8 +1,9 @@
 """2 · What the care head learns from: our own lines, and ordinary talk of the corpora.
 
-Own lines: data/care/messages.jsonl (messages of every kind and harmless ones that look like them) and drafts.jsonl
-(replies that do harm and replies that do not, each with the message it answers). What people say in the corpora is
-taken for ordinary, which is not true of every message there.
+Own lines: data/care/messages.jsonl (messages of every kind and harmless ones that look like them), drafts.jsonl
+(replies that do harm and replies that do not, each with the message it answers) and what users say in the examples of
+skills. These were written as the messages of people in danger were, so that a head cannot go by how a line is written.
+What people say in the corpora is taken for ordinary, which is not true of every message there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from adapterbot.data.dialogue import objects, read_dialogues
 from adapterbot.errors import DataError
 from adapterbot.home import DATA
 from adapterbot.manager.care import CLASSES, NONE, TURNS
+from adapterbot.spec.tables import SkillSpec
 
 LINES = DATA / "care"
 
@@ -76,6 +78,16 @@ def user_turns(history: Sequence[object]) -> tuple[str, ...]:
     named = [(t.get("speaker"), t.get("text")) for t in history if isinstance(t, Mapping)]
     texts = [text for speaker, text in named if speaker == "user"] if named else list(history)[::2]
     return tuple(str(text) for text in texts)
+
+
+def told_to(spec: SkillSpec) -> list[Message]:
+    """What users say to a skill, by its messages and by the dialogues in its examples.jsonl: harmless, every one."""
+    found = [Message(text, (), NONE) for text in spec.routing.examples]
+    path = spec.folder / "examples.jsonl"
+    for dialogue in read_dialogues(path) if path.is_file() else ():
+        said = tuple(turn.text for turn in dialogue.turns if turn.speaker == "user")
+        found += [Message(text, said[max(0, i + 1 - TURNS) : i], NONE, dialogue.id) for i, text in enumerate(said)]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

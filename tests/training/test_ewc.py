@@ -65,7 +65,7 @@ def test_the_penalty_of_one_skill_is_that_of_the_paper() -> None:
     kept.remember(learner, {"logits": torch.tensor([0.5, 0.25])})
     assert torch.as_tensor(kept.penalty(learner)).item() == 0
     with torch.no_grad():
-        learner.logits += torch.tensor([2.0, -1.0])
+        learner.logits.add_(torch.tensor([2.0, -1.0]))
     assert torch.as_tensor(kept.penalty(learner)).item() == pytest.approx(4 / 2 * (0.5 * 4 + 0.25 * 1))
 
 

@@ -14,7 +14,15 @@ from adapterbot.manager.care_head import CARE, load_care
 from adapterbot.manager.encoder import minilm
 from adapterbot.manager.training import care_lines
 from adapterbot.manager.training.care import CareTraining, not_learnt, train_care
-from adapterbot.manager.training.care_lines import Message, ordinary, read_drafts, read_messages, user_turns
+from adapterbot.manager.training.care_lines import (
+    Message,
+    ordinary,
+    read_drafts,
+    read_messages,
+    told_to,
+    user_turns,
+)
+from adapterbot.spec.folders import read_spec
 
 GRAVE = ("I want to die", "I will end my life", "he beats me", "she is not breathing")
 HARMLESS = ("the traffic is killing me", "he beats me at chess", "what a lovely day", "I love jazz music")
@@ -59,7 +67,7 @@ def test_a_small_head_learns_its_lines_and_is_written(lines: Path, corpora: Path
     settings = CareTraining(epochs=6, layers=2, rank=4, rate=3e-3, batch=32)
     report = train_care(
         corpora,
-        ["will it rain"],
+        [Message("will it rain", (), "none")],
         minilm(),
         tmp_path / "out",
         settings,
@@ -76,7 +84,14 @@ def test_a_small_head_learns_its_lines_and_is_written(lines: Path, corpora: Path
 
 def test_a_head_goes_on_with_what_it_has_not_learnt(lines: Path, corpora: Path, tmp_path: Path) -> None:
     settings = CareTraining(epochs=6, layers=2, rank=4, rate=3e-3, batch=32)
-    train_care(corpora, ["will it rain"], minilm(), tmp_path / "first", settings, lambda done, total, loss: None)
+    train_care(
+        corpora,
+        [Message("will it rain", (), "none")],
+        minilm(),
+        tmp_path / "first",
+        settings,
+        lambda done, total, loss: None,
+    )
     first = load_care(tmp_path / "first" / CARE, minilm())
     new = [Message(f"purple monkeys sing {i}", (), "insult") for i in range(30)]
     known = [Message(f"I want to die {i}", (), "crisis") for i in range(0, 300, 2)]
@@ -114,3 +129,14 @@ def test_bad_lines_are_named(tmp_path: Path) -> None:
 def test_a_history_alternates_or_names_its_speakers() -> None:
     assert user_turns(["a", "b", "c"]) == ("a", "c")
     assert user_turns([{"speaker": "bot", "text": "x"}, {"speaker": "user", "text": "y"}]) == ("y",)
+
+
+def test_what_users_tell_skills_is_harmless_and_has_earlier_turns(tmp_path: Path) -> None:
+    (tmp_path / "skill.toml").write_text('summary = "x"\ngroup = "style"\nrouting = { examples = ["will it rain"] }')
+    turns = [("user", "a"), ("system", "b"), ("user", "c"), ("system", "d"), ("user", "e"), ("system", "f")]
+    talk = {"id": "t", "turns": [{"speaker": speaker, "text": text} for speaker, text in (*turns, *turns)]}
+    (tmp_path / "examples.jsonl").write_text(json.dumps(talk) + "\n")
+    found = told_to(read_spec(tmp_path))
+    assert [m.text for m in found] == ["will it rain", "a", "c", "e", "a", "c", "e"]
+    assert {m.kind for m in found} == {"none"}
+    assert [m.before for m in found] == [(), (), ("a",), ("a", "c"), ("c", "e"), ("e", "a"), ("a", "c")]
