@@ -118,8 +118,8 @@ def learn(
     """A reader after all passes; `told` hears of the steps done, their number and the loss.
 
     With a head to start from it goes on from that one's reader, on the lines that this one has not learnt and as many
-    others. The reader is then the mean of before and after, which forgets less for what it learns (Wortsman et al. 2022,
-    "Robust fine-tuning of zero-shot models").
+    others. The reader is then the mean of before and after, which forgets less for what it learns (Wortsman et al.
+    2022, "Robust fine-tuning of zero-shot models").
     """
     torch.manual_seed(settings.seed)
     reader = CareReader(base, settings.layers, settings.rank) if start is None else start.reader()
