@@ -67,7 +67,7 @@ def test_a_small_head_learns_its_lines_and_is_written(lines: Path, corpora: Path
     settings = CareTraining(epochs=6, layers=2, rank=4, rate=3e-3, batch=32)
     report = train_care(
         corpora,
-        [Message("will it rain", (), "none")],
+        [Message("will it rain", (), "none")] * 2,
         minilm(),
         tmp_path / "out",
         settings,
@@ -86,7 +86,7 @@ def test_a_head_goes_on_with_what_it_has_not_learnt(lines: Path, corpora: Path, 
     settings = CareTraining(epochs=6, layers=2, rank=4, rate=3e-3, batch=32)
     train_care(
         corpora,
-        [Message("will it rain", (), "none")],
+        [Message("will it rain", (), "none")] * 2,
         minilm(),
         tmp_path / "first",
         settings,
