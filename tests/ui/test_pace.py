@@ -48,7 +48,7 @@ pytestmark = NEEDS_BROWSER
 def slow_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app of a bot that takes some seconds for LONG tokens of several drafts."""
     home = Home(tmp_path_factory.mktemp("slow"))
-    with app_of(make_bot(make_tiny(width=256, layers=12), home)) as address:
+    with app_of(make_bot(make_tiny(width=256, layers=24), home)) as address:
         yield address
 
 
