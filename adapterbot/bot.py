@@ -498,4 +498,5 @@ def _reply(turn: Turn, answer: Answer) -> Reply:
         history=turn.history.add_bot(answer.text, choice.skill),
         seed=prepared.request.seed if prepared else None,
         prompt_tokens=len(prepared.prompt.ids) if prepared else 0,
+        cached_tokens=prepared.request.reading.cached if prepared else 0,
     )

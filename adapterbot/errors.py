@@ -2,6 +2,7 @@
 
 AdapterbotError
 ├── InputError           a message, a history or a request that cannot be answered
+│   └── TooLongError     ... since it has more tokens than the model reads
 ├── SettingError         a decode or training setting outside its range
 ├── UnknownNameError     no skill, source, corpus or command of that name (says the nearest ones)
 ├── SpecError            a skill.toml that is not valid
@@ -32,6 +33,10 @@ class AdapterbotError(Exception):
 
 class InputError(AdapterbotError, ValueError):
     """A message, history or request that cannot be answered."""
+
+
+class TooLongError(InputError):
+    """A text that has more tokens than the model reads."""
 
 
 class SettingError(AdapterbotError, ValueError):

@@ -174,7 +174,8 @@ class Draft:
 class Reply:
     """What the bot answered and everything that led to it. `timings` are seconds per stage.
 
-    `prompt_tokens` are those that the model read, 0 where no model answered.
+    `prompt_tokens` are those of the prompt, 0 where no model answered; `cached_tokens` of them were read for an earlier
+    prompt and not again.
 
     A message that needs care gets a fixed text, whatever skill was chosen: `routed_by` is then "care", `care` the kind
     (see `manager.care.KINDS`), and `skill` the one that was asked for, or the fallback.
@@ -194,6 +195,7 @@ class Reply:
     seed: int | None = None
     care: str = ""
     prompt_tokens: int = 0
+    cached_tokens: int = field(default=0, compare=False)  # two equal requests differ in it
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form that `adapterbot respond --json` prints."""

@@ -283,9 +283,10 @@ class Close(float):
 
 
 def essence(reply: Reply) -> dict[str, Any]:
-    """All of a reply but its timings and the last digits of its log-probabilities: what two equal runs agree on."""
+    """All of a reply that two equal runs agree on: not its timings, what was read before it, nor the last digits of
+    its log-probabilities."""
     plain = reply.to_dict()
-    del plain["timings"]
+    del plain["timings"], plain["cached_tokens"]
     for draft in plain["drafts"]:
         draft |= {name: Close(draft[name]) for name in ("logprob", "score")}
     return plain

@@ -14,6 +14,13 @@ from adapterbot.turn import Decode
 ENOUGH = 0.75  # of the drafts
 
 
+@dataclass(slots=True)
+class Reading:
+    """What the engine notes of a prompt when it begins to read it: how many of its tokens it had read before."""
+
+    cached: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One prompt to answer. `adapter` is a row of the bank by name, None for the bare backbone.
@@ -30,6 +37,7 @@ class Request:
     agree: int = 0  # after so many tokens all drafts go on from one beginning (see `agreement`); 0: never
     prefer: Callable[[Sequence[Sample]], Sequence[float]] | None = None  # how good drafts are so far; None: how likely
     deadline: float = math.inf  # by time.monotonic(): what is not there then is not made any more
+    reading: Reading = field(default_factory=Reading, compare=False)  # written by the model's thread alone
 
 
 @dataclass(slots=True)

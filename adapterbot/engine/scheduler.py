@@ -158,6 +158,7 @@ class Scheduler:
             try:
                 if job.prefill is None:
                     job.prefill = Prefill(self.backbone, job.bank, job.request, self.prefixes)
+                    job.request.reading.cached = job.prefill.found
                 left -= job.prefill.read(left)
                 if job.prefill.logits is not None:
                     batch = next((b for b in self._batches if b.bank is job.bank), Batch(self.backbone, job.bank))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from adapterbot.engine.drafts import agreed_text, draft, pieces
-from adapterbot.engine.request import Request, Sample
+from adapterbot.engine.request import Reading, Request, Sample
 from adapterbot.engine.scheduler import Scheduler
 from adapterbot.errors import AdapterbotError
 from adapterbot.facts import Fact, PersonaLine
@@ -239,7 +239,7 @@ class Responder:
         for attempt in range(1, RETRIES + 1):
             if best is not None:
                 break
-            again = replace(turn.request, seed=turn.request.seed + attempt, agree=0)
+            again = replace(turn.request, seed=turn.request.seed + attempt, agree=0, reading=Reading())
             if self._begun(turn, samples):  # it may be on the screen
                 again = replace(again, start=samples[0].ids[: samples[0].agreed])
             ranked = self._ranked(turn, self.scheduler.grow(self.bank, [again])[0])

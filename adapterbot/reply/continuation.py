@@ -15,14 +15,16 @@ import torch
 
 from adapterbot.engine.request import Request
 from adapterbot.engine.scheduler import Scheduler
-from adapterbot.errors import InputError
+from adapterbot.errors import InputError, TooLongError
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone
+from adapterbot.network.tokenizer import Tokenizer
 from adapterbot.reply.safety import Guard
 from adapterbot.reply.stops import Stopper
 from adapterbot.turn import Decode
 
 CHUNK = 256  # positions whose logits [CHUNK, V] are in memory at a time
+BEFORE = "a"  # a text before a token, so that it reads as it does within one
 SAID = 2000  # characters of the text's end by which it is judged what would do harm after it
 
 
@@ -42,14 +44,14 @@ class Opening:
         """Of a text or of ids; an empty one begins as a text does, with the separator.
 
         Raises:
-            InputError: an id that no token has, or no room for so many more tokens.
+            InputError: an id that no token has. TooLongError: no room for so many more tokens.
         """
         tokenizer = backbone.tokenizer
         ids = tuple(tokenizer.encode(prompt) if isinstance(prompt, str) else prompt) or (tokenizer.separator,)
         if wrong := next((i for i in ids if not 0 <= i < tokenizer.size), None):
             raise InputError(f"there is no token {wrong}; this model's go from 0 to {tokenizer.size - 1}")
         if len(ids) + room > backbone.positions:
-            raise InputError(
+            raise TooLongError(
                 f"the text has {len(ids)} tokens, and {room} are to be added; {backbone.positions} are read in all"
             )
         return ids
@@ -59,22 +61,28 @@ class Opening:
 class Token:
     """One token: its text, its log-probability after those before it, and the likeliest tokens there, best first.
 
-    The first of a text has neither.
+    The first of a text has neither. `start` is the character of the whole text at which it begins: a character of
+    several tokens begins with each of them.
     """
 
     text: str
     logprob: float | None = None
     likeliest: dict[str, float] = field(default_factory=dict)
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """What was added: its text, and its ids, with the separator where it `finished`. `refused` says why it is empty."""
+    """What was added: its text, and its ids, with the separator where it `finished`. `refused` says why it ends there.
+
+    `cached` of the tokens before it were read for an earlier text.
+    """
 
     text: str
     ids: tuple[int, ...]
     finished: bool
     refused: str = ""
+    cached: int = 0
 
 
 def continued(
@@ -96,17 +104,19 @@ def continued(
             whole = tokenizer.decode([*opening.ids, *grown.ids])[len(before) :]
             text = whole if grown.done else whole.rstrip("\ufffd")  # half a character waits
             if text.strip() and (refused := guard.draft(text, (before[-SAID:],))):
-                return Continuation(shown, (), True, refused)
+                ids = _making(backbone, opening, grown.ids, shown)
+                return Continuation(shown, ids, True, refused, cached=request.reading.cached)
             piece = stopper.more(text[len(read) :] if text.startswith(read) else "")
             read = text
             shown += piece
             yield piece
             if stopper.stopped:
-                return Continuation(shown, _making(backbone, opening, grown.ids, shown), True)
+                ids = _making(backbone, opening, grown.ids, shown)
+                return Continuation(shown, ids, True, cached=request.reading.cached)
     if rest := stopper.rest():
         yield rest
     ended = (tokenizer.separator,) if grown.finished else ()
-    return Continuation(shown + rest, (*grown.ids, *ended), grown.finished)
+    return Continuation(shown + rest, (*grown.ids, *ended), grown.finished, cached=request.reading.cached)
 
 
 def _making(backbone: Backbone, opening: Opening, ids: Sequence[int], text: str) -> tuple[int, ...]:
@@ -123,8 +133,12 @@ def scored(
 ) -> list[Token]:
     """Each of the ids with its log-probability and so many of the likeliest tokens at its place."""
     device = backbone.device
+    wording = _Wording(backbone.tokenizer)
+    starts = wording.starts(ids)
     hidden = backbone.decoder(torch.tensor([ids], device=device), bank.select([adapter]))[0]  # [T, d]
-    tokens = [Token(_text(backbone, ids[0]))]
+    tokens = [
+        Token(wording.text(ids[0]) if ids[0] == backbone.tokenizer.separator else backbone.tokenizer.decode(ids[:1]))
+    ]
     for start in range(0, len(ids) - 1, CHUNK):
         following = torch.tensor(ids[start + 1 : start + 1 + CHUNK], device=device)
         logits = backbone.decoder.logits(hidden[start : start + len(following)]).float()
@@ -135,11 +149,34 @@ def scored(
             there = dict[str, float]()
             if best is not None:
                 for other, value in zip(best.indices[i].tolist(), best.values[i].tolist(), strict=True):
-                    there.setdefault(_text(backbone, other), value)  # two halves of characters may read alike
-            tokens.append(Token(_text(backbone, id), logprob, there))
+                    there.setdefault(wording.text(other), value)  # two halves of characters may read alike
+            tokens.append(Token(wording.text(id), logprob, there, starts[len(tokens)]))
     return tokens
 
 
-def _text(backbone: Backbone, id: int) -> str:
-    tokenizer = backbone.tokenizer
-    return tokenizer.separator_text if id == tokenizer.separator else tokenizer.decode([id])
+class _Wording:
+    """How tokens read."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._before = tokenizer.encode(BEFORE)
+
+    def text(self, id: int) -> str:
+        """One token within a text, its space in front included, which some tokenizers leave out where a text begins."""
+        tokenizer = self._tokenizer
+        return tokenizer.separator_text if id == tokenizer.separator else self._within([id])
+
+    def starts(self, ids: Sequence[int]) -> list[int]:
+        """The character at which each token begins in the text that `decode` makes of all."""
+        starts = list[int]()
+        whole, run = 0, list[int]()  # characters that are whole, and the tokens since then: those of half a character
+        for id in ids:
+            starts.append(whole)
+            run.append(id)
+            text = self._within(run) if whole else self._tokenizer.decode(run)
+            if not text.endswith("\ufffd"):
+                whole, run = whole + len(text), []
+        return starts
+
+    def _within(self, ids: Sequence[int]) -> str:
+        return self._tokenizer.decode([*self._before, *ids])[len(BEFORE) :]

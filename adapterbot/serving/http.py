@@ -22,12 +22,13 @@ from starlette.responses import PlainTextResponse, Response
 from adapterbot import __version__
 from adapterbot.bot import Bot
 from adapterbot.errors import SettingError, StoreError
-from adapterbot.serving import login, native
+from adapterbot.serving import answers, login, native
 from adapterbot.serving.begun import Begun
 from adapterbot.serving.gate import Doors, Gate
 from adapterbot.serving.keys import Access
 from adapterbot.serving.listening import is_local
 from adapterbot.serving.metrics import Metrics
+from adapterbot.serving.openai import answers as openai_answers
 from adapterbot.serving.openai import chat, completions, embeddings, models, responses
 from adapterbot.serving.refusals import REFUSALS, Answer, ApiError, tell_all
 from adapterbot.serving.turns import Turns
@@ -66,6 +67,7 @@ class Described(FastAPI):
                     operation["responses"].pop("422", None)
             for name in ("HTTPValidationError", "ValidationError"):
                 page["components"]["schemas"].pop(name, None)
+            page["components"]["schemas"] |= answers.schemas([*answers.EVENTS, *openai_answers.EVENTS])
         return super().openapi()
 
 
@@ -122,14 +124,14 @@ async def _tidy(bot: Bot, keep: float | None) -> None:
 health = APIRouter(tags=["health"], responses=REFUSALS)
 
 
-@health.get("/healthz", response_model=None)
+@health.get("/healthz", response_model=None, responses=answers.answers(answers.Status))
 @health.get("/health", response_model=None, include_in_schema=False)
 async def alive() -> Response:
     """That the process answers at all."""
     return Answer({"status": "ok"})
 
 
-@health.get("/readyz", response_model=None)
+@health.get("/readyz", response_model=None, responses=answers.answers(answers.Status))
 async def ready(request: Request) -> Response:
     """Whether new requests are welcome: 503 once the server was told to stop."""
     if request.app.state.stopping:

@@ -29,6 +29,8 @@ class Metrics:
         self._first = Histogram("first_token_seconds", "To the first words", ["skill"], buckets=SECONDS, **named)
         self._token = Histogram("token_seconds", "Per token of a reply", ["skill"], buckets=TOKEN_SECONDS, **named)
         self._queue = Histogram("queue_seconds", "In the line, before a reply is begun", buckets=SECONDS, **named)
+        self._read = Counter("prompt_tokens", "Tokens of prompts", **named)
+        self._cached = Counter("cached_tokens", "Of these, read for an earlier prompt and not again", **named)
         self._confidence = Histogram("manager_confidence", "The highest probability", buckets=SHARES, **named)
         Gauge("replies_running", "Replies being made", **named).set_function(lambda: pool.running)
         Gauge("replies_waiting", "Replies in the line", **named).set_function(lambda: pool.waiting)
@@ -42,6 +44,8 @@ class Metrics:
         """A reply of so many tokens is there; `waited` in line, `first` until its first words (of a stream)."""
         self._replies.labels(reply.skill, reply.routed_by).inc()
         self._queue.observe(waited)
+        self._read.inc(reply.prompt_tokens)
+        self._cached.inc(reply.cached_tokens)
         if reply.scores:
             self._confidence.observe(max(reply.scores.values()))
         if first is not None:

@@ -15,10 +15,12 @@ from starlette.responses import Response
 
 from adapterbot.errors import StoreError, UnknownNameError, shorten
 from adapterbot.history import History
+from adapterbot.serving import answers as said
+from adapterbot.serving.answers import answers
 from adapterbot.serving.begun import Begun
 from adapterbot.serving.keys import Caller
 from adapterbot.serving.openai.wire import MOST_MESSAGES, events, turns_of
-from adapterbot.serving.refusals import REFUSALS, STREAMED, Answer, ApiError
+from adapterbot.serving.refusals import REFUSALS, Answer, ApiError, ErrorAnswer
 from adapterbot.serving.turns import Ask, Pieces, while_there
 from adapterbot.storage.conversations import Store, check_session_id
 from adapterbot.storage.owners import Owned
@@ -27,6 +29,7 @@ from adapterbot.turn import DECODE_SETTINGS
 log = structlog.get_logger("adapterbot.serving")
 MOST_TURNS = 1000  # of a session in one answer
 
+REPLY = answers(said.Replied, [said.Piece, said.Whole, ErrorAnswer])
 routes = APIRouter(prefix="/v1", tags=["adapterbot"], responses=REFUSALS)
 
 
@@ -62,13 +65,13 @@ class Question(Message):
     history: list[Any] | None = Field(None, max_length=MOST_MESSAGES)
 
 
-@routes.post("/respond", response_model=None, responses=STREAMED)
+@routes.post("/respond", response_model=None, responses=REPLY)
 async def respond(body: Question, request: Request) -> Response:
     """Answer one message; the whole Reply comes back."""
     return await _answer(request, Ask(body.message, History.of(body.history), request=body.request()), body.stream)
 
 
-@routes.get("/skills", response_model=None)
+@routes.get("/skills", response_model=None, responses=answers(said.Skills))
 async def skills(request: Request) -> Response:
     """Every skill: what it does, whether the manager may pick it, and what keeps it from answering."""
     bot = turns_of(request.app.state).bot
@@ -89,7 +92,7 @@ async def skills(request: Request) -> Response:
     )
 
 
-@routes.post("/skills/{skill}/load", response_model=None)
+@routes.post("/skills/{skill}/load", response_model=None, responses=answers(said.Loaded))
 async def load_skill(skill: str, request: Request) -> Response:
     """Read a skill anew from the skills folder, with its adapter; for admin keys."""
     _check_admin(request)
@@ -98,7 +101,7 @@ async def load_skill(skill: str, request: Request) -> Response:
     return Answer({"name": spec.name, "summary": spec.summary, "answers": True})
 
 
-@routes.post("/skills/{skill}/unload", response_model=None)
+@routes.post("/skills/{skill}/unload", response_model=None, responses=answers(said.Unloaded))
 async def unload_skill(skill: str, request: Request) -> Response:
     """Let a skill answer no more, until it is loaded again or the server is started anew; for admin keys."""
     _check_admin(request)
@@ -107,7 +110,7 @@ async def unload_skill(skill: str, request: Request) -> Response:
     return Answer({"name": skill, "answers": False})
 
 
-@routes.post("/sessions", status_code=201, response_model=None)
+@routes.post("/sessions", status_code=201, response_model=None, responses=answers(said.Began, status=201))
 async def begin_session(request: Request) -> Response:
     """Begin a session of one's own, which its first message names."""
     owned = _owned(request)
@@ -117,14 +120,14 @@ async def begin_session(request: Request) -> Response:
     return Answer({"id": id}, 201)
 
 
-@routes.get("/sessions", response_model=None)
+@routes.get("/sessions", response_model=None, responses=answers(said.Sessions))
 async def list_sessions(request: Request) -> Response:
     """The sessions of this key in which something was said, the one used last first."""
     owned = await asyncio.to_thread(_owned(request).list)
     return Answer({"sessions": [dataclasses.asdict(conversation) for conversation in owned]})
 
 
-@routes.post("/sessions/{session}/turns", response_model=None, responses=STREAMED)
+@routes.post("/sessions/{session}/turns", response_model=None, responses=REPLY)
 async def say(session: str, body: Message, request: Request) -> Response:
     """Answer a message in a session. The exchange is stored before its reply is acknowledged.
 
@@ -143,7 +146,7 @@ async def say(session: str, body: Message, request: Request) -> Response:
     return await _answer(request, Ask(body.message, session=session, request=body.request()), body.stream)
 
 
-@routes.get("/sessions/{session}/turns", response_model=None)
+@routes.get("/sessions/{session}/turns", response_model=None, responses=answers(said.Turns))
 async def turns(
     session: str, request: Request, most: int = Query(100, ge=1, le=MOST_TURNS), before: int | None = Query(None, ge=0)
 ) -> Response:
@@ -155,7 +158,7 @@ async def turns(
     return Answer({"session": session, "turns": shown, "warnings": whole.get("warnings", [])})
 
 
-@routes.get("/sessions/{session}/export", response_model=None)
+@routes.get("/sessions/{session}/export", response_model=None, responses=answers(said.Exported))
 async def export(session: str, request: Request) -> Response:
     """The whole session as a file of JSON."""
     await _check(request, session)
@@ -163,7 +166,7 @@ async def export(session: str, request: Request) -> Response:
     return Answer(whole, headers={"content-disposition": f'attachment; filename="{session}.json"'})
 
 
-@routes.delete("/sessions/{session}", response_model=None)
+@routes.delete("/sessions/{session}", response_model=None, responses=answers(said.Forgotten))
 async def forget(session: str, request: Request) -> Response:
     """Forget a session and all that was said in it."""
     await _check(request, session)

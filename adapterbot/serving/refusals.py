@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from starlette.responses import Response
 from adapterbot.errors import AdapterbotError, BusyError, InputError, LateError, SettingError, UnknownNameError, shorten
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+TYPE = re.compile(r"(str|int|float|bool)|(list|dict)\[.*\]")  # how the framework names the types that a field may have
 RETRY = {"retry-after": "1"}  # seconds
 log = structlog.get_logger("adapterbot.serving")
 
@@ -60,7 +62,7 @@ class ErrorAnswer(BaseModel):
     error: ErrorBody
 
 
-# For the OpenAPI page: what any route may answer, and what those that stream answer where they are asked to.
+# For the OpenAPI page: what any route may answer.
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer, "description": meaning}
     for status, meaning in {
@@ -71,15 +73,10 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         405: "Another method.",
         413: "The body is too large.",
         429: "More requests than the key may make; `retry-after` says when the next is answered.",
+        500: "The server failed; its log has the same request id.",
         503: "As many replies are waited for as may, the server is stopping, or the skill cannot answer.",
         504: "The reply was not there in the time that the server gives it.",
     }.items()
-}
-STREAMED: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The whole answer, or its events.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-    }
 }
 
 
@@ -163,11 +160,21 @@ def tell_all(app: FastAPI) -> None:
 
 def _invalid(faults: Sequence[Any]) -> ApiError:
     """The first fault of a body, by the name of its field."""
-    fault = faults[0]
-    place = [str(part) for part in fault["loc"] if part not in ("body", "query", "path")]
+    fault = _furthest(faults)
+    parts = [str(part) for part in fault["loc"] if part not in ("body", "query", "path")]
+    place = [part for part in parts if not TYPE.fullmatch(part)]
     if fault["type"] == "json_invalid":
         return ApiError(400, f"the body is not JSON: {shorten(str(fault['ctx']['error']))} at character {place[0]}")
     if not place:
         return ApiError(400, "the body has to be a JSON object (content-type: application/json)")
     where = ".".join(place)
     return ApiError(400, f"{shorten(where)}: {fault['msg']}", param=shorten(where))
+
+
+def _furthest(faults: Sequence[Any]) -> Any:
+    """The first fault; of a field that may be of several types, the one of the type that goes furthest."""
+    place = faults[0]["loc"]
+    if len(place) < 3 or not TYPE.fullmatch(str(place[2])):
+        return faults[0]
+    same = [fault for fault in faults if fault["loc"][:2] == place[:2]]
+    return max(same, key=lambda fault: [part for part in fault["loc"] if isinstance(part, int)])

@@ -61,6 +61,23 @@ def test_likelihoods_are_those_of_the_model(client: openai.OpenAI, shared_bot: B
             assert math.isclose(max(found.top_logprobs[place].values()), float(logprobs[place - 1].max()), abs_tol=1e-4)
 
 
+def test_tokens_make_up_the_text_and_begin_where_it_says(web: httpx.Client) -> None:
+    """A tokenizer may leave out the space of a token that stands alone, and a character may be of several tokens."""
+    body = {"prompt": "Two caf\u00e9s, \u65e5\u672c and \U0001f600!", "max_tokens": 6, "temperature": 0, "logprobs": 2}
+    for echo in (True, False):
+        choice = web.post("/v1/completions", json=body | {"echo": echo}).json()["choices"][0]
+        found, text = choice["logprobs"], choice["text"]
+        pairs = list(zip(found["tokens"], found["text_offset"], strict=True))
+        assert pairs[0][1] == 0
+        assert sum("\ufffd" in token for token, _ in pairs) >= 9 * echo, "bytes of three characters"
+        for token, offset in pairs:
+            assert "\ufffd" in token or text[offset:].startswith(token)
+        assert any(token.startswith(" ") for token, _ in pairs[1:])
+        assert (
+            all(token in there for (token, _), there in zip(pairs, found["top_logprobs"], strict=True) if there) or echo
+        )
+
+
 def test_an_end_has_its_place_among_the_tokens(web: httpx.Client, shared_bot: Bot) -> None:
     """Harnesses cut the last token off, whatever it is: one that was made stands there even where it ends the text."""
     for seed in range(400):
@@ -129,6 +146,7 @@ def test_a_stop_ends_it_and_counts_no_token_behind_it(client: openai.OpenAI) -> 
         ({"prompt": ["x"] * 129}, "prompt"),
         ({"prompt": None}, "prompt"),
         ({"prompt": {"a": 1}}, "prompt"),
+        ({"prompt": ["a", [1, 2]]}, "prompt"),
         ({"suffix": "end"}, "suffix"),
         ({"best_of": 3}, "best_of"),
         ({"logprobs": 21}, "logprobs"),
@@ -142,6 +160,8 @@ def test_what_cannot_be_done_is_refused(web: httpx.Client, change: dict[str, Any
     assert answer.status_code == 400, answer.text
     error = answer.json()["error"]
     assert (error["param"] or "").partition(".")[0] == (param or "")
+    assert "str" not in (error["param"] or "").split("."), "what a type is called is no place"
+    assert (error["code"] == "context_length_exceeded") == ("are read in all" in error["message"])
 
 
 def test_an_empty_prompt_begins_a_text(web: httpx.Client) -> None:
@@ -157,6 +177,10 @@ def test_what_the_guard_refuses_is_not_sent(
     text = web.post("/v1/completions", json=body).json()["choices"][0]["text"]
     late = text.split()[-1]
     monkeypatch.setattr(shared_bot.guard, "_check", lambda draft: "rude" if late in draft else None)
-    choice = web.post("/v1/completions", json=body).json()["choices"][0]
+    answer = web.post("/v1/completions", json=body | {"logprobs": 0}).json()
+    choice = answer["choices"][0]
     assert choice["finish_reason"] == "content_filter"
     assert late not in choice["text"]
+    assert choice["text"]
+    assert "".join(choice["logprobs"]["tokens"]).startswith(choice["text"])
+    assert 0 < answer["usage"]["completion_tokens"] < 12, "what was sent is counted"

@@ -112,6 +112,8 @@ def test_no_other_key_reads_a_response(tiny: Backbone, home: Home) -> None:
         ({"input": [{"role": "assistant", "content": "Hi"}]}, "input"),
         ({"input": [{"type": "function_call_output", "call_id": "1", "output": "x"}]}, "input"),
         ({"tools": [{"type": "web_search"}]}, "tools"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"top_logprobs": 2}, "top_logprobs"),
         ({"text": {"format": {"type": "json_schema", "name": "x", "schema": {}}}}, "text"),
         ({"background": True}, "background"),
         ({"conversation": "conv_1"}, "conversation"),

@@ -9,6 +9,8 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
+from adapterbot.serving.answers import answers
+from adapterbot.serving.openai.answers import ChatChunk, ChatCompletion
 from adapterbot.serving.openai.tasks import Told, task_of
 from adapterbot.serving.openai.wire import (
     AUTO,
@@ -20,11 +22,12 @@ from adapterbot.serving.openai.wire import (
     finish_reason,
     identifier,
     inside,
+    must_call,
     now,
     turns_of,
     usage,
 )
-from adapterbot.serving.refusals import REFUSALS, STREAMED, Answer, ApiError
+from adapterbot.serving.refusals import REFUSALS, Answer, ApiError, ErrorAnswer
 from adapterbot.serving.turns import Ask, Pieces, Turns, all_replies, while_there
 from adapterbot.turn import Reply
 
@@ -43,6 +46,8 @@ class ChatRequest(Sampling):
     response_format: dict[str, Any] | None = None
     modalities: list[str] | None = None
     logprobs: bool | None = None
+    top_logprobs: int | None = None
+    web_search_options: Any = None
 
     def most_tokens(self) -> tuple[str, int | None]:
         """The newer name goes before."""
@@ -57,8 +62,11 @@ class ChatRequest(Sampling):
         """
         wanted = {
             "tools": bool(self.tools) and self.tool_choice != "none",
+            "tool_choice": must_call(self.tool_choice),
             "functions": bool(self.functions),
             "logprobs": bool(self.logprobs),
+            "top_logprobs": bool(self.top_logprobs),
+            "web_search_options": self.web_search_options is not None,
             "modalities": any(kind != "text" for kind in self.modalities or ()),
             "response_format": (self.response_format or {}).get("type", "text") != "text",
         }
@@ -68,7 +76,7 @@ class ChatRequest(Sampling):
                 raise ApiError(400, text, param=name, code="unsupported_parameter")
 
 
-@routes.post("/chat/completions", response_model=None, responses=STREAMED)
+@routes.post("/chat/completions", response_model=None, responses=answers(ChatCompletion, [ChatChunk, ErrorAnswer]))
 async def chat(body: ChatRequest, request: Request) -> Response:
     """Answer a conversation, as OpenAI's chat completions do."""
     turns = turns_of(request.app.state)

@@ -16,20 +16,23 @@ from pydantic import Field
 from starlette.responses import Response
 
 from adapterbot.bot import Bot
-from adapterbot.errors import InputError
+from adapterbot.errors import InputError, TooLongError
 from adapterbot.pool import ReplyStream
 from adapterbot.reply.continuation import Continuation, Opening, Token, continued, scored
+from adapterbot.serving.answers import answers
+from adapterbot.serving.openai.answers import Completion
 from adapterbot.serving.openai.wire import (
     AUTO,
     Sampling,
     StreamOptions,
     adapter_of,
+    counted,
     events,
     identifier,
     now,
     turns_of,
 )
-from adapterbot.serving.refusals import REFUSALS, STREAMED, Answer, ApiError
+from adapterbot.serving.refusals import REFUSALS, Answer, ApiError, ErrorAnswer
 from adapterbot.serving.turns import Turns, while_there
 from adapterbot.turn import Decode
 
@@ -89,12 +92,13 @@ class CompletionRequest(Sampling):
                 try:
                     ids = Opening.ids_of(bot.backbone, prompt, 0 if self.max_tokens == 0 else decode.max_tokens)
                 except InputError as error:
-                    raise ApiError(400, str(error), param="prompt", code="context_length_exceeded") from None
+                    code = "context_length_exceeded" if isinstance(error, TooLongError) else None
+                    raise ApiError(400, str(error), param="prompt", code=code) from None
                 made.append(Opening(ids, decode, asked.get("seed", seed + choice), adapter, self.stops(), deadline))
         return made
 
 
-@routes.post("/completions", response_model=None, responses=STREAMED)
+@routes.post("/completions", response_model=None, responses=answers(Completion, [Completion, ErrorAnswer]))
 async def complete(body: CompletionRequest, request: Request) -> Response:
     """Go on with a text, as OpenAI's completions do."""
     turns = turns_of(request.app.state)
@@ -200,20 +204,19 @@ class Writing:
     def _logprobs(self, tokens: list[Token]) -> dict[str, Any]:
         """Four lists of one length; the first token of a text has no probability."""
         counts = bool(self._body.logprobs)
-        offsets = [0]
-        for token in tokens[:-1]:
-            offsets.append(offsets[-1] + len(token.text))
+        begin = 0 if self._body.echo or not tokens else tokens[0].start  # offsets are into the text that is sent
         return {
             "tokens": [token.text for token in tokens],
             "token_logprobs": [token.logprob for token in tokens],
             "top_logprobs": [token.likeliest or None for token in tokens] if counts else None,
-            "text_offset": offsets[: len(tokens)],
+            "text_offset": [token.start - begin for token in tokens],
         }
 
-    def _usage(self, made: list[tuple[Opening, Continuation]]) -> dict[str, int]:
-        prompt = sum(len(opening.ids) for opening, _ in made[:: self._body.choices()])
-        completion = sum(len(added.ids) for _, added in made)
-        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    def _usage(self, made: list[tuple[Opening, Continuation]]) -> dict[str, Any]:
+        firsts = made[:: self._body.choices()]  # the others have the same prompt
+        prompt = sum(len(opening.ids) for opening, _ in firsts)
+        cached = sum(added.cached for _, added in firsts)
+        return counted(prompt, cached, sum(len(added.ids) for _, added in made))
 
 
 def _reason(added: Continuation) -> str:

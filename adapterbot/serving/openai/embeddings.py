@@ -12,6 +12,8 @@ from starlette.responses import Response
 from adapterbot.errors import UnknownNameError
 from adapterbot.manager.bert import MAX_TOKENS, BertEncoder
 from adapterbot.manager.encoder import minilm
+from adapterbot.serving.answers import answers
+from adapterbot.serving.openai.answers import Embeddings
 from adapterbot.serving.openai.wire import AUTO, turns_of
 from adapterbot.serving.refusals import REFUSALS, Answer, ApiError
 from adapterbot.serving.turns import while_there
@@ -37,13 +39,14 @@ class EmbeddingRequest(BaseModel):
         given = [self.input] if isinstance(self.input, str) else list(self.input)
         texts = [text for text in given if isinstance(text, str) and text]
         if len(texts) < len(given) or not 1 <= len(texts) <= MOST_TEXTS:
-            raise ApiError(
-                400, f"input is a text, or 1 to {MOST_TEXTS} texts; no token ids, no empty one", param="input"
+            text = (
+                f"input is a text, or 1 to {MOST_TEXTS} texts, none of them empty; no token ids, which are of another"
             )
+            raise ApiError(400, f"{text} vocabulary (LangChain: check_embedding_ctx_length=False)", param="input")
         return texts
 
 
-@routes.post("/embeddings", response_model=None)
+@routes.post("/embeddings", response_model=None, responses=answers(Embeddings))
 async def embed(body: EmbeddingRequest, request: Request) -> Response:
     """Unit vectors of texts, the nearer the more alike in meaning; as numbers, or as base64 of float32."""
     if body.model and body.model.lower() not in [name.lower() for name in NAMES]:

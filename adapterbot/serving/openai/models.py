@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from adapterbot.bot import Bot
+from adapterbot.serving.answers import answers
+from adapterbot.serving.openai.answers import Model, Models
 from adapterbot.serving.openai.wire import AUTO, now, skill_of, turns_of
 from adapterbot.serving.refusals import REFUSALS, Answer
 from adapterbot.spec.mixing import parts_of
@@ -15,7 +17,7 @@ routes = APIRouter(prefix="/v1", tags=["openai"], responses=REFUSALS)
 STARTED = now()
 
 
-@routes.get("/models", response_model=None)
+@routes.get("/models", response_model=None, responses=answers(Models))
 async def models(request: Request) -> Answer:
     """Every model that can be asked."""
     bot = turns_of(request.app.state).bot
@@ -23,7 +25,7 @@ async def models(request: Request) -> Answer:
     return Answer({"object": "list", "data": entries})
 
 
-@routes.get("/models/{model:path}", response_model=None)
+@routes.get("/models/{model:path}", response_model=None, responses=answers(Model))
 async def model(model: str, request: Request) -> Answer:
     """One model; 404 with the nearest names for one that is not there."""
     bot = turns_of(request.app.state).bot

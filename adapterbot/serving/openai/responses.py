@@ -13,7 +13,9 @@ from starlette.responses import Response
 
 from adapterbot.errors import shorten
 from adapterbot.history import READ, History
+from adapterbot.serving.answers import answers
 from adapterbot.serving.keys import Caller
+from adapterbot.serving.openai.answers import Deleted, ResponseAnswer, ResponseEvent
 from adapterbot.serving.openai.wire import (
     AUTO,
     MOST_MESSAGES,
@@ -23,11 +25,12 @@ from adapterbot.serving.openai.wire import (
     finish_reason,
     identifier,
     inside,
+    must_call,
     now,
     turns_of,
     usage,
 )
-from adapterbot.serving.refusals import REFUSALS, STREAMED, Answer, ApiError
+from adapterbot.serving.refusals import REFUSALS, Answer, ApiError, ErrorAnswer
 from adapterbot.serving.turns import Pieces, Turns, while_there
 from adapterbot.turn import Reply
 
@@ -49,6 +52,7 @@ class ResponseRequest(Sampling):
     tools: list[Any] | None = None
     tool_choice: Any = None
     text: dict[str, Any] | None = None
+    top_logprobs: int | None = None
     background: bool | None = None
     conversation: Any = None
     prompt: Any = None
@@ -62,6 +66,8 @@ class ResponseRequest(Sampling):
         form = (self.text or {}).get("format")
         wanted = {
             "tools": bool(self.tools) and self.tool_choice != "none",
+            "tool_choice": must_call(self.tool_choice),
+            "top_logprobs": bool(self.top_logprobs),
             "text": isinstance(form, dict) and form.get("type", "text") != "text",
             "background": bool(self.background),
             "conversation": self.conversation is not None,
@@ -113,7 +119,7 @@ class Kept:
         del self._kept[owner, id]
 
 
-@routes.post("/responses", response_model=None, responses=STREAMED)
+@routes.post("/responses", response_model=None, responses=answers(ResponseAnswer, [ResponseEvent, ErrorAnswer]))
 async def respond(body: ResponseRequest, request: Request) -> Response:
     """Answer a message, as OpenAI's responses do."""
     turns = turns_of(request.app.state)
@@ -130,13 +136,13 @@ async def respond(body: ResponseRequest, request: Request) -> Response:
     return Answer(writing.whole(await while_there(request, turns.reply(ask))))
 
 
-@routes.get("/responses/{response_id}", response_model=None)
+@routes.get("/responses/{response_id}", response_model=None, responses=answers(ResponseAnswer))
 async def retrieve(response_id: str, request: Request) -> Response:
     """A response of the last ones."""
     return Answer(_kept(request).find(_owner(request), response_id, "response_id")[0])
 
 
-@routes.delete("/responses/{response_id}", response_model=None)
+@routes.delete("/responses/{response_id}", response_model=None, responses=answers(Deleted))
 async def forget(response_id: str, request: Request) -> Response:
     """Forget a response, and what was said up to it."""
     _kept(request).forget(_owner(request), response_id)
@@ -190,7 +196,7 @@ class Writing:
             "top_p": self._head["top_p"] if self._head["top_p"] is not None else settings.top_p,
             "usage": {
                 "input_tokens": counted["prompt_tokens"],
-                "input_tokens_details": {"cached_tokens": 0},
+                "input_tokens_details": counted["prompt_tokens_details"],
                 "output_tokens": counted["completion_tokens"],
                 "output_tokens_details": {"reasoning_tokens": 0},
                 "total_tokens": counted["total_tokens"],

@@ -117,6 +117,11 @@ class Sampling(BaseModel):
         return [Ask(message, history, request=request | self.decode(i)) for i in range(self.choices())]
 
 
+def must_call(tool_choice: Any) -> bool:
+    """Whether a tool has to be called, by this member of a request, where none may be."""
+    return tool_choice not in (None, "none", "auto")
+
+
 def skill_of(bot: Bot, model: str | None) -> str | None:
     """The skill that a model's name means; None: the manager chooses.
 
@@ -152,6 +157,8 @@ def conversation(messages: Sequence[Any]) -> tuple[str, History]:
         history = History.from_list(messages)
     except InputError as error:
         raise ApiError(400, str(error).replace("history[", "messages[", 1), param="messages") from None
+    if history.notes and history.utterances and not history.utterances[-1].text:
+        raise ApiError(400, history.notes[-1].replace("history[", "messages[", 1), param="messages")
     if not history.utterances or history.utterances[-1].speaker != "user":
         raise ApiError(400, "the last message has to be the user's: it is what is answered", param="messages")
     return history.utterances[-1].text, History(history.utterances[:-1], history.instructions, history.notes)
@@ -173,11 +180,21 @@ def finish_reason(reply: Reply) -> str:
     return "length" if chosen is not None and not chosen.finished else "stop"
 
 
-def usage(turns: Turns, replies: Sequence[Reply]) -> dict[str, int]:
-    """Tokens that were read (of one of several choices: they read the same) and that the replies have."""
+def usage(turns: Turns, replies: Sequence[Reply]) -> dict[str, Any]:
+    """Tokens of the prompt (several choices have the same, which is read for the first of them) and of the replies."""
     prompt = max((reply.prompt_tokens for reply in replies), default=0)
-    completion = sum(turns.tokens(reply.text) for reply in replies)
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    cached = min((reply.cached_tokens for reply in replies), default=0)
+    return counted(prompt, cached, sum(turns.tokens(reply.text) for reply in replies))
+
+
+def counted(prompt: int, cached: int, completion: int) -> dict[str, Any]:
+    """The member `usage`: `cached` of the tokens of the prompt were read for an earlier one."""
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
 
 
 def inside(reply: Reply, notes: Sequence[str] = ()) -> dict[str, Any]:
