@@ -17,12 +17,16 @@ POLICY = (
     b"default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     b"style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 )
+# Where gradio takes calls by a function's name, of those as well that it calls private; the page asks elsewhere.
+CALLS = re.compile(r"/gradio_api/(call|api|run)/")
+CALLED = "the app's functions are the page's own; programs ask the API of `adapterbot serve` at /v1"
 PORT = re.compile(r":\d+\Z")
 
 
 class StayHere:
     """ASGI middleware: no other site's page is served, whatever name it made this machine's address its own by (DNS
-    rebinding), and every answer carries the policy that keeps the browser from asking anybody else.
+    rebinding), no function of the page is called by its name, and every answer carries the policy that keeps the
+    browser from asking anybody else.
     """
 
     def __init__(self, app: ASGIApp, host: str | None = None) -> None:
@@ -39,8 +43,9 @@ class StayHere:
                 message = {**message, "headers": [*message.get("headers", []), *extra]}
             await send(message)
 
-        looks = self.names and scope["type"] == "http"
-        refused = self.refusal(Headers(scope=scope)) if looks else ""
+        refused = ""
+        if scope["type"] == "http":
+            refused = CALLED if CALLS.search(scope["path"]) else self.refusal(Headers(scope=scope))
         if refused:
             await PlainTextResponse(f"{refused}\n", status_code=403)(scope, receive, guarded)
         else:
@@ -48,6 +53,8 @@ class StayHere:
 
     def refusal(self, headers: Headers) -> str:
         """Why a request with these headers is not answered; empty for one that is."""
+        if not self.names:
+            return ""
         host = headers.get("host", "")
         name = PORT.sub("", host)
         if name.lower() not in self.names and not is_address(name.strip("[]")):
