@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
+from typing import Any
 
 import httpx
 import pytest
@@ -29,7 +30,7 @@ def made(bot: Bot) -> FastAPI:
 
 def test_it_finds_nothing_to_call(shared_bot: Bot, home: Home) -> None:
     with serving(shared_bot, KeyStore(home.database), page=made(shared_bot)) as address:
-        nothing = {"named_endpoints": {}, "unnamed_endpoints": {}}
+        nothing: dict[str, Any] = {"named_endpoints": {}, "unnamed_endpoints": {}}
         assert httpx.get(f"{address}/gradio_api/info").json() == nothing
         with closing(Client(address, verbose=False, analytics_enabled=False)) as client:
             assert client.view_api(all_endpoints=True, print_info=False, return_format="dict") == nothing
