@@ -17,8 +17,9 @@ POLICY = (
     b"default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     b"style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 )
-# Where gradio takes calls by a function's name, of those as well that it calls private; the page asks elsewhere.
-CALLS = re.compile(r"/gradio_api/(call|api|run)/")
+# Where gradio takes calls by a function's name, of those as well that it calls private. The page asks by numbers,
+# in the queue or, for Stop, which waits for nobody, at run/predict.
+CALLS = re.compile(r"/gradio_api/(call|api|run(?!/predict/?\Z))/")
 CALLED = "the app's functions are the page's own; programs ask the API of `adapterbot serve` at /v1"
 PORT = re.compile(r":\d+\Z")
 
