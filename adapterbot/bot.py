@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
 from adapterbot.engine.scheduler import Scheduler
-from adapterbot.errors import AdapterbotError, InputError, KnowledgeError, kept_to
+from adapterbot.errors import AdapterbotError, AdapterError, InputError, KnowledgeError, kept_to
 from adapterbot.facts import Fact
 from adapterbot.history import READ, History
 from adapterbot.home import Home
 from adapterbot.knowledge import Opening, Source, given_facts, open_source, source_class
 from adapterbot.manager.router import Manager
 from adapterbot.network.adapters.bank import AdapterBank
+from adapterbot.network.adapters.shelf import MOST
 from adapterbot.network.backbone import Backbone, load_backbone
 from adapterbot.pool import Pool, ReplyStream
 from adapterbot.reply.answer import Answer, Prepared, Responder
@@ -79,6 +80,8 @@ class Bot:
         place: str = "",
         region: str | None = None,
         store: str | None = None,
+        adapters: int = MOST,
+        pinned: Sequence[str] = (),
     ) -> None:
         """See `load`; `guard` checks what is said on both sides."""
         self.backbone = backbone
@@ -87,7 +90,7 @@ class Bot:
         self.demo = demo
         self.place = place
         self.region = region_here() if region is None else region_named(region)
-        self.roster = Roster.load(backbone, home)
+        self.roster = Roster.load(backbone, home, adapters, pinned)
         self.guard = guard or Guard()
         self.scheduler = Scheduler(backbone)  # of all replies
         self.responder = self._responder(self.roster)
@@ -114,6 +117,8 @@ class Bot:
         place: str = "",
         region: str | None = None,
         store: str | None = None,
+        adapters: int = MOST,
+        pinned: Sequence[str] = (),
         announce: Callable[[str], None] = lambda line: None,
         begun: Callable[[str], None] = lambda part: None,
     ) -> Bot:
@@ -123,18 +128,20 @@ class Bot:
         default the processor); `log=False`: nothing is stored; `demo`: a sample forecast and a sample calendar where
         there is nothing real; `place`: where the user is, as a name; `region`: the country whose emergency numbers are
         named, as a code of two letters (default: the locale's); `store`: where sessions are kept, a file or a URL (see
-        `Database`; default: a file in the home); `announce` is told what takes time at a first start, `begun` which
-        part is loaded next.
+        `Database`; default: a file in the home); `adapters`: how many are in memory at most, those of the skills
+        `pinned` always (more are read when they are asked for); `announce` is told what takes time at a first start,
+        `begun` which part is loaded next.
 
         Raises:
             BackboneError, MissingPartError, UnknownNameError: the backbone cannot be loaded (see `load_backbone`).
-            SettingError: the region is no code of two letters.
+            SettingError: the region is no code of two letters, or the pinned adapters leave no room for others.
         """
         root = Home.at(home)
         begun("the language model")
         network = load_backbone(backbone, device, home=root, announce=announce)
         begun("the skills")
-        return cls(network, root, log=log, demo=demo, place=place, region=region, store=store)
+        options: dict[str, Any] = {"region": region, "store": store, "adapters": adapters, "pinned": pinned}
+        return cls(network, root, log=log, demo=demo, place=place, **options)
 
     # -- one turn ---------------------------------------------------------------------------------------------------
 
@@ -255,7 +262,8 @@ class Bot:
             return Turn(past.add_user(text), cared, answer, warnings, clock.seconds)
         recent = carer.texts.heard(recent)
         clock.note("care")
-        choice = self._choose(text, recent, skill)
+        choice, faults = self._read_adapters(self._choose(text, recent, skill), skill)
+        warnings += faults
         if skill is None and self.manager_fault:
             warnings = (*warnings, f"the manager cannot choose: {self.manager_fault}")
         spec = self.roster.spec(choice.skill)
@@ -296,6 +304,22 @@ class Bot:
         if self.manager is None:
             return Choice(FALLBACK, dict.fromkeys(self.routable, 0.0), "only", self.manager_fault)
         return self.manager.pick(message, history, self.routable, self._known(history.add_user(message)))
+
+    def _read_adapters(self, choice: Choice, asked: str | None) -> tuple[Choice, tuple[str, ...]]:
+        """The choice, once its adapters are in memory, and no warning. A skill whose adapter cannot be read answers no
+        more until it is loaded again: the fallback does, and says why; raises where the skill was `asked` for."""
+        bank = self.bank
+        for name in [part.skill for part in parts_of(choice.skill) if part.skill in bank.rows]:
+            try:
+                bank.file(name)
+            except AdapterError as error:
+                with self._roster_lock:
+                    if self.roster.bank is bank:
+                        self.roster = self.roster.failing(name, error)
+                if asked is not None:
+                    raise
+                return Choice(FALLBACK, choice.scores, "fallback", f"{name} cannot answer"), (str(error),)
+        return choice, ()
 
     def _known(self, history: History) -> dict[str, Evidence]:
         """What the sources of skills say of the newest message; a source that cannot be opened says nothing."""

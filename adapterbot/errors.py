@@ -26,6 +26,8 @@ import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
 
+LISTED = 60  # names in one message
+
 
 class AdapterbotError(Exception):
     """Base of all errors raised on purpose; the command line prints its text as one line."""
@@ -140,4 +142,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(shorten(name).lower(), names, n=3, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(repr(n) for n in close)}?"
-    return f"there {'is' if len(names) == 1 else 'are'}: {', '.join(names) or 'none'}"
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"there {'is' if len(names) == 1 else 'are'}: {', '.join(names[:LISTED]) or 'none'}{more}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from adapterbot.errors import (
@@ -20,7 +20,8 @@ from adapterbot.errors import (
 from adapterbot.home import Home
 from adapterbot.knowledge import kinds, skill_file
 from adapterbot.network.adapters.bank import AdapterBank
-from adapterbot.network.adapters.file import AdapterFile, load_adapter
+from adapterbot.network.adapters.file import AdapterFile, OnDisk, list_adapter
+from adapterbot.network.adapters.shelf import MOST, Shelf
 from adapterbot.network.backbone import Backbone
 from adapterbot.network.names import DEFAULT
 from adapterbot.reply.style_heads import StyleHeads, load_heads
@@ -49,39 +50,56 @@ class Roster:
     weights: RankWeights = field(default_factory=RankWeights)
 
     @classmethod
-    def load(cls, backbone: Backbone, home: Home) -> Roster:
-        """Read every spec and adapter; a skill with a fault, whatever it is, is kept out and its fault remembered."""
+    def load(cls, backbone: Backbone, home: Home, most: int = MOST, pinned: Collection[str] = ()) -> Roster:
+        """Read every spec, and what adapters there are; a skill with a fault, whatever it is, is kept out and its fault
+        remembered.
+
+        At most `most` adapters are in memory, the fallback's and those of the skills `pinned` always. Where all have
+        room all are read and checked now; else the others are when they are first asked for.
+
+        Raises:
+            UnknownNameError: a pinned skill that there is not. SettingError: they leave no room for others.
+        """
         home.tidy()
         folders = SkillFolders(home)
         specs, problems = folders.read_all()
-        adapters: dict[str, AdapterFile] = {}
-        others = []
+        listed: dict[str, OnDisk] = {}
+        others, sources = [], kinds()
         for name, spec in specs.items():
             try:
-                if (file := _adapter_of(spec, folders, backbone)) is not None:
-                    adapters[name] = file
+                if (entry := _adapter_of(spec, folders, backbone, sources)) is not None:
+                    listed[name] = entry
             except OtherBackboneError as error:
                 others.append(name)
                 problems |= {name: error} if name != FALLBACK else {}
             except AdapterbotError as error:
                 problems[name] = error
-        notes = tuple(note for adapter in adapters.values() for note in adapter.notes)
+        pinned = _pinned(pinned, specs, listed)
+        read, faults = _read([name for name in listed if len(listed) <= most or name in pinned], listed, backbone)
+        problems |= faults
+        sound = {name: entry for name, entry in listed.items() if name not in faults}
+        shelf = Shelf(backbone, sound, most, pinned)
+        for name, file in read.items():
+            shelf.keep(name, file)
+        notes = tuple(note for file in read.values() for note in file.notes)
         notes += (_of_others(others, backbone),) if others else ()
-        heads, weights, faults = _choosing(home)
-        return cls(specs, problems, AdapterBank(backbone, adapters), (*notes, *faults), heads, tuple(others), weights)
+        heads, weights, wrong = _choosing(home)
+        return cls(specs, problems, AdapterBank(backbone, shelf), (*notes, *wrong), heads, tuple(others), weights)
 
     def renewed(self, name: str, backbone: Backbone, home: Home) -> Roster:
-        """This roster with one skill as it lies in its folder now.
+        """This roster with one skill as it lies in its folder now, its adapter read and checked.
 
         Raises:
             UnknownNameError, SpecError, AdapterError, KnowledgeError: what would keep it from answering.
         """
         folders = SkillFolders(home)
         spec = folders.load(name)
-        file = _adapter_of(spec, folders, backbone)
-        if file is None and name in self.bank.rows:  # a reply may be in the making with it
+        entry = _adapter_of(spec, folders, backbone, kinds())
+        if entry is None and name in self.bank.rows:  # a reply may be in the making with it
             raise AdapterError(f"skill {name!r} has no adapter any more; start anew to let it answer without")
-        bank = self.bank if file is None else self.bank.with_adapter(name, file)
+        bank = self.bank if entry is None else self.bank.with_adapter(name, entry)
+        if entry is not None:
+            bank.file(name)
         problems = {other: error for other, error in self.problems.items() if other != name}
         return replace(self, specs=dict(sorted({**self.specs, name: spec}.items())), problems=problems, bank=bank)
 
@@ -95,7 +113,11 @@ class Roster:
             raise UnknownNameError("skill", name, self.specs)
         if name == FALLBACK:
             raise InputError(f"{FALLBACK!r} cannot be unloaded: it answers where no other skill does")
-        return replace(self, problems={**self.problems, name: SpecError(f"skill {name!r} was unloaded; load it again")})
+        return self.failing(name, SpecError(f"skill {name!r} was unloaded; load it again"))
+
+    def failing(self, name: str, error: AdapterbotError) -> Roster:
+        """This roster, where an error keeps a skill from answering until it is loaded again."""
+        return replace(self, problems={**self.problems, name: error})
 
     @property
     def skills(self) -> list[str]:
@@ -152,22 +174,44 @@ def _choosing(home: Home) -> tuple[StyleHeads | None, RankWeights, list[str]]:
     return heads, weights, faults
 
 
-def _adapter_of(spec: SkillSpec, folders: SkillFolders, backbone: Backbone) -> AdapterFile | None:
+def _pinned(names: Collection[str], specs: Mapping[str, SkillSpec], listed: Collection[str]) -> list[str]:
+    """The skills whose adapters are never let go; raises UnknownNameError."""
+    for name in names:
+        if name not in specs:
+            raise UnknownNameError("skill", name, specs)
+    return list(dict.fromkeys([*names, *(name for name in (FALLBACK,) if name in listed)]))
+
+
+def _read(
+    names: Iterable[str], listed: Mapping[str, OnDisk], backbone: Backbone
+) -> tuple[dict[str, AdapterFile], dict[str, AdapterbotError]]:
+    """These adapters with their weights, and what is wrong with the others."""
+    read, faults = dict[str, AdapterFile](), dict[str, AdapterbotError]()
+    for name in names:
+        try:
+            with kept_to(f"skill {name!r}", AdapterError):
+                read[name] = listed[name].load(backbone.shape, backbone.fingerprint)
+        except AdapterbotError as error:
+            faults[name] = error
+    return read, faults
+
+
+def _adapter_of(spec: SkillSpec, folders: SkillFolders, backbone: Backbone, sources: Collection[str]) -> OnDisk | None:
     """A sound skill's adapter, as strong as its spec says; None where it has none. Raises what keeps it out."""
     with kept_to(f"skill {spec.name!r}", AdapterError):
-        if spec.knowledge.source not in kinds():
-            raise UnknownNameError("knowledge source", spec.knowledge.source, kinds())
+        if spec.knowledge.source not in sources:
+            raise UnknownNameError("knowledge source", spec.knowledge.source, sources)
         if spec.knowledge.file:
             skill_file(spec)
-        file = _adapter(folders, spec.name, backbone) if spec.trainable else None
-        return None if file is None else file.scaled(spec.strength)
+        entry = _adapter(folders, spec.name, backbone) if spec.trainable else None
+        return None if entry is None else replace(entry, head=entry.head.scaled(spec.strength))
 
 
-def _adapter(folders: SkillFolders, name: str, backbone: Backbone) -> AdapterFile | None:
+def _adapter(folders: SkillFolders, name: str, backbone: Backbone) -> OnDisk | None:
     """The skill's adapter; None where the fallback has none."""
     path = folders.adapter_file(name)
     if path is None and name == FALLBACK:
         return None
     if path is None:
         raise AdapterError(f"skill {name!r} has no adapter yet; train it: adapterbot train-skill {name}")
-    return load_adapter(path, backbone.shape, backbone.fingerprint)
+    return list_adapter(path, backbone.shape, backbone.fingerprint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -41,6 +41,12 @@ def serve(
         float | None,
         typer.Option(metavar="SECONDS", help="Answer 504 where a reply is not there in so many seconds.", min=0),
     ] = None,
+    adapters: Annotated[
+        int | None, typer.Option(metavar="N", help="Adapters in memory at most; 128 where left out.", min=2)
+    ] = None,
+    pin: Annotated[
+        list[str] | None, typer.Option(metavar="SKILL", help="A skill whose adapter never leaves memory; repeatable.")
+    ] = None,
     no_app: Annotated[bool, typer.Option("--no-app", help="The API alone, without the chat app.")] = False,
     backbone: Backbone = None,
     store: Stored = None,
@@ -50,6 +56,7 @@ def serve(
     region: Region = None,
 ) -> None:
     """Serve the bot to programs (OpenAI's API at /v1) and the chat app to browsers."""
+    # Long: its options, one a line.
     requires("the server", "fastapi", "sse_starlette", "prometheus_client", "structlog")
     check_backbone(backbone)
     from adapterbot.serving import http
@@ -64,7 +71,9 @@ def serve(
         from adapterbot.bot import Bot
         from adapterbot.pool import Pool
 
-        bot = Bot.load(backbone, log=not no_log, demo=demo, place=place, region=region, store=store, announce=warn)
+        kept: dict[str, Any] = {} if adapters is None else {"adapters": adapters}
+        told: dict[str, Any] = {"demo": demo, "place": place, "region": region, "announce": warn}
+        bot = Bot.load(backbone, log=not no_log, store=store, pinned=pin or (), **kept, **told)
         bot.pool = Pool(threads, line)
         for note in bot.roster.notes:
             warn(f"note: {note}")

@@ -17,6 +17,7 @@ from adapterbot.engine.request import Request, Sample, agreement, drop_straggler
 from adapterbot.engine.sampling import next_tokens
 from adapterbot.errors import AdapterbotError, ReplyError
 from adapterbot.network.adapters.bank import AdapterBank
+from adapterbot.network.adapters.file import AdapterFile
 from adapterbot.network.architectures.cache import Cache
 from adapterbot.network.backbone import Backbone
 
@@ -31,6 +32,7 @@ class Job:
         """`watched`: what is there after every token is told, not the end alone."""
         self.bank = bank
         self.request = request
+        self.adapters: tuple[AdapterFile, ...] = ()  # which stay as they are to its end
         self.samples = samples_of(backbone, request)
         self.prefill: Prefill | None = None
         self.cancelled = False

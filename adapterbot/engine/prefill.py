@@ -35,7 +35,7 @@ class Prefill:
         self._before = bank.on_prompts([request.adapter])[0]
         ids = len(request.ids)
         self._reply = ids if self._before == request.adapter else min(request.reply, ids - 1)
-        self._key = None if self._before is None else (bank.serial, self._before)
+        self._key = None if self._before is None else bank.version(self._before)
         found = prefixes.longest(self._key, request.ids[: min(self._reply, ids - 1)]) if prefixes else None
         layers = bank.layers([request.adapter])
         self.cache = Cache(

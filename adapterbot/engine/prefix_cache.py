@@ -1,8 +1,8 @@
 """5 · Keys and values of prompts, kept between turns: what was said is read once, for all skills and drafts.
 
 Every turn's prompt begins as the one before it, so that only what is new has to be read, however long the conversation
-is. What no adapter has touched is the same for every skill (`on = "reply"`); what one has is found by that adapter of
-that bank alone, so that one which was loaded anew never meets what the former one has read.
+is. What no adapter has touched is the same for every skill (`on = "reply"`); what one has is found by an adapter of the
+very same weights alone, so that a new version never meets what the former one has read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from adapterbot.network.architectures.cache import Cache
 
 MEMORY = 256 * 2**20  # bytes: of SmolLM2-135M 5,800 tokens, some twenty conversations
 LEAST = 8  # tokens that are worth it: all prompts begin alike
-Key = tuple[int, str] | None  # a bank's serial and the adapters that have read the tokens; None: the bare backbone
+Key = tuple[str, ...] | None  # the adapters that have read the tokens (AdapterBank.version); None: the bare backbone
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from adapterbot.engine.batch import Batch, Job
 from adapterbot.engine.prefill import Prefill
 from adapterbot.engine.prefix_cache import PrefixCache
 from adapterbot.engine.request import Request, Sample
-from adapterbot.errors import BusyError, LateError
+from adapterbot.errors import AdapterbotError, BusyError, LateError
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone
 
@@ -48,7 +48,7 @@ class Scheduler:
 
         Raises:
             BusyError: too many wait already. LateError: its deadline has passed.
-            ReplyError: it could not be computed.
+            AdapterError: its adapter cannot be read. ReplyError: it could not be computed.
         """
         job = self._submit(bank, request, watched=True)
         try:
@@ -83,6 +83,11 @@ class Scheduler:
 
     def _submit(self, bank: AdapterBank, request: Request, watched: bool = False) -> Job:
         job = Job(self.backbone, bank, request, watched)
+        try:
+            job.adapters = bank.hold(request.adapter)  # here: the model's thread waits for no disk
+        except AdapterbotError as error:
+            job.fail(error)
+            return job
         with self._lock:
             if len(self._waiting) >= self.line:
                 raise BusyError(f"{len(self._waiting)} replies are waited for already; try again shortly")

@@ -74,7 +74,7 @@ class Described(FastAPI):
 def api(bot: Bot, keys: KeyStore, settings: Settings | None = None, page: FastAPI | None = None) -> FastAPI:
     """The application: OpenAI's API, the bot's own, and `page` (the chat app) for all other paths."""
     settings = settings or Settings()
-    metrics = Metrics(bot.pool)
+    metrics = Metrics(bot)
     access = Access(keys, required=not is_local(settings.host))
 
     @contextlib.asynccontextmanager

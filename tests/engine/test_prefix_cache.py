@@ -146,13 +146,13 @@ def test_who_was_not_asked_for_longest_goes_first(tiny: Backbone) -> None:
 def test_a_longer_prompt_takes_the_place_of_its_beginning(tiny: Backbone) -> None:
     prefixes = PrefixCache()
     prefixes.keep(None, SAID[:20], cache_of(tiny, 20))
-    prefixes.keep((1, "a"), SAID[:20], cache_of(tiny, 20))
+    prefixes.keep(("1", "a"), SAID[:20], cache_of(tiny, 20))
     prefixes.keep(None, SAID, cache_of(tiny, 40))
     assert prefixes.nbytes == 2 * cache_of(tiny, 40).memory.nbytes
     found = prefixes.longest(None, (*SAID[:30], 1, 2, 3))
     assert found is not None
     assert found[1] == 30
-    assert prefixes.longest((2, "a"), SAID) is None
+    assert prefixes.longest(("2", "a"), SAID) is None
     prefixes.clear()
     assert prefixes.nbytes == 0
 

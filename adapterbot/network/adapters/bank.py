@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
+from weakref import WeakKeyDictionary, ref
 
 from torch import Tensor
 
 from adapterbot.errors import UnknownNameError
 from adapterbot.network.adapters import AdapterKind, BatchAdapters, Rows
-from adapterbot.network.adapters.file import AdapterFile
+from adapterbot.network.adapters.file import AdapterFile, OnDisk
 from adapterbot.network.adapters.kinds import kind_of
-from adapterbot.network.backbone import Backbone
+from adapterbot.network.adapters.shelf import Shelf
+from adapterbot.network.backbone import Backbone, fingerprint_of
 from adapterbot.spec.mixing import Part, name_of, parts_of
 
-SERIALS = itertools.count()
 KEPT = 4  # adapters as they were laid out side by side
 
 
@@ -42,62 +42,79 @@ class _Members:
         self.rows[row] = self.adapters.index(part)
 
 
-class AdapterBank:
-    """All loaded skills' weights, as their files hold them, where the backbone is. Read-only after it is made.
+class _Laid(NamedTuple):
+    """Adapters laid out side by side, and the files that they are of."""
 
-    Wherever a skill is named, so may be a stack or an average of several (see `spec.mixing`).
+    side_by_side: AdapterKind
+    of: tuple[ref[AdapterFile], ...]
+
+
+class AdapterBank:
+    """The skills' adapters, as their files hold them, where the backbone is; which there are never changes.
+
+    Those on disk are read when they are asked for, and may leave memory again (see `Shelf`): who is to go on with the
+    same ones `hold`s them. Wherever a skill is named, so may be a stack or an average of several (see `spec.mixing`).
     """
 
-    def __init__(self, backbone: Backbone, adapters: Mapping[str, AdapterFile] | None = None) -> None:
+    def __init__(self, backbone: Backbone, adapters: Shelf | Mapping[str, AdapterFile | OnDisk] | None = None) -> None:
         self.backbone = backbone
-        self._files = {
-            name: replace(file, stored={n: t.to(backbone.device) for n, t in file.stored.items()})
-            for name, file in (adapters or {}).items()
-        }
-        self.rows = {name: i for i, name in enumerate(self._files, 1)}
-        self._groups = {name: kind_of(file.type).group(file.stored) for name, file in self._files.items()}
+        self.shelf = adapters if isinstance(adapters, Shelf) else Shelf(backbone, adapters or {})
+        self._heads = self.shelf.heads
+        self.rows = {name: i for i, name in enumerate(self._heads, 1)}
+        self._groups = {name: kind_of(head.type).group(head.stored) for name, head in self._heads.items()}
         self._places: dict[tuple[type[AdapterKind], Hashable], int] = {}  # of what has layers of the cache of its own
         self._memory = 0  # how many these are in all, for one adapter a row
-        self._laid: dict[tuple[_Layout, tuple[Part, ...]], AdapterKind] = {}  # the newest, the oldest first
-        self.serial = next(SERIALS)  # another for every bank: what was computed by adapters of one is not another's
-        for name, file in self._files.items():
-            kind = kind_of(file.type)
-            if (kind, self._groups[name]) not in self._places and (memory := kind.memory(file.stored, backbone.shape)):
+        self._laid: dict[tuple[_Layout, tuple[Part, ...]], _Laid] = {}  # the newest, the oldest first
+        for name, head in self._heads.items():
+            kind = kind_of(head.type)
+            if (kind, self._groups[name]) not in self._places and (memory := kind.memory(head.stored, backbone.shape)):
                 self._places[kind, self._groups[name]] = self._memory
                 self._memory += memory
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory that the weights take."""
-        return sum(t.nbytes for file in self._files.values() for t in file.stored.values())
+        return self.shelf.nbytes
 
     def file(self, skill: str) -> AdapterFile:
-        """The adapter of one skill, as it was read."""
-        return self._files[skill]
+        """The adapter of one skill, as it was read; raises as `Shelf.get`."""
+        return self.shelf.get(skill)
+
+    def hold(self, skill: str | None) -> tuple[AdapterFile, ...]:
+        """The adapters that a name stands for, which stay as they are while what is returned is referred to.
+
+        Raises:
+            UnknownNameError: one is not in the bank. AdapterError: one cannot be read from its file.
+        """
+        return () if skill is None else tuple(self.shelf.get(part.skill) for part in parts_of(skill))
+
+    def version(self, skill: str) -> tuple[str, ...]:
+        """The name, and a hash of all weights that it stands for: what others have computed is not these ones'."""
+        return skill, *(_version(file) for file in self.hold(skill))
 
     def parameters(self, skill: str) -> int:
         """How many weights the skill's adapter has; 0 where it has none."""
-        return sum(self._files[part.skill].parameters for part in parts_of(skill) if part.skill in self._files)
+        return sum(self._heads[part.skill].parameters for part in parts_of(skill) if part.skill in self._heads)
 
     def layers(self, skills: Sequence[str | None]) -> int:
         """Layers of a cache for rows with these adapters: some keep keys and values of their own."""
         depth = max((len(parts_of(skill)) for skill in skills if skill is not None), default=0)
         return self.backbone.shape.layers + self._memory * depth
 
-    def with_adapter(self, name: str, file: AdapterFile) -> AdapterBank:
+    def with_adapter(self, name: str, file: AdapterFile | OnDisk) -> AdapterBank:
         """This bank with one adapter more, or with another in its place; this one stays as it is."""
-        return AdapterBank(self.backbone, {**self._files, name: file})
+        return AdapterBank(self.backbone, self.shelf.with_adapter(name, file))
 
     def known(self, skill: str) -> str | None:
         """The name with those of its skills alone that have an adapter; None where none has."""
-        return name_of(part for part in parts_of(skill) if part.skill in self._files)
+        return name_of(part for part in parts_of(skill) if part.skill in self._heads)
 
     def on_prompts(self, skills: Sequence[str | None]) -> list[str | None]:
         """Which of these adapters act on the tokens of a prompt as well; None for those that act on replies alone."""
         return [
             None
             if skill is None
-            else name_of(p for p in parts_of(skill) if p.skill in self._files and not self._files[p.skill].replies_only)
+            else name_of(p for p in parts_of(skill) if p.skill in self._heads and not self._heads[p.skill].replies_only)
             for skill in skills
         ]
 
@@ -109,13 +126,14 @@ class AdapterBank:
 
         Raises:
             UnknownNameError: an adapter that is not in the bank; never silently none.
+            AdapterError: one that nobody holds cannot be read.
         """
         layouts: dict[_Layout, _Members] = {}
         for row, skill in enumerate(skills):
             for depth, part in enumerate(() if skill is None else parts_of(skill)):
-                if part.skill not in self._files:
-                    raise UnknownNameError("adapter", part.skill, self._files)
-                kind = kind_of(self._files[part.skill].type)
+                if part.skill not in self._heads:
+                    raise UnknownNameError("adapter", part.skill, self._heads)
+                kind = kind_of(self._heads[part.skill].type)
                 layout = _Layout(depth, part.weight is not None, kind, self._groups[part.skill])
                 layouts.setdefault(layout, _Members()).add(row, part)
         parts = {True: list[tuple[AdapterKind, Rows]](), False: list[tuple[AdapterKind, Rows]]()}
@@ -132,18 +150,30 @@ class AdapterBank:
     def _side_by_side(self, layout: _Layout, members: tuple[Part, ...]) -> AdapterKind:
         """These adapters laid out, at most once while rows of a batch come and go."""
         key = layout, members
+        files = [self.shelf.get(part.skill) for part in members]
         laid = self._laid.pop(key, None)
-        if laid is None:
-            laid = layout.kind([self._weights(part) for part in members], self.backbone.shape)
+        if laid is None or any(one() is not file for one, file in zip(laid.of, files, strict=True)):
+            weights = [_weights(file, part, self.backbone) for file, part in zip(files, members, strict=True)]
+            laid = _Laid(layout.kind(weights, self.backbone.shape), tuple(ref(file) for file in files))
         self._laid[key] = laid
         for oldest in list(self._laid)[:-KEPT]:
             self._laid.pop(oldest, None)  # another thread may have been faster
-        return laid
+        return laid.side_by_side
 
-    def _weights(self, part: Part) -> dict[str, Tensor]:
-        """One adapter's tensors as they are used."""
-        file = self._files[part.skill]
-        tensors = file.tensors
-        strength = file.strength * (1.0 if part.weight is None else part.weight)
-        scaled = tensors if strength == 1 else kind_of(file.type).scaled(tensors, strength)
-        return {n: t.to(self.backbone.device, self.backbone.dtype) for n, t in scaled.items()}
+
+_versions: WeakKeyDictionary[AdapterFile, str] = WeakKeyDictionary()  # while they are in memory
+
+
+def _version(file: AdapterFile) -> str:
+    """A hash of the numbers that an adapter is computed with, made once for each that is in memory."""
+    if file not in _versions:
+        _versions[file] = f"{fingerprint_of(file.stored)} {file.strength}"
+    return _versions[file]
+
+
+def _weights(file: AdapterFile, part: Part, backbone: Backbone) -> dict[str, Tensor]:
+    """One adapter's tensors as they are used."""
+    tensors = file.tensors
+    strength = file.strength * (1.0 if part.weight is None else part.weight)
+    scaled = tensors if strength == 1 else kind_of(file.type).scaled(tensors, strength)
+    return {n: t.to(backbone.device, backbone.dtype) for n, t in scaled.items()}

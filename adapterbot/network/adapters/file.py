@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,9 +24,10 @@ SCALE = ".scale"  # after the name of a matrix of int8 numbers: what each of its
 STEPS = 127
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class AdapterFile:
-    """A validated adapter.safetensors. `notes` are things the user should see (an adapter without effect).
+    """A validated adapter.safetensors, equal to itself alone. `notes` are things the user should see (an adapter
+    without effect).
 
     `stored` are its tensors as `packed` gives them, or as they are. What it adds to the states counts `strength` times.
     """
@@ -66,6 +69,34 @@ class AdapterFile:
         return replace(self, strength=self.strength * strength)
 
 
+@dataclass(frozen=True, slots=True)
+class OnDisk:
+    """An adapter of whose file no weights have been read: `head` has its metadata and strength, and its tensors without
+    numbers (on torch's device "meta"), but for those few that its kind calls fixed.
+    """
+
+    path: Path
+    head: AdapterFile
+
+    def load(self, shape: Shape, fingerprint: str) -> AdapterFile:
+        """The whole adapter, checked, as its file lies there now.
+
+        Raises:
+            AdapterError: as `load_adapter`, or it has become one of another kind than was listed.
+        """
+        file = load_adapter(self.path, shape, fingerprint).scaled(self.head.strength)
+        if (self.head.type, self.head.on, _group(self.head)) != (file.type, file.on, _group(file)):
+            raise AdapterError(
+                f"{self.path} has become another type or size of adapter since the skills were listed; load skill "
+                f"{self.path.parent.name!r} anew"
+            )
+        return file
+
+
+def _group(file: AdapterFile) -> object:
+    return kind_of(file.type).group(file.stored)
+
+
 def save_adapter(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], *, rounded: bool = True
 ) -> None:
@@ -105,26 +136,49 @@ def load_adapter(path: Path, shape: Shape, fingerprint: str) -> AdapterFile:
         OtherBackboneError: of another backbone.
         AdapterError: damaged, unsafe, too large, or a tensor missing, extra, misshapen or not finite.
     """
+    with _opened(path, shape, fingerprint) as (file, metadata, given):
+        stored = {name: file.get_tensor(name) for name in given}
+    _check_values(path, stored)
+    tensors = unpacked(stored)
+    notes = tuple(f"{path} {note}" for note in kind_of(metadata["type"]).check(tensors, shape))
+    return AdapterFile(stored, metadata, notes)
+
+
+def list_adapter(path: Path, shape: Shape, fingerprint: str) -> OnDisk:
+    """An adapter of which all but its numbers is validated, so that none of its weights have to be read.
+
+    Raises:
+        OtherBackboneError, AdapterError: as `load_adapter`, but for what is wrong with numbers.
+    """
+    with _opened(path, shape, fingerprint) as (file, metadata, given):
+        fixed = kind_of(metadata["type"]).fixed
+        stored = {
+            name: file.get_tensor(name) if name in fixed else torch.empty(size, device="meta")
+            for name, size in given.items()
+        }
+    return OnDisk(path, AdapterFile(stored, metadata))
+
+
+@contextmanager
+def _opened(
+    path: Path, shape: Shape, fingerprint: str
+) -> Iterator[tuple[Any, Mapping[str, str], Mapping[str, tuple[int, ...]]]]:
+    """The open file, its metadata and the shapes of its tensors, which fit."""
     if path.suffix != ".safetensors":
         raise AdapterError(f"{path} is refused: only .safetensors is read (pickles can run code)")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            names = list(file.keys())
-            given = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+            given = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping
             _check_metadata(path, metadata, fingerprint)
             sizes = {name: size for name, size in given.items() if not name.endswith(SCALE)}
             _check_sizes(path, metadata["type"], sizes, shape)  # before anything large is read
             _check_scales(path, given)
-            stored = {name: file.get_tensor(name) for name in names}
+            yield file, metadata, given
     except AdapterError:
         raise
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise AdapterError(f"{path} cannot be read: {error}") from None
-    _check_values(path, stored)
-    tensors = unpacked(stored)
-    notes = tuple(f"{path} {note}" for note in kind_of(metadata["type"]).check(tensors, shape))
-    return AdapterFile(stored, metadata, notes)
 
 
 def _check_metadata(path: Path, metadata: Mapping[str, str], fingerprint: str) -> None:

@@ -34,7 +34,7 @@ def test_the_shipped_adapters_take_the_memory_of_their_files(ready: Home) -> Non
 
 
 def held_by(bank: AdapterBank) -> list[object]:
-    return [value for name, value in vars(bank).items() if name != "_backbone"]
+    return [value for room in (bank, bank.shelf) for name, value in vars(room).items() if name != "_backbone"]
 
 
 def tensors_of(value: object) -> list[Tensor]:
