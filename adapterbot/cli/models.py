@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -59,8 +59,16 @@ def train_skill(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a trained adapter even by one of the few samples that ship.")
     ] = False,
+    accumulate: Annotated[
+        int,
+        typer.Option(help="Pieces in which a batch goes through memory; the result is the same.", min=1, max=1024),
+    ] = 1,
 ) -> None:
-    """Train one skill's adapter. A run that was killed goes on where it stopped."""
+    """Train one skill's adapter. A run that was killed goes on where it stopped.
+
+    Several devices or processes: accelerate launch -m adapterbot.cli train-skill NAME
+    """
+    # Long: its options, one a line.
     check_skill(name)
     if start is not None:
         check_skill(start)
@@ -82,13 +90,14 @@ def train_skill(
     from adapterbot.network.backbone import load_backbone
     from adapterbot.network.device import training_type
     from adapterbot.training.skill import train_skill as train
+    from adapterbot.training.workers import Workers
 
     model = load_backbone(backbone, dtype=training_type())
     with resumable():
-        trained = train(
-            spec, model, home=home, data=data, epochs=epochs, seed=seed, start=start, out=out, announce=show_corpus
-        )
-    show_trained(trained)
+        options: dict[str, Any] = {"epochs": epochs, "seed": seed, "start": start, "accumulate": accumulate}
+        trained = train(spec, model, home=home, data=data, out=out, announce=show_corpus, **options)
+    if Workers.here().is_first:
+        show_trained(trained)
 
 
 @app.command("train-manager", epilog=formats.paragraphs(formats.MESSAGES, formats.CORPORA, formats.MORE))

@@ -22,6 +22,7 @@ from adapterbot.training.loop import LoopState, TrainingLoop
 from adapterbot.training.objective import Objective, Scores, Trees
 from adapterbot.training.progress import training_bar
 from adapterbot.training.schedule import VALIDATION_REPLIES
+from adapterbot.training.workers import Workers
 
 OPTIMIZER = "adamw"  # its moments' name in a checkpoint
 BETAS = (0.9, 0.99)
@@ -51,6 +52,8 @@ class AdapterTraining:
         epochs: int,
         seed: int,
         start: AdapterFile | None = None,
+        workers: Workers | None = None,
+        pieces: int = 1,
     ) -> AdapterTraining:
         """Rows, an adapter, and how far the same training was when it was stopped."""
         # Long: what makes a training the same, and what its loop is made of, one a line.
@@ -65,11 +68,13 @@ class AdapterTraining:
             "seed": seed,
             "start": fingerprint_of(start.tensors) if start is not None else "",
         }
-        checkpoint = checkpoint_of(folder, key)
-        if not checkpoint.key:
+        workers = workers or Workers()
+        if workers.is_first and not checkpoint_of(folder, key).key:
             remove_checkpoint(folder)
+        workers.wait()
+        checkpoint = checkpoint_of(folder, key)
         checkpoint.restore_weights(adapter)
-        aim = Objective(spec, backbone, adapter, trees, folder, epochs)
+        aim = Objective(spec, backbone, adapter, trees, folder, epochs, workers)
         probe = aim.valid[:: max(1, len(aim.valid) // VALIDATION_REPLIES)]
         optimizer = torch.optim.AdamW(adapter.parameters(), lr=spec.train.lr, betas=BETAS, weight_decay=DECAY)
         loop = TrainingLoop(
@@ -86,7 +91,11 @@ class AdapterTraining:
             remedy=f"lower train.lr ({spec.train.lr:g}) in skill.toml",
             state=LoopState(**checkpoint.progress),
             best=checkpoint.best or {name: tensor.clone() for name, tensor in adapter.tensors().items()},
+            learnt=lambda batch: aim.tokens(batch)[1],
+            workers=workers,
+            pieces=pieces,
         )
+        workers.wait()  # all have read the checkpoint before it is written anew
         return cls(spec, backbone, adapter, aim, loop, folder, key, checkpoint)
 
     def fit(
@@ -133,7 +142,9 @@ class AdapterTraining:
         return tokens / seconds, learnt / seconds
 
     def save(self) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint, in the first process."""
+        if not self.loop.workers.is_first:
+            return
         optimizers = {OPTIMIZER: self.loop.optimizer}
         save_checkpoint(self.folder, self.key, asdict(self.loop.state), self.adapter, optimizers, self.loop.best)
 

@@ -18,6 +18,7 @@ from adapterbot.errors import AdapterbotError
 from adapterbot.network.checkpoint import signals_deferred
 from adapterbot.spec.tables import TrainTable
 from adapterbot.training.schedule import CLIP, FEWEST_STEPS, batches, learning_rate
+from adapterbot.training.workers import Workers
 
 Batch = Sequence[Any]  # of Prompts or Trees
 
@@ -52,6 +53,10 @@ class TrainingLoop:
     `loss` gives the mean nats per reply token of a batch, with gradients in the parameters of `learner`; `validate` the
     perplexity on the validation replies; `weights` what is to be kept of the best epoch. `remedy` ends the message of a
     training that has blown up.
+
+    Each of the `workers` goes through its share of a batch in `pieces`, one after the other (gradient accumulation), so
+    that less memory is needed; `learnt` says how many tokens the loss of some rows is the mean over. The result is that
+    of one process and one piece, up to rounding.
     """
 
     learner: nn.Module
@@ -67,6 +72,9 @@ class TrainingLoop:
     remedy: str
     state: LoopState
     best: dict[str, Tensor]
+    learnt: Callable[[Batch], int] = len
+    workers: Workers = field(default_factory=Workers)
+    pieces: int = 1
 
     @property
     def batch_size(self) -> int:
@@ -133,14 +141,27 @@ class TrainingLoop:
         rate = self.rate * learning_rate(self.state.step, self.steps, self.table.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = self.loss(batch)
-        if not torch.isfinite(loss):
-            raise AdapterbotError(f"the loss is {float(loss.detach())} at step {self.state.step}; {self.remedy}")
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss = self._gradients(batch)
+        if not math.isfinite(loss):
+            raise AdapterbotError(f"the loss is {loss} at step {self.state.step}; {self.remedy}")
         nn.utils.clip_grad_norm_(self.learner.parameters(), CLIP)
         self.optimizer.step()
-        return float(loss.detach())
+        return loss
+
+    def _gradients(self, batch: Batch) -> float:
+        """The loss of a batch, whose gradients are in the learner's weights then."""
+        self.optimizer.zero_grad(set_to_none=True)
+        mine, whole = self.workers.share(batch), self.learnt(batch)
+        size = max(1, math.ceil(len(mine) / self.pieces))
+        total = torch.zeros(())
+        for start in range(0, len(mine), size):
+            piece = mine[start : start + size]
+            loss = self.loss(piece)
+            if len(piece) < len(batch):
+                loss = loss * (self.learnt(piece) / whole)
+            loss.backward()
+            total = total + loss.detach().cpu()
+        return self.workers.sum_gradients(self.learner, total)
 
     def _end_epoch(self) -> None:
         """Validate, and keep the weights if they are the best so far."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from adapterbot.network.adapters import BatchAdapters
@@ -17,6 +18,7 @@ from adapterbot.network.tokenizer import Tokenizer
 from adapterbot.network.tree import Tree
 from adapterbot.spec.tables import AdapterTable, SkillSpec
 from adapterbot.training.trunk_store import TrunkStore
+from adapterbot.training.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,16 @@ class Objective:
         trees: Trees,
         folder: Path,
         epochs: int,
+        workers: Workers | None = None,
     ) -> None:
+        self.workers = workers or Workers()
         self.backbone = backbone
         self.adapter = adapter
         self.train, self.valid = trees.train, trees.valid
         first = (spec.adapter or AdapterTable()).first_block(backbone.shape.layers)
         again = [*self.valid, *(self.train if epochs > 1 else ())]  # what is computed more often than once
-        self.trunks = TrunkStore(folder / "trunks", backbone, again, first)
+        place = "trunks" if self.workers.is_first else f"trunks{self.workers.index}"  # each process has its own
+        self.trunks = TrunkStore(folder / place, backbone, again, first)
 
     @property
     def adapters(self) -> BatchAdapters:
@@ -79,8 +84,15 @@ class Objective:
         return tree_nats(self.backbone, self.adapters, batch, self.trunks).mean()
 
     def score(self, adapters: BatchAdapters | None, trees: Sequence[Tree]) -> Scores:
-        """How likely the replies of some trees are by these adapters, or by the backbone alone."""
-        return scores_of(self.backbone, adapters, trees, self.trunks)
+        """How likely the replies of some trees are by these adapters, or by the backbone alone; each of the processes
+        scores its share."""
+        mine = self.workers.share(trees)
+        scores = scores_of(self.backbone, adapters, mine, self.trunks) if mine else Scores(0.0, 0, 0)
+        if self.workers.count == 1:
+            return scores
+        sums = torch.tensor([scores.nats, scores.tokens, scores.bytes], dtype=torch.float64)
+        nats, tokens, size = self.workers.summed(sums).tolist()
+        return Scores(nats, round(tokens), round(size))
 
     def tokens(self, trees: Sequence[Tree]) -> tuple[int, int]:
         """How many tokens trees have, and how many of them are learnt; one of several replies' history counts once."""

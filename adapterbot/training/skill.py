@@ -29,6 +29,7 @@ from adapterbot.training.corpus import Corpus, load_corpus
 from adapterbot.training.logistic import by_meaning
 from adapterbot.training.objective import Trees
 from adapterbot.training.windows import training_trees, validation_trees
+from adapterbot.training.workers import Workers
 
 CHECKPOINT_SECONDS = 30.0
 REPORT_REPLIES = 300  # scored before and after for the report
@@ -91,20 +92,24 @@ def train_skill(
     quiet: bool = False,
     announce: Callable[[Corpus, int, int], None] = lambda *_: None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    accumulate: int = 1,
 ) -> TrainingResult:
     """Train `spec`'s adapter and write adapter.safetensors and README.md into `out/<skill>` (default: the user's home).
 
     A run that was killed goes on from its last checkpoint, with the same result as if it had not been; it writes one
     every `checkpoint_seconds` and after every epoch. `start` names the skill whose adapter it starts from (None: as
-    the spec says); its own name goes on training what it has.
+    the spec says); its own name goes on training what it has. Batches go through memory in `accumulate` pieces; of
+    several processes that train together (see `workers`) the first one announces, writes, and has sample replies.
 
     Raises:
         SpecError: the skill has no adapter to train.
-        SettingError: epochs or seed out of range.
+        SettingError: epochs, seed or accumulate out of range.
+        MissingPartError: there are several processes, and accelerate is not installed.
         DataError: nothing usable to train on (file and line where one is at fault).
     """
     # Long: the fields of its result, one a line.
-    epochs = _checked(spec, epochs, seed)
+    epochs = _checked(spec, epochs, seed, accumulate)
+    workers = Workers.here()
     corpus = load_corpus(spec, data, by_meaning)
     start = spec.train.start if start is None else start
     started = start_of(spec, backbone, home, start)
@@ -114,11 +119,13 @@ def train_skill(
         validation_trees(corpus.valid, spec, tokenizer, positions, REPORT_REPLIES),
         corpus.digest,
     )
-    training = AdapterTraining.prepare(spec, backbone, trees, home.training / spec.name, epochs, seed, started)
-    announce(corpus, len(training.loop.rows), training.objective.tokens(training.loop.rows)[0])
+    folder = home.training / spec.name
+    training = AdapterTraining.prepare(spec, backbone, trees, folder, epochs, seed, started, workers, accumulate)
+    if workers.is_first:
+        announce(corpus, len(training.loop.rows), training.objective.tokens(training.loop.rows)[0])
     resumed_at = training.loop.state.step
     with on_fastest(backbone.decoder, training.adapter):
-        speed, learnt = training.fit(quiet, checkpoint_seconds)
+        speed, learnt = training.fit(quiet or not workers.is_first, checkpoint_seconds)
         before, after = training.finish()
     adapter = training.adapter.file()
     result = TrainingResult(
@@ -133,7 +140,7 @@ def train_skill(
         epochs=training.loop.state.epoch,
         tokens_per_second=speed,
         learnt_per_second=learnt,
-        replies=_replies(spec, backbone, adapter.scaled(spec.strength), home, seed),  # as the bot answers
+        replies=_replies(spec, backbone, adapter.scaled(spec.strength), home, seed) if workers.is_first else (),
         origin=corpus.origin,
         resumed_at=resumed_at,
         steps=training.loop.state.step,
@@ -141,12 +148,15 @@ def train_skill(
         patience=spec.train.patience,
         best_epoch=training.loop.state.best_epoch,
     )
-    _write(result, spec, backbone, adapter, seed, start)
-    remove_checkpoint(training.folder)
+    if workers.is_first:
+        _write(result, spec, backbone, adapter, seed, start)
+    workers.wait()
+    if workers.is_first:
+        remove_checkpoint(training.folder)
     return result
 
 
-def _checked(spec: SkillSpec, epochs: int | None, seed: int) -> int:
+def _checked(spec: SkillSpec, epochs: int | None, seed: int, accumulate: int) -> int:
     """The number of epochs, once the request is known to make sense."""
     if not spec.trainable:
         raise SpecError(f"skill {spec.name!r} is the backbone alone (adapter = false): there is nothing to train")
@@ -154,6 +164,8 @@ def _checked(spec: SkillSpec, epochs: int | None, seed: int) -> int:
         raise SettingError(f"epochs={epochs} is outside 1 to 1000")
     if not 0 <= seed < 2**31:
         raise SettingError(f"seed={seed} is outside 0 to {2**31 - 1}")
+    if not 1 <= accumulate <= 1024:
+        raise SettingError(f"accumulate={accumulate} is outside 1 to 1024")
     return epochs or spec.train.epochs
 
 
