@@ -77,7 +77,7 @@ def test_a_store_in_postgresql_comes_back(cluster: Cluster, tmp_path: Path) -> N
         run("restore-postgresql", tmp_path, **known)
         Store(place).append("anna", "again", Reply("Welcome back.", "wiki"))
         assert Store(place).history("anna").texts[::2] == ("hi", "again")
-        assert look(place, "SELECT count(*) FROM exchanges") == [(2,)]
+        assert look(place, "SELECT count(*) FROM turn") == [(2,)]
     finally:
         cluster.sql("DROP DATABASE IF EXISTS adapterbot WITH (FORCE)")
 
