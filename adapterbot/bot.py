@@ -9,7 +9,6 @@ message -> 1 history -> 2 care, manager.pick -> 3 knowledge.retrieve -> 4 prompt
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import threading
 import time
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
+from adapterbot.engine.request import Deadline
 from adapterbot.engine.scheduler import Scheduler
 from adapterbot.errors import AdapterbotError, AdapterError, InputError, KnowledgeError, kept_to
 from adapterbot.facts import Fact
@@ -155,7 +155,7 @@ class Bot:
         facts: Sequence[str | Fact] | None = None,
         region: str | None = None,
         stop: Stops = None,
-        deadline: float | None = None,
+        deadline: Deadline | float | None = None,
         **decode: Any,
     ) -> Reply:
         """Answer `message`, said after `history`, with the named skill or the one that the manager picks. A stack
@@ -164,7 +164,8 @@ class Bot:
         `facts` replace retrieval; `decode` overrides the skill's settings (see `turn.DECODE_SETTINGS`). A message that
         speaks of suicide, violence, an emergency and the like gets a fixed answer with the numbers of `region`, or else
         of the bot's, whatever the skill: see `Reply.care`. A reply ends before the first of the texts `stop`, but for
-        such a fixed answer. What a model has not said by `deadline`, a time of `time.monotonic()`, is not waited for.
+        such a fixed answer. What a model has not said by `deadline`, a time of `time.monotonic()`, is not waited for; a
+        `Deadline` can be brought forward by whoever leaves.
 
         Raises:
             InputError: the message is empty or not text, or the history is not one.
@@ -186,7 +187,7 @@ class Bot:
         facts: Sequence[str | Fact] | None = None,
         region: str | None = None,
         stop: Stops = None,
-        deadline: float | None = None,
+        deadline: Deadline | float | None = None,
         beats: bool = False,
         **decode: Any,
     ) -> Generator[str, None, Reply]:
@@ -200,12 +201,13 @@ class Bot:
         return stream if beats else _without_beats(stream)
 
     async def arespond(self, message: str, history: Past = None, **request: Any) -> Reply:
-        """`respond` for asyncio: takes and raises the same, and works in a thread.
+        """`respond` for asyncio: takes and raises the same. It works in a thread, which a task that is cancelled frees.
 
         Raises:
             BusyError: as many turns as may wait for a thread already (see `pool`).
         """
-        return await self.pool.run(lambda: self.respond(message, history, **request))
+        end = Deadline.of(request.pop("deadline", None))
+        return await self.pool.run(lambda: self.respond(message, history, deadline=end, **request), end.leave)
 
     def astream(self, message: str, history: Past = None, **request: Any) -> ReplyStream:
         """`stream` for asyncio: the pieces by `async for`, then the Reply as `.reply`; `.aclose()` stops the work.
@@ -213,7 +215,10 @@ class Bot:
         Raises:
             BusyError: as many turns as may wait for a thread already (see `pool`).
         """
-        return ReplyStream(self.pool, lambda: self.stream(message, history, beats=True, **request))
+        end = Deadline.of(request.pop("deadline", None))
+        return ReplyStream(
+            self.pool, lambda: self.stream(message, history, beats=True, deadline=end, **request), end.leave
+        )
 
     def respond_batch(self, requests: Sequence[Mapping[str, Any]]) -> list[Reply | AdapterbotError]:
         """Answer several requests, `{"message"}` and any other argument of `respond`, in one batch.
@@ -246,7 +251,7 @@ class Bot:
         region: str | None,
         decode: Mapping[str, Any],
         stop: Stops = None,
-        deadline: float | None = None,
+        deadline: Deadline | float | None = None,
     ) -> Turn:
         """Stages 1 to 4."""
         clock = _Clock()
@@ -272,8 +277,7 @@ class Bot:
         clock.note("route")
         found = self.source(spec.name).retrieve(now) if facts is None else given_facts(facts, spec, now)
         clock.note("knowledge")
-        end = math.inf if deadline is None else deadline
-        prepared = self.responder.prepare(spec, now, found, settings, choice.skill, end)
+        prepared = self.responder.prepare(spec, now, found, settings, choice.skill, Deadline.of(deadline))
         clock.note("prompt")
         return Turn(past.add_user(text), choice, prepared, warnings, clock.seconds, stops_of(stop))
 

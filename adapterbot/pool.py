@@ -23,6 +23,19 @@ LINE = 64  # turns that wait for a thread
 T = TypeVar("T")
 
 
+def nothing() -> None:
+    """What is done where nothing is to be done."""
+
+
+async def awaited(work: Future[T], left: Callable[[], None]) -> T:
+    """What `work` returns or raises; `left` is called where nobody waits for it any more."""
+    try:
+        return await asyncio.wrap_future(work)
+    except asyncio.CancelledError:
+        left()
+        raise
+
+
 class Pool:
     """Runs work in at most `threads` threads; at most `line` pieces of work wait, and who comes then is told so."""
 
@@ -44,13 +57,13 @@ class Pool:
         """Turns that wait for a thread."""
         return max(0, self._open - self._began)
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """What `work` returns or raises. Whoever is cancelled while it waits leaves the line.
+    async def run(self, work: Callable[[], T], left: Callable[[], None] = nothing) -> T:
+        """What `work` returns or raises. Whoever is cancelled leaves the line, or `left` is called to end the work.
 
         Raises:
             BusyError: the line is full.
         """
-        return await asyncio.wrap_future(self.submit(work))
+        return await awaited(self.submit(work), left)
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
         """`work` in the line, as a future; raises BusyError when the line is full."""
@@ -87,9 +100,16 @@ class ReplyStream:
     the work at its next token. `waited` is how many seconds it stood in line.
     """
 
-    def __init__(self, pool: Pool, open: Callable[[], Generator[str, None, Reply]]) -> None:
-        """`open` begins the turn; made inside a running event loop. Raises BusyError when the line is full."""
+    def __init__(
+        self, pool: Pool, open: Callable[[], Generator[str, None, Reply]], left: Callable[[], None] = nothing
+    ) -> None:
+        """`open` begins the turn, `left` ends what it waits for; made inside a running event loop.
+
+        Raises:
+            BusyError: the line is full.
+        """
         self._open = open
+        self._left = left
         self._loop = asyncio.get_running_loop()
         self._items: asyncio.Queue[Any] = asyncio.Queue()
         self._closed = False
@@ -124,8 +144,10 @@ class ReplyStream:
 
     async def aclose(self) -> None:
         """Stop: what stands in line leaves it, what is being made ends at its next token."""
-        self._closed = self._over = True
-        self.work.cancel()
+        if not self._over:
+            self._closed = self._over = True
+            self.work.cancel()
+            self._left()
 
     def _make(self) -> None:
         """In the thread: hand every piece over, then the reply or what went wrong."""

@@ -7,6 +7,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from adapterbot.engine.request import Deadline
 from adapterbot.errors import InputError, StoreError
 from adapterbot.history import READ, History
 from adapterbot.pool import Pool, ReplyStream
@@ -82,12 +83,17 @@ class Session:
         return reply
 
     async def arespond(self, message: str, **request: Any) -> Reply:
-        """`respond` for asyncio; raises BusyError as well, when too many turns wait for a thread."""
-        return await self._bot.pool.run(lambda: self.respond(message, **request))
+        """`respond` for asyncio; raises BusyError as well, when too many turns wait for a thread.
+
+        What a task asked that was cancelled before its reply was there is not remembered.
+        """
+        end = Deadline.of(request.pop("deadline", None))
+        return await self._bot.pool.run(lambda: self.respond(message, deadline=end, **request), end.leave)
 
     def astream(self, message: str, **request: Any) -> ReplyStream:
         """`stream` for asyncio (see `Bot.astream`). It is remembered once it is made, even if nobody reads it."""
-        return ReplyStream(self._bot.pool, lambda: self.stream(message, beats=True, **request))
+        end = Deadline.of(request.pop("deadline", None))
+        return ReplyStream(self._bot.pool, lambda: self.stream(message, beats=True, deadline=end, **request), end.leave)
 
     def undo(self) -> History:
         """Forget the last exchange; returns what is left.

@@ -18,15 +18,21 @@ def draft(backbone: Backbone, grown: Sample) -> Draft:
 def agreed_text(backbone: Backbone, drafts: Sequence[Sample]) -> str:
     """What all drafts of a request begin with, since they agreed; the last word may go on, half a character waits."""
     first = drafts[0]
-    return backbone.tokenizer.decode(first.ids[: first.agreed]).strip().rstrip("\ufffd").rstrip()
+    ids = settled(backbone, first.ids[: first.agreed])
+    return backbone.tokenizer.decode(ids).strip().rstrip("\ufffd").rstrip()
+
+
+def settled(backbone: Backbone, ids: Sequence[int]) -> Sequence[int]:
+    """The ids without the single bytes at their end, which may read otherwise once there are more of them."""
+    end = len(ids)
+    while end and backbone.tokenizer.is_byte(ids[end - 1]):
+        end -= 1
+    return ids[:end]
 
 
 def pieces(backbone: Backbone, grown: Sample, shown: str) -> str:
     """What can be shown of a growing sample beyond `shown`; incomplete characters and a space at the end wait."""
-    end = len(grown.ids)
-    while not grown.done and end and backbone.tokenizer.is_byte(grown.ids[end - 1]):
-        end -= 1
-    text = backbone.tokenizer.decode(grown.ids[:end]).strip()
+    text = backbone.tokenizer.decode(grown.ids if grown.done else settled(backbone, grown.ids)).strip()
     if not grown.done:
         text = text.rstrip("\ufffd").rstrip()
     return text[len(shown) :] if text.startswith(shown) else ""

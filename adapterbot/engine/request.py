@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
+from adapterbot.errors import LateError
 from adapterbot.network.backbone import Backbone
 from adapterbot.turn import Decode
 
 ENOUGH = 0.75  # of the drafts
+LATE = "the reply was not there in time; try again later"
+
+
+class Deadline:
+    """By when a reply has to be there, as a time of `time.monotonic()`; whoever waits for it may leave earlier."""
+
+    __slots__ = ("at",)
+
+    def __init__(self, at: float = math.inf) -> None:
+        """Never, unless a time is given."""
+        self.at = at
+
+    @classmethod
+    def of(cls, given: Deadline | float | None) -> Deadline:
+        """`given` itself, one at that time, or, for None, never."""
+        if isinstance(given, Deadline):
+            return given
+        return cls() if given is None else cls(given)
+
+    def leave(self) -> None:
+        """Nobody waits any more: the work ends at its next token. Safe to call from any thread."""
+        self.at = -math.inf
+
+    def check(self) -> None:
+        """Raises LateError where it has passed."""
+        if time.monotonic() >= self.at:
+            raise LateError(LATE)
 
 
 @dataclass(slots=True)
@@ -36,7 +65,7 @@ class Request:
     start: Sequence[int] = ()
     agree: int = 0  # after so many tokens all drafts go on from one beginning (see `agreement`); 0: never
     prefer: Callable[[Sequence[Sample]], Sequence[float]] | None = None  # how good drafts are so far; None: how likely
-    deadline: float = math.inf  # by time.monotonic(): what is not there then is not made any more
+    deadline: Deadline = field(default_factory=Deadline, compare=False)  # what is not there then is not made any more
     reading: Reading = field(default_factory=Reading, compare=False)  # written by the model's thread alone
 
 

@@ -18,7 +18,7 @@ import torch
 from adapterbot.engine.batch import Batch, Job
 from adapterbot.engine.prefill import Prefill
 from adapterbot.engine.prefix_cache import PrefixCache
-from adapterbot.engine.request import Request, Sample
+from adapterbot.engine.request import LATE, Request, Sample
 from adapterbot.errors import AdapterbotError, BusyError, LateError
 from adapterbot.network.adapters.bank import AdapterBank
 from adapterbot.network.backbone import Backbone
@@ -141,9 +141,9 @@ class Scheduler:
             return False
 
     def _is_off(self, job: Job, now: float) -> bool:
-        if not job.cancelled and now >= job.request.deadline:
+        if not job.cancelled and now >= job.request.deadline.at:
             job.cancelled = True
-            job.fail(LateError("the reply was not there in time; try again later"))
+            job.fail(LateError(LATE))
         return job.cancelled
 
     def _fits(self, job: Job) -> bool:

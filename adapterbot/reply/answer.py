@@ -6,14 +6,13 @@ Chat, training's sample replies and evaluation all answer by a `Responder`, so t
 from __future__ import annotations
 
 import contextlib
-import math
 import secrets
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from adapterbot.engine.drafts import agreed_text, draft, pieces
-from adapterbot.engine.request import Reading, Request, Sample
+from adapterbot.engine.request import Deadline, Reading, Request, Sample
 from adapterbot.engine.scheduler import Scheduler
 from adapterbot.errors import AdapterbotError
 from adapterbot.facts import Fact, PersonaLine
@@ -127,12 +126,12 @@ class Responder:
         facts: Iterable[Fact],
         decode: Decode | None = None,
         adapter: str | None = None,
-        deadline: float = math.inf,
+        deadline: Deadline | None = None,
     ) -> Prepared:
         """Stage 4: the prompt for a reply to `history`, and what the engine is asked.
 
         `decode` are the settings, else those of the skill; without a seed one is drawn. `adapter` is the skill's, or a
-        stack or an average (see `spec.mixing`). `deadline`: see `engine.request.Request`.
+        stack or an average (see `spec.mixing`). `deadline`: None is never.
         """
         facts = tuple(facts)
         decode = decode or spec.decode
@@ -152,7 +151,7 @@ class Responder:
             reply=prompt.reply,
             agree=AGREED if agrees(spec, evidence, facts) else 0,
             prefer=lambda going: self._scores(situation, going),
-            deadline=deadline,
+            deadline=deadline or Deadline(),
         )
         return Prepared(spec, history, facts, prompt, request, situation, told(facts))
 

@@ -7,13 +7,13 @@ acts on all of them. T tokens, V vocabulary.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from adapterbot.engine.request import Request
+from adapterbot.engine.drafts import settled
+from adapterbot.engine.request import Deadline, Request
 from adapterbot.engine.scheduler import Scheduler
 from adapterbot.errors import InputError, TooLongError
 from adapterbot.network.adapters.bank import AdapterBank
@@ -37,7 +37,7 @@ class Opening:
     seed: int
     adapter: str | None = None
     stops: tuple[str, ...] = ()
-    deadline: float = math.inf  # see `engine.request.Request`
+    deadline: Deadline = field(default_factory=Deadline, compare=False)
 
     @staticmethod
     def ids_of(backbone: Backbone, prompt: str | Sequence[int], room: int) -> tuple[int, ...]:
@@ -101,7 +101,8 @@ def continued(
     with contextlib.closing(scheduler.stream(bank, request)) as growing:
         for samples in growing:
             grown = samples[0]
-            whole = tokenizer.decode([*opening.ids, *grown.ids])[len(before) :]
+            there = grown.ids if grown.done else settled(backbone, grown.ids)
+            whole = tokenizer.decode([*opening.ids, *there])[len(before) :]
             text = whole if grown.done else whole.rstrip("\ufffd")  # half a character waits
             if text.strip() and (refused := guard.draft(text, (before[-SAID:],))):
                 ids = _making(backbone, opening, grown.ids, shown)
@@ -123,8 +124,10 @@ def _making(backbone: Backbone, opening: Opening, ids: Sequence[int], text: str)
     """The first of the ids, as many as it takes to make up `text`."""
     decode = backbone.tokenizer.decode
     before = len(decode(opening.ids))
-    count = next(n for n in range(len(ids) + 1) if len(decode([*opening.ids, *ids[:n]])) - before >= len(text))
-    return tuple(ids[:count])
+    for count in range(len(ids)):
+        if decode([*opening.ids, *ids[:count]])[before:].startswith(text):
+            return tuple(ids[:count])
+    return tuple(ids)
 
 
 @torch.inference_mode()

@@ -79,11 +79,14 @@ class Gate:
             await self.app(scope, receive, send)
             return
         passing = _Passing(scope, send)
+        path = scope["path"]
+        ours = path.startswith(API) or path in OPEN
+        if ours and passing.method == "HEAD":  # what GET answers, but for its body
+            scope = {**scope, "method": "GET"}
         structlog.contextvars.bind_contextvars(request_id=passing.id)
         try:
             if not await self._refused(scope, receive, passing):
-                path = scope["path"]
-                chosen = self.app if path.startswith(API) or path in OPEN else self._page
+                chosen = self.app if ours else self._page
                 await chosen(scope, _limited(receive), passing.send)
         except Exception as error:
             refusal = answer_of(error)
@@ -119,15 +122,16 @@ class Gate:
         seconds = time.perf_counter() - passing.started
         self._metrics.answered(route, status, seconds)
         caller = scope.get("state", {}).get("caller", Caller())
-        log.info("answered", method=scope["method"], route=route, status=status, s=round(seconds, 4), key=caller.key)
+        log.info("answered", method=passing.method, route=route, status=status, s=round(seconds, 4), key=caller.key)
 
 
 class _Passing:
-    """One request on its way: its id, and the status that was sent."""
+    """One request on its way: its id and method, and the status that was sent."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         given = Headers(scope=scope).get("x-request-id", "")
         self.id = given if ID.fullmatch(given) else uuid.uuid4().hex
+        self.method = str(scope["method"])
         self.status: int | None = None
         self.started = time.perf_counter()
         self._send = send
@@ -137,6 +141,8 @@ class _Passing:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             MutableHeaders(scope=message)["x-request-id"] = self.id
+        elif self.method == "HEAD":
+            message = {**message, "body": b""}
         await self._send(message)
 
 

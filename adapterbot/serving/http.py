@@ -97,10 +97,11 @@ def api(bot: Bot, keys: KeyStore, settings: Settings | None = None, page: FastAP
     app.state.kept = responses.Kept()
     app.state.begun = Begun()
     app.state.stopping = False
-    tell_all(app)
     openai = (chat, completions, responses, embeddings, models)
-    for routes in (health, *(module.routes for module in openai), native.routes, login.routes):
-        app.include_router(routes)
+    routers = (health, *(module.routes for module in openai), native.routes, login.routes)
+    tell_all(app, [*app.routes, *(route for router in routers for route in router.routes)])
+    for router in routers:
+        app.include_router(router)
     doors = Doors.of(settings.host, settings.hosts, settings.origins)
     app.add_middleware(Gate, access=access, doors=doors, metrics=metrics, page=page)
     if settings.origins:

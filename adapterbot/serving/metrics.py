@@ -41,7 +41,7 @@ class Metrics:
         self._requests = Counter("requests", "Requests answered", ["route", "status"], **named)
         self._request_seconds = Histogram("request_seconds", "From request to answer", buckets=SECONDS, **named)
         self._replies = Counter("replies", "Replies made", ["skill", "routed_by"], **named)
-        self._cut = Counter("replies_cut", "Streams that were left before their end", **named)
+        self._cut = Counter("replies_cut", "Replies that were left before their end", **named)
         self._first = Histogram("first_token_seconds", "To the first words", ["skill"], buckets=SECONDS, **named)
         self._token = Histogram("token_seconds", "Per token of a reply", ["skill"], buckets=TOKEN_SECONDS, **named)
         self._queue = Histogram("queue_seconds", "In the line, before a reply is begun", buckets=SECONDS, **named)

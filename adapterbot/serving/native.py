@@ -42,7 +42,7 @@ class Message(BaseModel):
     skill: str | None = None
     facts: list[str] | None = Field(None, max_length=64, description="Facts to answer from, in place of retrieval.")
     region: str | None = None
-    stream: bool = False
+    stream: bool | None = None
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
@@ -176,7 +176,7 @@ async def forget(session: str, request: Request) -> Response:
     return Answer({"id": session, "deleted": True})
 
 
-async def _answer(request: Request, ask: Ask, stream: bool) -> Response:
+async def _answer(request: Request, ask: Ask, stream: bool | None) -> Response:
     turns = turns_of(request.app.state)
     if stream:
         return events(_told(await while_there(request, turns.stream(ask))), done=False)

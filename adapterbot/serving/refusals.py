@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 
 from adapterbot.errors import AdapterbotError, BusyError, InputError, LateError, SettingError, UnknownNameError, shorten
 
@@ -133,8 +134,11 @@ def answer_of(error: Exception) -> Answer:
     return Answer(refusal.to_dict(), refusal.status, refusal.headers)
 
 
-def tell_all(app: FastAPI) -> None:
-    """Let `app` tell its own errors and the framework's in this form; what nobody expected, the gate tells."""
+def tell_all(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Let `app`, which has these routes, tell its own errors and the framework's in this form.
+
+    What nobody expected, the gate tells.
+    """
 
     async def plain(_: Request, error: Exception) -> Response:
         return answer_of(error)
@@ -146,7 +150,8 @@ def tell_all(app: FastAPI) -> None:
             405: f"{shorten(request.url.path)} does not take {shorten(request.method)}",
         }
         message = known.get(error.status_code, str(error.detail))
-        return answer_of(ApiError(error.status_code, message, headers=error.headers))
+        headers = {"allow": allowed(routes, request)} if error.status_code == 405 else error.headers
+        return answer_of(ApiError(error.status_code, message, headers=headers))
 
     async def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -156,6 +161,15 @@ def tell_all(app: FastAPI) -> None:
     app.add_exception_handler(AdapterbotError, plain)
     app.add_exception_handler(HTTPException, framework)
     app.add_exception_handler(RequestValidationError, invalid)
+
+
+def allowed(routes: Sequence[BaseRoute], request: Request) -> str:
+    """The methods that a path takes, all routes of it together; HEAD wherever GET is."""
+    methods = set[str]()
+    for route in routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= set(getattr(route, "methods", None) or ())
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
 def _invalid(faults: Sequence[Any]) -> ApiError:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import math
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -14,9 +15,10 @@ import structlog
 from starlette.requests import Request
 
 from adapterbot.bot import Bot
+from adapterbot.engine.request import Deadline
 from adapterbot.errors import BusyError
 from adapterbot.history import History
-from adapterbot.pool import ReplyStream
+from adapterbot.pool import ReplyStream, awaited, nothing
 from adapterbot.serving.metrics import Metrics
 from adapterbot.serving.refusals import ApiError
 from adapterbot.turn import Reply
@@ -49,21 +51,24 @@ class Turns:
     async def reply(self, ask: Ask) -> Reply:
         """The whole reply; raises what `Bot.arespond` raises."""
         started = time.perf_counter()
-        request = ask.request | {"deadline": self.deadline()}
-        if ask.session is None:
-            reply = await self.bot.arespond(ask.message, ask.history, **request)
-        else:
-            order = self._order(ask.session)
-            await order.enter()
-            try:  # a thread that has begun goes on whoever leaves, hence the order is kept until it ends
-                work = asyncio.ensure_future(self.bot.session(ask.session).arespond(ask.message, **request))
-                work.add_done_callback(order.leave)
-            except BaseException:
-                order.leave()
-                raise
-            reply = await asyncio.shield(work)
+        try:
+            reply = await self._whole(ask)
+        except asyncio.CancelledError:
+            self._metrics.cut()
+            raise
         self._note(reply, waited=time.perf_counter() - started - reply.timings.get("total", 0.0))
         return reply
+
+    async def _whole(self, ask: Ask) -> Reply:
+        deadline = self.deadline()
+        request = ask.request | {"deadline": deadline}
+        if ask.session is None:
+            return await self.bot.arespond(ask.message, ask.history, **request)
+        session = self.bot.session(ask.session)
+        async with self._order(ask.session) as order:
+            work = self.bot.pool.submit(lambda: session.respond(ask.message, **request))
+            order.keep(work)
+        return await awaited(work, deadline.leave)
 
     async def stream(self, ask: Ask) -> Pieces:
         """The reply in pieces, its first one waited for: what goes wrong before it is raised here."""
@@ -71,15 +76,9 @@ class Turns:
         if ask.session is None:
             begun = self.bot.astream(ask.message, ask.history, **request)
         else:
-            order = self._order(ask.session)
-            await order.enter()
-            try:
+            async with self._order(ask.session) as order:
                 begun = self.bot.session(ask.session).astream(ask.message, **request)
-            except BaseException:
-                order.leave()
-                raise
-            loop = asyncio.get_running_loop()
-            begun.work.add_done_callback(lambda _: loop.call_soon_threadsafe(order.leave))
+                order.keep(begun.work)
         pieces = Pieces(begun, self)
         try:
             await pieces.begin()
@@ -88,13 +87,13 @@ class Turns:
             raise
         return pieces
 
-    def deadline(self) -> float:
-        """By when what is asked now has to be there, the time in line included; of `time.monotonic()`."""
-        return math.inf if self._timeout is None else time.monotonic() + self._timeout
+    def deadline(self) -> Deadline:
+        """By when what is asked now has to be there, the time in line included."""
+        return Deadline() if self._timeout is None else Deadline(time.monotonic() + self._timeout)
 
-    async def work(self, work: Callable[[], T]) -> T:
-        """What `work` returns or raises, after what stands in line before it."""
-        return await self.bot.pool.run(work)
+    async def work(self, work: Callable[[], T], left: Callable[[], None] = nothing) -> T:
+        """What `work` returns or raises, after what stands in line before it; `left` as of `Pool.run`."""
+        return await self.bot.pool.run(work, left)
 
     def tokens(self, text: str) -> int:
         """How many tokens `text` has."""
@@ -148,13 +147,16 @@ class Pieces:
 
 
 class _Order:
-    """The messages of one session, one after the other; who waits is counted."""
+    """The messages of one session, one after the other; who waits is counted.
+
+    `async with` waits for one's turn, in which the work is begun; `keep` says until when the turn is one's own.
+    """
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
         self._inside = 0
 
-    async def enter(self) -> None:
+    async def __aenter__(self) -> _Order:
         """Wait for one's turn; raises BusyError when too many wait already."""
         if self._inside >= MOST_IN_ORDER:
             raise BusyError(f"{self._inside} messages of this session wait already; send the next after their replies")
@@ -164,9 +166,24 @@ class _Order:
         except BaseException:
             self._inside -= 1
             raise
+        return self
 
-    def leave(self, _: object = None) -> None:
-        """Let the next one in."""
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """What could not be begun is over."""
+        if kind is not None:
+            self._leave()
+
+    def keep(self, work: Future[Any]) -> None:
+        """The next one may come once no thread works on it any more, whoever has left by then."""
+        loop = asyncio.get_running_loop()
+
+        def over(_: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._leave)
+
+        work.add_done_callback(over)
+
+    def _leave(self) -> None:
         self._inside -= 1
         self._lock.release()
 
@@ -186,8 +203,13 @@ async def while_there(request: Request, work: Awaitable[T]) -> T:
 
 
 async def all_replies(turns: Turns, asks: Sequence[Ask]) -> list[Reply]:
-    """The replies to several asks, made side by side; the first error of them is raised."""
-    return list(await asyncio.gather(*(turns.reply(ask) for ask in asks)))
+    """The replies to several asks, made side by side; the first error of them is raised, and ends the others."""
+    tasks = [asyncio.ensure_future(turns.reply(ask)) for ask in asks]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def _gone(request: Request) -> None:

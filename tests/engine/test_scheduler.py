@@ -19,7 +19,7 @@ from torch import Tensor
 
 from adapterbot.engine import scheduler as module
 from adapterbot.engine.prefix_cache import PrefixCache
-from adapterbot.engine.request import Request, Sample
+from adapterbot.engine.request import Deadline, Request, Sample
 from adapterbot.engine.scheduler import ROWS, Scheduler
 from adapterbot.errors import BusyError, LateError
 from adapterbot.network.adapters.bank import AdapterBank
@@ -228,8 +228,8 @@ def test_closing_a_stream_stops_the_work(bank: AdapterBank) -> None:
 
 def test_a_reply_that_is_not_there_in_time_is_not_made(bank: AdapterBank) -> None:
     scheduler = Scheduler(bank.backbone)
-    late = request("wide", 1, deadline=time.monotonic() - 1)
-    fine = request("wide", 2, deadline=time.monotonic() + 600)
+    late = request("wide", 1, deadline=Deadline(time.monotonic() - 1))
+    fine = request("wide", 2, deadline=Deadline(time.monotonic() + 600))
     missed, found = scheduler.attempts(bank, [late, fine])
     assert isinstance(missed, LateError)
     assert not isinstance(found, Exception)

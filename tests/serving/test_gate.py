@@ -12,10 +12,16 @@ import httpx
 import pytest
 import structlog
 from fastapi.testclient import TestClient
+from pydantic import BaseModel
 
 from adapterbot.bot import Bot
 from adapterbot.serving import gate, http
 from adapterbot.serving.gate import Doors
+from adapterbot.serving.native import Question
+from adapterbot.serving.openai.chat import ChatRequest
+from adapterbot.serving.openai.completions import CompletionRequest
+from adapterbot.serving.openai.embeddings import EmbeddingRequest
+from adapterbot.serving.openai.responses import ResponseRequest
 from adapterbot.storage.keys import KeyStore
 
 CHAT = "/v1/chat/completions"
@@ -118,6 +124,34 @@ BODIES = [
 ]
 
 
+POSTS = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/respond")
+
+
+@pytest.mark.parametrize("path", POSTS)
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b'[{"input": "Hi"}]', b'"text"', b"3", b"true"])
+def test_a_body_that_is_no_object_is_refused_by_every_route(web: httpx.Client, path: str, body: bytes) -> None:
+    answer = web.post(path, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["message"] == "the body has to be a JSON object (content-type: application/json)"
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "needed"),
+    [
+        ("/v1/chat/completions", ChatRequest, {"messages": HELLO["messages"]}),
+        ("/v1/completions", CompletionRequest, {"prompt": "Hello"}),
+        ("/v1/responses", ResponseRequest, {"input": "Hello"}),
+        ("/v1/embeddings", EmbeddingRequest, {"input": "Hello"}),
+        ("/v1/respond", Question, {"message": "Hello"}),
+    ],
+)
+def test_null_is_as_good_as_absent(web: httpx.Client, path: str, form: type[BaseModel], needed: dict[str, Any]) -> None:
+    nulls: dict[str, Any] = dict.fromkeys(form.model_fields)
+    few = {name: 1 for name in ("max_tokens", "drafts") if name in nulls}
+    answer = web.post(path, json=nulls | few | needed)
+    assert answer.status_code == 200, answer.text
+
+
 @pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
 def test_what_is_no_request_is_refused_in_form(web: httpx.Client, body: bytes) -> None:
     answer = web.post(CHAT, content=body, headers={"content-type": "application/json"})
@@ -180,6 +214,43 @@ def test_wrong_places_are_told_in_form(web: httpx.Client, method: str, path: str
     answer = web.request(method, path)
     assert answer.status_code == status
     assert answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("PUT", "/v1/models", "GET, HEAD"),
+        ("OPTIONS", "/v1/models", "GET, HEAD"),
+        ("OPTIONS", CHAT, "POST"),
+        ("GET", CHAT, "POST"),
+        ("PATCH", "/v1/sessions", "GET, HEAD, POST"),
+        ("POST", "/v1/responses/resp_1", "DELETE, GET, HEAD"),
+        ("TRACE", "/healthz", "GET, HEAD"),
+    ],
+)
+def test_another_method_is_told_in_form(web: httpx.Client, method: str, path: str, allow: str) -> None:
+    answer = web.request(method, path)
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == allow
+    error = answer.json()["error"]
+    assert error["message"] == f"{path} does not take {method}"
+    assert error["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/v1/models", "/v1/models/adapterbot", "/v1/sessions", CHAT])
+def test_head_tells_what_get_would(web: httpx.Client, path: str) -> None:
+    """As those ask who only look whether a server is there."""
+    whole, head = web.get(path), web.head(path)
+    assert head.status_code == whole.status_code
+    assert head.content == b""
+    assert head.headers["content-type"] == whole.headers["content-type"]
+    assert head.headers["x-request-id"] != whole.headers["x-request-id"]
+    if whole.is_success:
+        assert head.headers["content-length"] == str(len(whole.content))
+
+
+def test_no_model_has_no_name(web: httpx.Client) -> None:
+    assert web.get("/v1/models/").status_code == 404
 
 
 def test_what_nobody_expected_is_told_without_details(

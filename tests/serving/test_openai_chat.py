@@ -173,6 +173,10 @@ def test_null_is_absent_and_unknown_fields_are_passed_over(web: httpx.Client) ->
     [
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
         ({"functions": [{"name": "f"}]}, "functions"),
+        ({"function_call": {"name": "f"}}, "function_call"),
+        ({"audio": {"voice": "alloy", "format": "wav"}}, "audio"),
+        ({"response_format": "json"}, "response_format"),
+        ({"stream_options": []}, "stream_options"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format"),
         ({"logprobs": True}, "logprobs"),
@@ -224,8 +228,11 @@ def test_tools_that_may_not_be_called_need_no_refusal(web: httpx.Client) -> None
     tools = [{"type": "function", "function": {"name": "f"}}]
     body = {"messages": HELLO, "tools": tools, "tool_choice": "none", "max_tokens": 2, "drafts": 1}
     assert web.post("/v1/chat/completions", json=body).status_code == 200
-    body |= {"tools": [], "tool_choice": "auto", "response_format": {"type": "text"}}
+    body |= {"tool_choice": {"type": "none"}, "functions": [{"name": "f"}], "function_call": "none"}
     assert web.post("/v1/chat/completions", json=body).status_code == 200
+    body |= {"tools": [], "tool_choice": "auto", "functions": None, "function_call": None}
+    for form in ({"type": "text"}, {"type": None}, {}):
+        assert web.post("/v1/chat/completions", json=body | {"response_format": form}).status_code == 200
 
 
 def test_errors_become_the_clients_exceptions(client: openai.OpenAI) -> None:

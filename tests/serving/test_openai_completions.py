@@ -147,6 +147,8 @@ def test_a_stop_ends_it_and_counts_no_token_behind_it(client: openai.OpenAI) -> 
         ({"prompt": None}, "prompt"),
         ({"prompt": {"a": 1}}, "prompt"),
         ({"prompt": ["a", [1, 2]]}, "prompt"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"suffix": "end"}, "suffix"),
         ({"best_of": 3}, "best_of"),
         ({"logprobs": 21}, "logprobs"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -28,6 +29,25 @@ def test_vectors_are_the_encoders_whatever_the_form(client: openai.OpenAI, web: 
     assert near > far
 
 
+def test_null_is_absent_and_unknown_fields_are_passed_over(web: httpx.Client) -> None:
+    nulls = dict.fromkeys(("model", "encoding_format", "dimensions", "user", "input_type"))
+    plain = web.post("/v1/embeddings", json={"input": TEXTS[0]}).json()
+    for more in (nulls, {"user": "u1", "nobody_knows": {"deep": [1]}, "dimensions": 384}):
+        assert web.post("/v1/embeddings", json={"input": [TEXTS[0]]} | more).json() == plain
+    coded = web.post("/v1/embeddings", json={"input": TEXTS[0], "encoding_format": "base64"}).json()["data"][0]
+    numbers = np.frombuffer(base64.b64decode(coded["embedding"]), dtype="<f4")
+    np.testing.assert_allclose(numbers, plain["data"][0]["embedding"], atol=1e-7)
+    assert plain["usage"] == {"prompt_tokens": 7, "total_tokens": 7}
+
+
+def test_more_texts_than_are_read_at_a_time_keep_their_order(web: httpx.Client) -> None:
+    texts = [f"number {i}" if i % 2 else f"the {i} of all numbers" for i in range(70)]
+    found = web.post("/v1/embeddings", json={"input": texts}).json()["data"]
+    assert [entry["index"] for entry in found] == list(range(70))
+    expected = minilm().encode(texts).numpy()
+    np.testing.assert_allclose([entry["embedding"] for entry in found], expected, atol=1e-5)
+
+
 def test_a_text_that_is_cut_is_told(web: httpx.Client) -> None:
     answer = web.post("/v1/embeddings", json={"input": ["short", "word " * 700]}).json()
     assert answer["adapterbot"]["warnings"] == ["of input[1] the first 256 tokens were read"]
@@ -42,6 +62,15 @@ def test_a_text_that_is_cut_is_told(web: httpx.Client) -> None:
         ({"input": [1, 2]}, 400),
         ({"input": [[1, 2]]}, 400),
         ({"input": None}, 400),
+        ({"input": ["a", None]}, 400),
+        ({"input": ["a", 5]}, 400),
+        ({"input": {"text": "a"}}, 400),
+        ({"input": True}, 400),
+        ({"input": [1.5]}, 400),
+        ({"input": [[]]}, 400),
+        ({"dimensions": 0}, 400),
+        ({"dimensions": "many"}, 400),
+        ({"model": 5}, 400),
         ({"input": ["a"] * 513}, 400),
         ({"dimensions": 256}, 400),
         ({"encoding_format": "binary"}, 400),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -11,8 +12,12 @@ from conftest import make_bot
 from servers import serving
 
 from adapterbot.bot import Bot
+from adapterbot.errors import ReplyError
+from adapterbot.history import History
 from adapterbot.home import Home
 from adapterbot.network.backbone import Backbone
+from adapterbot.serving.openai.responses import Kept
+from adapterbot.serving.refusals import ApiError
 from adapterbot.storage.keys import KeyStore
 
 SHORT: dict[str, Any] = {"model": "adapterbot/persona", "max_output_tokens": 6, "extra_body": {"drafts": 1, "seed": 1}}
@@ -111,6 +116,23 @@ def test_no_other_key_reads_a_response(tiny: Backbone, home: Home) -> None:
         ({"input": [1]}, "input"),
         ({"input": [{"role": "assistant", "content": "Hi"}]}, "input"),
         ({"input": [{"type": "function_call_output", "call_id": "1", "output": "x"}]}, "input"),
+        ({"input": ["Hi"]}, "input"),
+        ({"input": {"role": "user", "content": "Hi"}}, "input"),
+        ({"input": [{"role": "user", "content": None}]}, "input"),
+        ({"input": [{"type": "message", "content": "Hi"}]}, "input"),
+        ({"input": [{"role": "user", "content": [{"type": "input_text", "text": None}]}]}, "input"),
+        ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "data:,"}]}]}, "input"),
+        ({"input": ""}, None),
+        ({"instructions": ["Be kind."]}, "instructions"),
+        ({"previous_response_id": 5}, "previous_response_id"),
+        ({"include": ["message.output_text.logprobs"]}, "include"),
+        ({"logprobs": True}, "logprobs"),
+        ({"functions": [{"name": "f"}]}, "functions"),
+        ({"function_call": {"name": "f"}}, "function_call"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"text": {"format": "json"}}, "text"),
+        ({"text": "json"}, "text"),
+        ({"metadata": [1]}, "metadata"),
         ({"tools": [{"type": "web_search"}]}, "tools"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"top_logprobs": 2}, "top_logprobs"),
@@ -127,3 +149,87 @@ def test_what_cannot_be_honoured_is_refused(web: httpx.Client, change: dict[str,
     answer = web.post("/v1/responses", json={"input": "Hello", "drafts": 1, "max_output_tokens": 2} | change)
     assert answer.status_code == 400, answer.text
     assert (answer.json()["error"]["param"] or "").partition(".")[0] == (param or "")
+
+
+def test_what_asks_for_nothing_is_passed_over(web: httpx.Client) -> None:
+    given = {
+        "nobody_knows": {"deep": [1, 2]},
+        "include": ["reasoning.encrypted_content"],
+        "reasoning": {"effort": "high"},
+        "stream_options": {"include_obfuscation": False},
+        "text": {"format": {"type": None}, "verbosity": "low"},
+        "tools": [{"type": "web_search"}],
+        "tool_choice": {"type": "none"},
+        "parallel_tool_calls": True,
+        "previous_response_id": "",
+    }
+    answer = web.post("/v1/responses", json=given | {"input": "Hello", "drafts": 1, "max_output_tokens": 2})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["model"] == "adapterbot"
+    assert (answer.json()["tools"], answer.json()["instructions"], answer.json()["store"]) == ([], None, True)
+
+
+def test_what_nobody_said_is_passed_over(client: openai.OpenAI, shared_bot: Bot) -> None:
+    talk: list[Any] = [
+        {"role": "user", "content": "Hi!"},
+        {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": "sunny"},
+        {"type": "item_reference", "id": "msg_1"},
+        {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+        {"type": "message", "role": "assistant", "id": None, "content": [{"type": "output_text", "text": "Hello."}]},
+        {"role": "user", "content": [{"type": "input_text", "text": "And"}, {"type": "input_text", "text": "you?"}]},
+    ]
+    done = client.responses.create(input=talk, **SHORT)
+    assert done.output_text == shared_bot.respond("And\nyou?", [["Hi!", "Hello."]], **SAME).text
+
+
+def test_instructions_are_of_one_response_alone(client: openai.OpenAI) -> None:
+    first = client.responses.create(input="Hello there", instructions="Be kind.", metadata={"a": "b"}, **SHORT)
+    assert (first.instructions, first.metadata) == ("Be kind.", {"a": "b"})
+    second = client.responses.create(input="And you?", previous_response_id=first.id, **SHORT)
+    assert (second.instructions, second.metadata, second.previous_response_id) == (None, {}, first.id)
+
+
+def test_events_name_their_places(client: openai.OpenAI) -> None:
+    events: list[Any] = list(client.responses.create(input="Hello there", stream=True, **SHORT))
+    ids = {event.response.id for event in events if hasattr(event, "response")}
+    assert len(ids) == 1
+    added = next(event for event in events if event.type == "response.output_item.added")
+    assert (added.item.status, added.item.content) == ("in_progress", [])
+    placed = [event for event in events if hasattr(event, "content_index")]
+    assert {(event.item_id, event.output_index, event.content_index) for event in placed} == {(added.item.id, 0, 0)}
+    done = next(event for event in events if event.type == "response.output_item.done")
+    assert [item.to_dict() for item in events[-1].response.output] == [done.item.to_dict()]
+    assert events[0].response.usage is None
+    assert client.responses.retrieve(*ids).output_text == events[-1].response.output_text
+
+
+def test_what_goes_wrong_on_the_way_is_an_event(
+    client: openai.OpenAI, web: httpx.Client, shared_bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        yield "Well"
+        raise ReplyError("no numbers")
+
+    monkeypatch.setattr(shared_bot, "stream", broken)
+    lines = web.post("/v1/responses", json={"input": "Hello", "stream": True}).text.splitlines()
+    kinds = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
+    last = json.loads([line for line in lines if line.startswith("data: ")][-1].removeprefix("data: "))
+    assert kinds[-2:] == ["response.output_text.delta", "error"]
+    assert last["sequence_number"] == len(kinds) - 1
+    assert (last["type"], last["message"], last["code"]) == ("error", "no numbers", "cannot_answer")
+    with pytest.raises(openai.APIError, match="no numbers"):
+        list(client.responses.create(input="Hello", stream=True))
+
+
+def test_responses_are_kept_within_a_limit() -> None:
+    kept = Kept(most=10_000)
+    for number in range(20):
+        kept.keep("anna", {"id": f"r{number}", "instructions": "x" * 900}, History().add_user("y" * 900))
+    with pytest.raises(ApiError, match="no response 'r14'"):
+        kept.find("anna", "r14", "id")
+    for number in range(15, 20):
+        assert kept.find("anna", f"r{number}", "id")[1].last_user
+        kept.forget("anna", f"r{number}")
+    kept.keep("anna", {"id": "large", "instructions": "x" * 9000}, History())
+    assert kept.find("anna", "large", "id"), "what was forgotten takes no room"

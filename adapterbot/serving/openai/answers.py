@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from adapterbot.serving.refusals import ErrorBody
+
 Finish = Literal["stop", "length"]
 
 
@@ -270,6 +272,7 @@ class ResponseEvent(BaseModel):
         "response.output_item.done",
         "response.completed",
         "response.incomplete",
+        "error",
     ]
     sequence_number: int
     response: ResponseAnswer | None = None
@@ -281,6 +284,10 @@ class ResponseEvent(BaseModel):
     delta: str | None = None
     text: str | None = None
     logprobs: list[Any] | None = None
+    code: str | None = None
+    message: str | None = None
+    param: str | None = None
+    error: ErrorBody | None = None
 
 
 EVENTS: tuple[type[BaseModel], ...] = (ChatChunk, Completion, ResponseEvent)

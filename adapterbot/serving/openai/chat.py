@@ -22,12 +22,11 @@ from adapterbot.serving.openai.wire import (
     finish_reason,
     identifier,
     inside,
-    must_call,
     now,
     turns_of,
     usage,
 )
-from adapterbot.serving.refusals import REFUSALS, Answer, ApiError, ErrorAnswer
+from adapterbot.serving.refusals import REFUSALS, Answer, ErrorAnswer
 from adapterbot.serving.turns import Ask, Pieces, Turns, all_replies, while_there
 from adapterbot.turn import Reply
 
@@ -40,11 +39,8 @@ class ChatRequest(Sampling):
     messages: list[dict[str, Any]] = Field(min_length=1, max_length=MOST_MESSAGES)
     max_completion_tokens: int | None = Field(None, description="The newer name of max_tokens, and stronger.")
     stream_options: StreamOptions | None = None
-    tools: list[Any] | None = None
-    tool_choice: Any = None
-    functions: list[Any] | None = None
-    response_format: dict[str, Any] | None = None
     modalities: list[str] | None = None
+    audio: Any = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
     web_search_options: Any = None
@@ -54,26 +50,15 @@ class ChatRequest(Sampling):
         newer = self.max_completion_tokens
         return super().most_tokens() if newer is None else ("max_completion_tokens", newer)
 
-    def check(self) -> None:
-        """Refuse what a bot of skills cannot do.
-
-        Raises:
-            ApiError: 400, and what the field may hold.
-        """
-        wanted = {
-            "tools": bool(self.tools) and self.tool_choice != "none",
-            "tool_choice": must_call(self.tool_choice),
-            "functions": bool(self.functions),
+    def unsupported(self) -> dict[str, bool]:
+        """Probabilities, searches and sounds as well."""
+        return super().unsupported() | {
             "logprobs": bool(self.logprobs),
             "top_logprobs": bool(self.top_logprobs),
             "web_search_options": self.web_search_options is not None,
             "modalities": any(kind != "text" for kind in self.modalities or ()),
-            "response_format": (self.response_format or {}).get("type", "text") != "text",
+            "audio": self.audio is not None,
         }
-        for name, asked in wanted.items():
-            if asked:
-                text = f"{name} is not supported: this bot answers in plain text and calls no tools; leave it out"
-                raise ApiError(400, text, param=name, code="unsupported_parameter")
 
 
 @routes.post("/chat/completions", response_model=None, responses=answers(ChatCompletion, [ChatChunk, ErrorAnswer]))

@@ -16,6 +16,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from adapterbot.bot import Bot
+from adapterbot.engine.request import Deadline
 from adapterbot.errors import InputError, TooLongError
 from adapterbot.pool import ReplyStream
 from adapterbot.reply.continuation import Continuation, Opening, Token, continued, scored
@@ -68,6 +69,7 @@ class CompletionRequest(Sampling):
 
     def check(self) -> None:
         """Raises ApiError (400) for what cannot be done."""
+        super().check()
         if self.suffix:
             raise ApiError(400, "suffix is not supported: texts are gone on with at their end", param="suffix")
         if self.best_of is not None and self.best_of != self.choices():
@@ -80,7 +82,7 @@ class CompletionRequest(Sampling):
         if self.logprobs is not None and self.stream:
             raise ApiError(400, "logprobs come with whole texts alone; leave out stream", param="logprobs")
 
-    def openings(self, bot: Bot, deadline: float) -> list[Opening]:
+    def openings(self, bot: Bot, deadline: Deadline) -> list[Opening]:
         """What the model is asked, each prompt once per choice."""
         adapter = adapter_of(bot, self.model)
         seed = secrets.randbelow(2**31)
@@ -175,7 +177,7 @@ class Writing:
         def open() -> Any:
             return continued(bot.scheduler, bot.bank, opening, bot.guard)
 
-        return ReplyStream(bot.pool, open)
+        return ReplyStream(bot.pool, open, opening.deadline.leave)
 
     async def chunks(self, first: ReplyStream, openings: list[Opening]) -> AsyncGenerator[dict[str, Any]]:
         """The choices one after the other, each with its reason to finish last; then the usage."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 from typing import Any, Literal
 
+import torch
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
+from torch import Tensor
 
+from adapterbot.engine.request import Deadline
 from adapterbot.errors import UnknownNameError
-from adapterbot.manager.bert import MAX_TOKENS, BertEncoder
+from adapterbot.manager.bert import BATCH, MAX_TOKENS, BertEncoder
 from adapterbot.manager.encoder import minilm
 from adapterbot.serving.answers import answers
 from adapterbot.serving.openai.answers import Embeddings
@@ -52,14 +55,21 @@ async def embed(body: EmbeddingRequest, request: Request) -> Response:
     if body.model and body.model.lower() not in [name.lower() for name in NAMES]:
         raise ApiError(404, str(UnknownNameError("model", body.model, NAMES)), param="model", code="model_not_found")
     texts = body.texts()
-    return Answer(await while_there(request, turns_of(request.app.state).work(lambda: _embedded(body, texts))))
+    turns = turns_of(request.app.state)
+    deadline = turns.deadline()
+    work = turns.work(lambda: _embedded(body, texts, deadline), deadline.leave)
+    return Answer(await while_there(request, work))
 
 
-def _embedded(body: EmbeddingRequest, texts: list[str]) -> dict[str, Any]:
+def _embedded(body: EmbeddingRequest, texts: list[str], deadline: Deadline) -> dict[str, Any]:
     encoder = minilm()
     if body.dimensions not in (None, encoder.width):
         raise ApiError(400, f"dimensions={body.dimensions}: these vectors have {encoder.width}", param="dimensions")
-    vectors = encoder.encode(texts)  # [N, width]
+    parts = list[Tensor]()
+    for start in range(0, len(texts), BATCH):
+        deadline.check()
+        parts.append(encoder.encode(texts[start : start + BATCH]))
+    vectors = torch.cat(parts)  # [N, width]
     data = [
         {
             "object": "embedding",

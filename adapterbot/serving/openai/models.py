@@ -10,7 +10,7 @@ from adapterbot.bot import Bot
 from adapterbot.serving.answers import answers
 from adapterbot.serving.openai.answers import Model, Models
 from adapterbot.serving.openai.wire import AUTO, now, skill_of, turns_of
-from adapterbot.serving.refusals import REFUSALS, Answer
+from adapterbot.serving.refusals import REFUSALS, Answer, ApiError
 from adapterbot.spec.mixing import parts_of
 
 routes = APIRouter(prefix="/v1", tags=["openai"], responses=REFUSALS)
@@ -29,6 +29,8 @@ async def models(request: Request) -> Answer:
 async def model(model: str, request: Request) -> Answer:
     """One model; 404 with the nearest names for one that is not there."""
     bot = turns_of(request.app.state).bot
+    if not model:
+        raise ApiError(404, "no model was named; GET /v1/models has them all", param="model", code="model_not_found")
     skill_of(bot, model)
     return Answer(_entry(model, bot))
 

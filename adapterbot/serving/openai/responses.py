@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from adapterbot.errors import shorten
-from adapterbot.history import READ, History
+from adapterbot.history import READ, SPOKEN, History
 from adapterbot.serving.answers import answers
 from adapterbot.serving.keys import Caller
 from adapterbot.serving.openai.answers import Deleted, ResponseAnswer, ResponseEvent
@@ -25,17 +25,17 @@ from adapterbot.serving.openai.wire import (
     finish_reason,
     identifier,
     inside,
-    must_call,
+    kind_of,
     now,
     turns_of,
     usage,
 )
-from adapterbot.serving.refusals import REFUSALS, Answer, ApiError, ErrorAnswer
+from adapterbot.serving.refusals import REFUSALS, Answer, ApiError, json_bytes
 from adapterbot.serving.turns import Pieces, Turns, while_there
 from adapterbot.turn import Reply
 
 MOST_KEPT = 1000  # responses, of all callers; the oldest go
-PASSED = ("reasoning", "item_reference")  # types of items that nobody said
+MOST_BYTES = 64 * 2**20  # of all of them
 
 routes = APIRouter(prefix="/v1", tags=["openai"], responses=REFUSALS)
 
@@ -49,10 +49,10 @@ class ResponseRequest(Sampling):
     previous_response_id: str | None = None
     store: bool | None = None
     metadata: dict[str, Any] | None = None
-    tools: list[Any] | None = None
-    tool_choice: Any = None
     text: dict[str, Any] | None = None
+    logprobs: Any = None
     top_logprobs: int | None = None
+    include: list[str] | None = None
     background: bool | None = None
     conversation: Any = None
     prompt: Any = None
@@ -61,28 +61,23 @@ class ResponseRequest(Sampling):
         """As it is called here."""
         return "max_output_tokens", self.max_output_tokens if self.max_output_tokens is not None else self.max_tokens
 
-    def check(self) -> None:
-        """Raises ApiError (400) for what a bot of skills cannot do."""
-        form = (self.text or {}).get("format")
-        wanted = {
-            "tools": bool(self.tools) and self.tool_choice != "none",
-            "tool_choice": must_call(self.tool_choice),
+    def unsupported(self) -> dict[str, bool]:
+        """Probabilities, several choices, and what is kept or goes on elsewhere as well."""
+        return super().unsupported() | {
+            "logprobs": bool(self.logprobs),
             "top_logprobs": bool(self.top_logprobs),
-            "text": isinstance(form, dict) and form.get("type", "text") != "text",
+            "include": any(what.endswith("logprobs") for what in self.include or ()),
+            "text": kind_of((self.text or {}).get("format")) not in (None, "text"),
             "background": bool(self.background),
             "conversation": self.conversation is not None,
             "prompt": self.prompt is not None,
             "n": self.choices() > 1,
         }
-        for name, asked in wanted.items():
-            if asked:
-                text = f"{name} is not supported: this bot answers at once, once, in plain text, and calls no tools"
-                raise ApiError(400, f"{text}; leave it out", param=name, code="unsupported_parameter")
 
     def said(self, before: History) -> tuple[str, History]:
         """The message to answer and what was said before it; raises ApiError."""
         items = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
-        items = [item for item in items if item.get("type") not in PASSED]
+        items = [item for item in items if is_said(item)]
         if not 1 <= len(items) <= MOST_MESSAGES:
             raise ApiError(400, f"input is a text or 1 to {MOST_MESSAGES} messages", param="input")
         try:
@@ -94,32 +89,43 @@ class ResponseRequest(Sampling):
         return message, replace(history, utterances=past, instructions=(*told, *history.instructions))
 
 
-class Kept:
-    """The last responses in memory, each for its caller alone."""
+def is_said(item: Mapping[str, Any]) -> bool:
+    """Whether an item of an input is a message: calls of tools, what they gave, thoughts and the like are not."""
+    kind = item.get("type")
+    return "role" in item or not isinstance(kind, str) or kind in ("message", *SPOKEN)
 
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str], tuple[dict[str, Any], History]] = OrderedDict()
+
+class Kept:
+    """The last responses in memory, each for its caller alone: at most `most` bytes of them."""
+
+    def __init__(self, most: int = MOST_BYTES) -> None:
+        self._kept: OrderedDict[tuple[str, str], tuple[dict[str, Any], History, int]] = OrderedDict()
+        self._most = most
+        self._bytes = 0
 
     def keep(self, owner: str, response: dict[str, Any], history: History) -> None:
         """Remember a response and the conversation up to it, as far as turns read it."""
-        self._kept[owner, response["id"]] = (response, history.window(READ))
-        while len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
+        past = history.window(READ)
+        size = len(json_bytes(response)) + sum(len(text) for text in (*past.texts, *past.instructions))
+        self._kept[owner, response["id"]] = (response, past, size)
+        self._bytes += size
+        while len(self._kept) > MOST_KEPT or self._bytes > self._most:
+            self._bytes -= self._kept.popitem(last=False)[1][2]
 
     def find(self, owner: str, id: str, param: str) -> tuple[dict[str, Any], History]:
         """Raises ApiError (404) for one that is not there any more, or is another's."""
         if (owner, id) not in self._kept:
             text = f"there is no response {shorten(id)!r} (any more): the last {MOST_KEPT} are kept until a restart"
             raise ApiError(404, text, param=param, code="response_not_found")
-        return self._kept[owner, id]
+        return self._kept[owner, id][:2]
 
     def forget(self, owner: str, id: str) -> None:
         """Raises as `find`."""
         self.find(owner, id, "response_id")
-        del self._kept[owner, id]
+        self._bytes -= self._kept.pop((owner, id))[2]
 
 
-@routes.post("/responses", response_model=None, responses=answers(ResponseAnswer, [ResponseEvent, ErrorAnswer]))
+@routes.post("/responses", response_model=None, responses=answers(ResponseAnswer, [ResponseEvent]))
 async def respond(body: ResponseRequest, request: Request) -> Response:
     """Answer a message, as OpenAI's responses do."""
     turns = turns_of(request.app.state)
@@ -132,7 +138,8 @@ async def respond(body: ResponseRequest, request: Request) -> Response:
     writing = Writing(turns, body, kept, owner)
     (ask,) = body.asks(turns.bot, message, history)
     if body.stream:
-        return events(writing.events(await while_there(request, turns.stream(ask))), done=False)
+        begun = await while_there(request, turns.stream(ask))
+        return events(writing.events(begun), done=False, failed=writing.failed)
     return Answer(writing.whole(await while_there(request, turns.reply(ask))))
 
 
@@ -227,6 +234,12 @@ class Writing:
         yield self._event("response.content_part.done", **place, part=_part(text))
         yield self._event("response.output_item.done", output_index=0, item=response["output"][0])
         yield self._event(f"response.{response['status']}", response=response)
+
+    def failed(self, error: ApiError) -> dict[str, Any]:
+        """The event of what went wrong on the way: its members as they are described, and once more as some send it."""
+        whole = error.to_dict()
+        told = {name: whole["error"][name] for name in ("code", "message", "param")}
+        return self._event("error", **told, **whole)
 
     def _event(self, kind: str, **fields: Any) -> dict[str, Any]:
         self._count += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -65,6 +65,32 @@ class Sampling(BaseModel):
     max_tokens: int | None = None
     drafts: int | None = None
     adapterbot: Extra | None = None
+    tools: list[Any] | None = None
+    tool_choice: Any = None
+    functions: list[Any] | None = None
+    function_call: Any = None
+    response_format: dict[str, Any] | None = None
+
+    def check(self) -> None:
+        """Refuse what a bot of skills cannot do: to call a tool, or to answer in another form than plain text.
+
+        Raises:
+            ApiError: 400, and which field it is.
+        """
+        for name, wanted in self.unsupported().items():
+            if wanted:
+                text = f"{name} is not supported: this bot answers in plain text and calls no tools; leave it out"
+                raise ApiError(400, text, param=name, code="unsupported_parameter")
+
+    def unsupported(self) -> dict[str, bool]:
+        """The fields that may ask for what there is not, and whether they do."""
+        return {
+            "tools": bool(self.tools) and kind_of(self.tool_choice) != "none",
+            "tool_choice": must_call(self.tool_choice),
+            "functions": bool(self.functions) and kind_of(self.function_call) != "none",
+            "function_call": must_call(self.function_call),
+            "response_format": kind_of(self.response_format) not in (None, "text"),
+        }
 
     def most_tokens(self) -> tuple[str, int | None]:
         """The name and value of the limit on the reply's tokens."""
@@ -119,7 +145,12 @@ class Sampling(BaseModel):
 
 def must_call(tool_choice: Any) -> bool:
     """Whether a tool has to be called, by this member of a request, where none may be."""
-    return tool_choice not in (None, "none", "auto")
+    return tool_choice is not None and kind_of(tool_choice) not in ("none", "auto")
+
+
+def kind_of(member: Any) -> Any:
+    """The `type` of an object, or what stands in its place."""
+    return member.get("type") if isinstance(member, dict) else member
 
 
 def skill_of(bot: Bot, model: str | None) -> str | None:
@@ -212,17 +243,26 @@ def inside(reply: Reply, notes: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
-def events(lines: AsyncGenerator[dict[str, Any]], *, done: bool = True) -> EventSourceResponse:
-    """Server-sent events of JSON; what goes wrong on the way is the last one. `done`: `[DONE]` ends it."""
+def events(
+    lines: AsyncGenerator[dict[str, Any]],
+    *,
+    done: bool = True,
+    failed: Callable[[ApiError], dict[str, Any]] = ApiError.to_dict,
+) -> EventSourceResponse:
+    """Server-sent events of JSON; what goes wrong on the way is the last one, as `failed` tells it. `done`: `[DONE]`
+    ends it."""
+
+    def event(line: dict[str, Any]) -> dict[str, Any]:
+        named = {"event": line["type"]} if not done and "type" in line else {}
+        return {"data": json_bytes(line).decode(), **named}
 
     async def told_to_the_end() -> AsyncGenerator[dict[str, Any]]:
         try:
             async with aclosing(lines):
                 async for line in lines:
-                    named = {"event": line["type"]} if not done and "type" in line else {}
-                    yield {"data": json_bytes(line).decode(), **named}
+                    yield event(line)
         except Exception as error:  # the answer has begun: no status can say it any more
-            yield {"data": json_bytes(told(error).to_dict()).decode()}
+            yield event(failed(told(error)))
         if done:
             yield {"data": "[DONE]"}
 
