@@ -7,26 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adapterbot.data import corpora
 from adapterbot.manager.classifier import EARLIER, HISTORY, Settings
 from adapterbot.manager.encoder import DIALOGUE
+from adapterbot.manager.training.licences import source_of
 
-# Licences of the corpora that specs name and that have no reader module of their own.
-LICENCES = {
-    "clinc_oos": "CC BY 3.0",
-    "cmudog": "not stated",
-    "commonsense": "CC BY-NC 4.0",
-    "convai": "not stated",
-    "dailydialog": "CC BY-NC-SA 4.0",
-    "dream": "non-commercial research only",
-    "esconv": "CC BY-NC 4.0",
-    "msc": "not stated",
-    "mutual": "not stated",
-    "nlu_home": "CC BY 4.0",
-    "snips": "CC0 1.0",
-    "topicalchat": "CDLA-Sharing 1.0",
-    "wizint": "not stated",
-}
 OWN = {"phrases": "the `routing.examples` of the specs", "samples": "the sample dialogues of the skills"}
 
 
@@ -121,6 +105,4 @@ def _percent(report: Mapping[str, Any]) -> str:
 def _source(name: str) -> str:
     if name in OWN:
         return OWN[name]
-    reader = corpora.reader(name)
-    licence = reader.LICENCE if reader else LICENCES.get(name, "see its source")
-    return f"{name} ({licence})"
+    return source_of(name)

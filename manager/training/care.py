@@ -22,6 +22,7 @@ from adapterbot.manager.care_head import CARE, Batch, CareHead, CareReader, Sett
 from adapterbot.manager.training import care_lines
 from adapterbot.manager.training.care_lines import (
     EACH,
+    TALK,
     TASKS,
     TEXTS,
     JudgedDraft,
@@ -32,10 +33,24 @@ from adapterbot.manager.training.care_lines import (
     read_messages,
 )
 from adapterbot.manager.training.fitting import Told, fit, in_batches
+from adapterbot.manager.training.head_card import HeadCard
 from adapterbot.manager.training.typing_noise import restyle
 from adapterbot.network.device import training_type
 
 Line = TypeVar("Line")
+CARD = HeadCard(
+    "Care head",
+    CARE,
+    "train-care --data CORPORA",
+    "Tells whether a message needs care before any skill answers it, and of which kind, and whether a draft does harm.",
+    "English only. It misses some and is alarmed for nothing by some: `adapterbot evaluate safety` counts both on"
+    " messages that it has not seen. What people say in the corpora was taken for harmless, which some of it is not.",
+)
+OWN = (
+    "messages that need care and messages that only look so, and drafts that do harm or none: our own (`data/care`)",
+    "what users say in the dialogues that we wrote for the skills, all of it harmless",
+)
+CORPORA = (*TALK, *TASKS, *TEXTS)
 SMOOTHING = 0.02
 MINED = 16_000  # ordinary messages among which doubtful ones are looked for, half-way
 BEYOND_DOUBT = 0.98
@@ -200,6 +215,8 @@ def _loss(reader: CareReader, batch: Sequence[Item]) -> Tensor:
 # for all kinds. To miss somebody in trouble is worse than to ask an ordinary person whether all is well.
 GRAVE_ALARMS = (0.0027, 0.031)
 ALARMS = (0.0042, 0.06)
+EVEN = 0.5
+GIVEN = 0.01  # of grave messages may a head that went on miss more, for the alarms that it saves
 HARM_ALARMS = 0.01  # of people's replies may be refused
 GRID = [n / 100 for n in range(20, 100)]
 REFUSED = 0.25  # the lowest probability of harm at which a draft is refused
@@ -228,23 +245,39 @@ def train_care(
     seen = {message.id for message in talk.messages}
     fresh = ordinary(folder, "train", EACH // 4, settings.seed + 1)
     unseen = Ordinary([m for m in fresh.messages if m.id not in seen], fresh.drafts)
-    head = calibrated(untuned(reader), _held(own), _held(drafts), unseen)
+    head = calibrated(untuned(reader), _held(own), _held(drafts), unseen, start)
     alarms = [bool(head.message((*m.before, m.text))) for m in _held(told_to_skills)]
     metrics = {**head.settings.metrics, ALARMS_OF_SKILLS: _share(alarms)}
     head = head.with_settings(replace(head.settings, metrics=metrics))
     out.mkdir(parents=True, exist_ok=True)
     head.save(out / CARE)
-    return dict(head.settings.metrics)
+    CARD.write(out, metrics, OWN, CORPORA)
+    return dict(metrics)
 
 
-def calibrated(head: CareHead, own: Sequence[Message], drafts: Sequence[JudgedDraft], talk: Ordinary) -> CareHead:
-    """The head with the lowest thresholds that keep false alarms below ALARMS, LOOKALIKE_ALARMS and HARM_ALARMS, and
-    with its figures on what it did not learn from."""
+def calibrated(
+    head: CareHead,
+    own: Sequence[Message],
+    drafts: Sequence[JudgedDraft],
+    talk: Ordinary,
+    start: CareHead | None = None,
+) -> CareHead:
+    """The head with the lowest thresholds that keep false alarms below GRAVE_ALARMS, ALARMS and HARM_ALARMS, and with
+    its figures on what it did not learn from.
+
+    One that went on from `start` notices as many of the grave messages as that one but for GIVEN: what it has learnt is
+    to lower the false alarms.
+    """
     told = head.scores([(*m.before, m.text) for m in own])
     usual = head.scores([(*m.before, m.text) for m in talk.messages])
     alike = [scores for m, scores in zip(own, told, strict=True) if m.kind == NONE]
     grave = _lowest([sum(s[k] for k in GRAVE) for s in usual], [sum(s[k] for k in GRAVE) for s in alike], GRAVE_ALARMS)
     other = _lowest([1 - s[NONE] for s in usual], [1 - s[NONE] for s in alike], ALARMS)
+    if start is not None:
+        serious = [m for m in own if m.kind in GRAVE]
+        noticed = _share(bool(start.message((*m.before, m.text))) for m in serious)
+        likely = [sum(s[k] for k in GRAVE) for m, s in zip(own, told, strict=True) if m.kind in GRAVE]
+        grave = _highest(likely, noticed - GIVEN)
     thresholds = {kind: grave if kind in GRAVE else max(grave, other) for kind in KINDS}
     harm = head.harm([(d.text, d.said) for d in drafts])
     fine = head.harm([(d.text, d.said) for d in talk.drafts])
@@ -272,6 +305,11 @@ def _lowest(usual: Sequence[float], alike: Sequence[float], most: tuple[float, f
         if all(share <= limit for share, limit in zip(shares, most, strict=True)):
             return threshold
     return GRID[-1]
+
+
+def _highest(grave: Sequence[float], least: float) -> float:
+    """The highest threshold, even odds at most, that at least such a share of the `grave` messages reaches."""
+    return next((t for t in reversed(GRID) if t <= EVEN and _share(p >= t for p in grave) >= least), GRID[0])
 
 
 def _share(true: Iterable[bool]) -> float:

@@ -38,11 +38,23 @@ from adapterbot.manager.tracker import (
     columns_of,
 )
 from adapterbot.manager.training.fitting import Told, fit, in_batches
+from adapterbot.manager.training.head_card import HeadCard
 from adapterbot.network.device import training_type
 
 SETS = {"multiwoz": 1.0, "camrest": 1.0, "woz": 1.0, "sgd": 0.08, "kvret": 0.3}  # the share of turns that is taken
 UNNAMED = ("camrest", "woz")  # their states hold no names of rows; these are of the restaurants of multiwoz
 IGNORED = -1
+CARD = HeadCard(
+    "State tracker",
+    TRACKER,
+    "train-tracker --data STATES",
+    "Tells what the values in a message to a table mean, which columns it asks for, and which shown row it takes.",
+    "English only. Numbers, times and orders are found by rules, not by it.",
+)
+SOURCES = (
+    "marked lines of messages to tables: our own (`data/tracking`)",
+    "lines of queries: our own (`data/queries`)",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,7 @@ def train_tracker(
     tracker = Tracker(reader, Settings(base.fingerprint, settings.first, settings.rank, metrics))
     out.mkdir(parents=True, exist_ok=True)
     tracker.save(out / TRACKER)
+    CARD.write(out, metrics, SOURCES, SETS if folder else ())
     return metrics
 
 
