@@ -213,6 +213,7 @@ def freeze(decoder: Architecture) -> Architecture:
     return decoder.eval().requires_grad_(False)
 
 
+@torch.inference_mode(False)  # in which the weights were made
 def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, types, shapes and bytes of all weights, in the order of their names."""
     digest = hashlib.sha256()
