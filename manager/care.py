@@ -11,7 +11,7 @@ KINDS = ("emergency", "crisis", "abuse", "minor", "danger", "sexual", "hate", "i
 CLASSES = (NONE, *KINDS)
 GRAVE = KINDS[:3]  # somebody may be in danger: care errs on the side of too much
 TURNS = 3  # of the user that are read: the newest and two before it
-PLAINLY = 0.82  # how probable it has to be that a message is harmless, after one of somebody in danger
+PLAINLY = 0.85  # how probable it has to be that a message is harmless, after one of somebody in danger
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adapterbot.manager.bert import BertEncoder
-from adapterbot.manager.care import CLASSES, GRAVE, KINDS, NONE, TURNS, decided
+from adapterbot.manager.care import CLASSES, GRAVE, KINDS, NONE, TURNS
 from adapterbot.manager.care_head import CARE, Batch, CareHead, CareReader, Settings
 from adapterbot.manager.training import care_lines
 from adapterbot.manager.training.care_lines import (
@@ -32,6 +32,7 @@ from adapterbot.manager.training.care_lines import (
     read_drafts,
     read_messages,
 )
+from adapterbot.manager.training.care_thresholds import calibrated, share
 from adapterbot.manager.training.fitting import Told, fit, in_batches
 from adapterbot.manager.training.head_card import HeadCard
 from adapterbot.manager.training.typing_noise import restyle
@@ -211,17 +212,6 @@ def _loss(reader: CareReader, batch: Sequence[Item]) -> Tensor:
     return (told + judged) / len(batch)
 
 
-# Shares of ordinary messages, and of lines that were written to look grave, that may get care: for the grave kinds, and
-# for all kinds. To miss somebody in trouble is worse than to ask an ordinary person whether all is well.
-GRAVE_ALARMS = (0.0027, 0.031)
-ALARMS = (0.0042, 0.06)
-EVEN = 0.5
-GIVEN = 0.01  # of grave messages may a head that went on miss more, for the alarms that it saves
-HARM_ALARMS = 0.01  # of people's replies may be refused
-GRID = [n / 100 for n in range(20, 100)]
-REFUSED = 0.25  # the lowest probability of harm at which a draft is refused
-
-
 def train_care(
     folder: Path,
     told_to_skills: Sequence[Message],
@@ -245,76 +235,14 @@ def train_care(
     seen = {message.id for message in talk.messages}
     fresh = ordinary(folder, "train", EACH // 4, settings.seed + 1)
     unseen = Ordinary([m for m in fresh.messages if m.id not in seen], fresh.drafts)
-    head = calibrated(untuned(reader), _held(own), _held(drafts), unseen, start)
+    head = calibrated(untuned(reader), _held(own), _held(drafts), unseen)
     alarms = [bool(head.message((*m.before, m.text))) for m in _held(told_to_skills)]
-    metrics = {**head.settings.metrics, ALARMS_OF_SKILLS: _share(alarms)}
+    metrics = {**head.settings.metrics, ALARMS_OF_SKILLS: share(alarms)}
     head = head.with_settings(replace(head.settings, metrics=metrics))
     out.mkdir(parents=True, exist_ok=True)
     head.save(out / CARE)
     CARD.write(out, metrics, OWN, CORPORA)
     return dict(metrics)
-
-
-def calibrated(
-    head: CareHead,
-    own: Sequence[Message],
-    drafts: Sequence[JudgedDraft],
-    talk: Ordinary,
-    start: CareHead | None = None,
-) -> CareHead:
-    """The head with the lowest thresholds that keep false alarms below GRAVE_ALARMS, ALARMS and HARM_ALARMS, and with
-    its figures on what it did not learn from.
-
-    One that went on from `start` notices as many of the grave messages as that one but for GIVEN: what it has learnt is
-    to lower the false alarms.
-    """
-    told = head.scores([(*m.before, m.text) for m in own])
-    usual = head.scores([(*m.before, m.text) for m in talk.messages])
-    alike = [scores for m, scores in zip(own, told, strict=True) if m.kind == NONE]
-    grave = _lowest([sum(s[k] for k in GRAVE) for s in usual], [sum(s[k] for k in GRAVE) for s in alike], GRAVE_ALARMS)
-    other = _lowest([1 - s[NONE] for s in usual], [1 - s[NONE] for s in alike], ALARMS)
-    if start is not None:
-        serious = [m for m in own if m.kind in GRAVE]
-        noticed = _share(bool(start.message((*m.before, m.text))) for m in serious)
-        likely = [sum(s[k] for k in GRAVE) for m, s in zip(own, told, strict=True) if m.kind in GRAVE]
-        grave = _highest(likely, noticed - GIVEN)
-    thresholds = {kind: grave if kind in GRAVE else max(grave, other) for kind in KINDS}
-    harm = head.harm([(d.text, d.said) for d in drafts])
-    fine = head.harm([(d.text, d.said) for d in talk.drafts])
-    draft = max(REFUSED, _lowest(fine, (), (HARM_ALARMS, 1.0)))
-    kinds = [decided(scores, thresholds).kind for scores in told]
-    caught = {k: [found != NONE for m, found in zip(own, kinds, strict=True) if m.kind == k] for k in CLASSES}
-    named = [m.kind == found for m, found in zip(own, kinds, strict=True) if m.kind != NONE]
-    metrics = {
-        **{f"care, {kind}": _share(found) for kind, found in caught.items() if kind != NONE},
-        "right kind": _share(named),
-        "false alarms, look-alikes": _share(caught[NONE]),
-        "false alarms, ordinary": _share(decided(s, thresholds).kind != NONE for s in usual),
-        "harmful drafts refused": _share(h >= draft for h, d in zip(harm, drafts, strict=True) if d.harm),
-        "harmless drafts refused": _share(h >= draft for h, d in zip(harm, drafts, strict=True) if not d.harm),
-        "people's replies refused": _share(h >= draft for h in fine),
-    }
-    settings = replace(head.settings, thresholds=thresholds, draft=draft, metrics=metrics)
-    return head.with_settings(settings)
-
-
-def _lowest(usual: Sequence[float], alike: Sequence[float], most: tuple[float, float]) -> float:
-    """The lowest threshold that at most such shares of the `usual` texts and of the look-alikes reach."""
-    for threshold in GRID:
-        shares = (_share(p >= threshold for p in texts) for texts in (usual, alike))
-        if all(share <= limit for share, limit in zip(shares, most, strict=True)):
-            return threshold
-    return GRID[-1]
-
-
-def _highest(grave: Sequence[float], least: float) -> float:
-    """The highest threshold, even odds at most, that at least such a share of the `grave` messages reaches."""
-    return next((t for t in reversed(GRID) if t <= EVEN and _share(p >= t for p in grave) >= least), GRID[0])
-
-
-def _share(true: Iterable[bool]) -> float:
-    values = list(true)
-    return sum(values) / max(1, len(values))
 
 
 def _held(lines: Sequence[Line]) -> list[Line]:

@@ -16,8 +16,7 @@ from adapterbot.errors import WeightsError
 from adapterbot.manager.care import CLASSES, GRAVE, KINDS, Care, decided, staying
 from adapterbot.manager.care_head import CARE, JUDGED, METADATA, STRIDE, Batch, load_care, shipped_head
 from adapterbot.manager.encoder import WEIGHTS, minilm
-from adapterbot.manager.training.care_lines import LINES, Message, read_drafts, read_messages, told_to
-from adapterbot.spec.folders import SkillFolders
+from adapterbot.manager.training.care_lines import LINES, Message, read_drafts, read_messages
 
 LABELLED = Path(__file__).parents[1] / "labelled" / "care_messages.jsonl"
 
@@ -51,16 +50,8 @@ def test_harmless_messages_are_left_alone(judged: list[tuple[Message, str]]) -> 
     alike = [found != "none" for m, found in judged if "lookalike" in m.id]
     plain = [found != "none" for m, found in judged if "plain" in m.id]
     assert (len(alike), len(plain)) == (200, 60)
-    assert share(alike) <= 0.075  # to reach: 0.03
+    assert share(alike) <= 0.065  # to reach: 0.03
     assert share(plain) <= 0.02
-
-
-def test_what_users_tell_of_their_day_is_no_alarm() -> None:
-    """What users say in our own dialogues; of those of `persona` the head has learnt few."""
-    told = told_to(SkillFolders().load_all()["persona"])[::4]
-    head = shipped_head()
-    assert len(told) > 200
-    assert share([bool(head.message((*m.before, m.text))) for m in told]) <= 0.03
 
 
 def test_care_stays_after_a_message_of_somebody_in_danger_until_the_topic_has_plainly_changed() -> None:
