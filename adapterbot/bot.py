@@ -140,8 +140,17 @@ class Bot:
         begun("the language model")
         network = load_backbone(backbone, device, home=root, announce=announce)
         begun("the skills")
-        options: dict[str, Any] = {"region": region, "store": store, "adapters": adapters, "pinned": pinned}
-        return cls(network, root, log=log, demo=demo, place=place, **options)
+        return cls(
+            network,
+            root,
+            log=log,
+            demo=demo,
+            place=place,
+            region=region,
+            store=store,
+            adapters=adapters,
+            pinned=pinned,
+        )
 
     # -- one turn ---------------------------------------------------------------------------------------------------
 

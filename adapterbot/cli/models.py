@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -94,8 +94,18 @@ def train_skill(
 
     model = load_backbone(backbone, dtype=training_type())
     with resumable():
-        options: dict[str, Any] = {"epochs": epochs, "seed": seed, "start": start, "accumulate": accumulate}
-        trained = train(spec, model, home=home, data=data, out=out, announce=show_corpus, **options)
+        trained = train(
+            spec,
+            model,
+            home=home,
+            data=data,
+            epochs=epochs,
+            seed=seed,
+            start=start,
+            out=out,
+            announce=show_corpus,
+            accumulate=accumulate,
+        )
     if Workers.here().is_first:
         show_trained(trained)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -69,11 +69,20 @@ def serve(
     settings = http.Settings(host, tuple(allow_host or ()), tuple(allow_origin or ()), keep, timeout)
     with listen(host, port, http.PORT) as opened:
         from adapterbot.bot import Bot
+        from adapterbot.network.adapters.shelf import MOST
         from adapterbot.pool import Pool
 
-        kept: dict[str, Any] = {} if adapters is None else {"adapters": adapters}
-        told: dict[str, Any] = {"demo": demo, "place": place, "region": region, "announce": warn}
-        bot = Bot.load(backbone, log=not no_log, store=store, pinned=pin or (), **kept, **told)
+        bot = Bot.load(
+            backbone,
+            log=not no_log,
+            demo=demo,
+            place=place,
+            region=region,
+            store=store,
+            adapters=adapters or MOST,
+            pinned=pin or (),
+            announce=warn,
+        )
         bot.pool = Pool(threads, line)
         for note in bot.roster.notes:
             warn(f"note: {note}")
