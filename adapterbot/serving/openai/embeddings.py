@@ -42,10 +42,9 @@ class EmbeddingRequest(BaseModel):
         given = [self.input] if isinstance(self.input, str) else list(self.input)
         texts = [text for text in given if isinstance(text, str) and text]
         if len(texts) < len(given) or not 1 <= len(texts) <= MOST_TEXTS:
-            text = (
-                f"input is a text, or 1 to {MOST_TEXTS} texts, none of them empty; no token ids, which are of another"
-            )
-            raise ApiError(400, f"{text} vocabulary (LangChain: check_embedding_ctx_length=False)", param="input")
+            text = f"input is a text, or 1 to {MOST_TEXTS} texts, none of them empty"
+            ids = "no token ids, which are of another vocabulary (LangChain: check_embedding_ctx_length=False)"
+            raise ApiError(400, f"{text}; {ids}", param="input")
         return texts
 
 
